@@ -1,0 +1,6 @@
+/**
+ * Measurements of virtio-admin.
+ *
+ * @packageDocumentation
+ */
+export {};

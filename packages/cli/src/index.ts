@@ -1,0 +1,6 @@
+/**
+ * The virtio-admin command: run, inspect and check virtio device groups.
+ *
+ * @packageDocumentation
+ */
+export {};

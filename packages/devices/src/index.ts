@@ -1,0 +1,6 @@
+/**
+ * Virtio device types for device groups: entropy and block.
+ *
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,6 @@
+/**
+ * Programs that use virtio-admin as its consumers do.
+ *
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,6 @@
+/**
+ * Registration of this transport in a dependency-injection container.
+ *
+ * @packageDocumentation
+ */
+export {};

@@ -1,0 +1,6 @@
+/**
+ * Virtio over MMIO: both halves of the transport, with the administration virtqueue.
+ *
+ * @packageDocumentation
+ */
+export {};
