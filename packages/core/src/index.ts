@@ -1,6 +1,7 @@
 /**
- * Virtio device groups, administration commands and administration virtqueues, for drivers and devices, independent of transport.
+ * virtio device groups, administration commands and administration virtqueues, independent of any
+ * transport: layouts, guest memory, virtqueues, the device core, bring-up, groups and commands.
  *
  * @packageDocumentation
  */
-export {};
+export * from "./errors.ts";

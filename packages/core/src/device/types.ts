@@ -1,0 +1,171 @@
+/**
+ * The contracts around a device half: what a device type brings (`DeviceModel`), what it is given
+ * (`DeviceHost`), what the transport's device half calls (`TransportFacingDevice`) and what that
+ * half offers in return (`DevicePort`). All of it is synchronous: a VMM traps and wants its answer.
+ */
+import type { GuestMemory } from "../memory/types.ts";
+import type { TraceSink } from "../trace/types.ts";
+import type { DeviceQueue } from "../virtqueue/types.ts";
+import type { ConfigSpace } from "./config-space.ts";
+import type { FeatureSet } from "./features.ts";
+
+/** One virtqueue that a device type has. */
+export interface QueueSpec {
+  /** What the specification calls it: `requestq`. */
+  readonly name: string;
+  /** The largest size the device serves: a power of two up to 32768. */
+  readonly maxSize: number;
+}
+
+/** What consumes the buffers of a device's virtqueues: a device type, or the admin queues. */
+export interface QueueConsumer {
+  /** Called once, before anything else. */
+  attach(host: DeviceHost): void;
+  /** DRIVER_OK was set: buffers may be used from now on. Queues may already hold some. */
+  start?(): void;
+  /** Buffers may be available in this queue (its index in the whole device). */
+  queueNotified(index: number): void;
+  /** The driver reset or disabled this one queue; what is popped from it must not be pushed. */
+  queueReset?(index: number): void;
+  /** The device was reset: forget the driver. Work under way must not touch a queue again. */
+  reset(): void;
+}
+
+/** A device type: its identity, features, configuration space and what it does with its queues. */
+export interface DeviceModel extends QueueConsumer {
+  /** The device type's name in the specification, lower case: `entropy`. */
+  readonly name: string;
+  /** The virtio device id: 4 for entropy. */
+  readonly deviceId: number;
+  /** The device-type feature bits it offers. */
+  readonly features: readonly number[];
+  /** Its queues under every feature set it offers, in the order of their indexes. */
+  readonly queues: readonly QueueSpec[];
+  /** Its configuration space, absent when the type has none. */
+  readonly config?: ConfigSpace;
+  /**
+   * Checks the features that the driver wants, on top of "a subset of what is offered" and the
+   * generic dependencies. Returns why they cannot be, or `undefined`.
+   */
+  refuseFeatures?(features: FeatureSet): string | undefined;
+}
+
+/** The administration virtqueues of an owner device, as the device core sees them. */
+export interface AdminFacility extends QueueConsumer {
+  /** How many administration virtqueues there are, 1..0x10000 - the model's queues. */
+  readonly queueCount: number;
+  /** The largest size of each. */
+  readonly maxSize: number;
+}
+
+/** What a device gives to the consumers of its queues. */
+export interface DeviceHost {
+  /** The memory that the driver shares. */
+  readonly memory: GuestMemory;
+  /** The features in force; empty until FEATURES_OK. */
+  readonly features: FeatureSet;
+  /** The index of the first administration virtqueue (whether or not it is negotiated). */
+  readonly adminQueueBase: number;
+  /** True between DRIVER_OK and the next reset, while DEVICE_NEEDS_RESET is clear. */
+  readonly running: boolean;
+  /** The queue of that index, or `undefined` while it is not enabled. */
+  queue(index: number): DeviceQueue | undefined;
+  /** Publishes the pushed entries of that queue and interrupts the driver if it asked for it. */
+  publish(index: number): void;
+  /** Call after `pop` returned nothing: true when the queue broke (the device then needs a reset). */
+  checkDefect(index: number): boolean;
+  /** Sets DEVICE_NEEDS_RESET and tells the driver; `why` goes to the trace. */
+  needsReset(why: string): void;
+  /** The configuration space changed: raises the generation and tells the driver. */
+  configChanged(): void;
+  /** Where events go, when anyone listens. */
+  readonly trace: TraceSink | undefined;
+}
+
+/** How a device interrupts its driver: given to the device core by the transport's device half. */
+export interface DevicePort {
+  /** The transport's name, for traces: `pci`. */
+  readonly transport: string;
+  /** Features that this transport cannot carry; they are never offered. Empty for most. */
+  readonly reservedFeatures: readonly number[];
+  /** Used buffers are there in the queue of this index. */
+  usedBuffers(queue: number): void;
+  /** The configuration (or DEVICE_NEEDS_RESET) changed. */
+  configurationChange(): void;
+  /** The device was reset: the transport's own per-driver state goes back to its reset values. */
+  deviceReset(): void;
+}
+
+/** The three areas of a virtqueue, as transports name them. */
+export type QueueArea = "descriptorArea" | "driverArea" | "deviceArea";
+
+/** What a transport's device half calls: registers are turned into these. */
+export interface TransportFacingDevice {
+  /** The virtio device id. */
+  readonly deviceId: number;
+  /** The memory that the driver shares. */
+  readonly memory: GuestMemory;
+  /** Where events go, when anyone listens. */
+  readonly trace: TraceSink | undefined;
+  /** Connects the transport's device half. Once per device. */
+  connect(port: DevicePort): void;
+
+  /** The features offered on this transport. */
+  readonly offeredFeatures: FeatureSet;
+  /** Bits that are withheld for now (CCW: VIRTIO_F_ADMIN_VQ below revision 3). Ends with the next call. */
+  withholdFeatures(bits: readonly number[]): void;
+  /** The features the driver wrote so far; changing them is ignored once FEATURES_OK is set. */
+  readonly driverFeatures: FeatureSet;
+  /** Writes one of the driver's four feature words (bits `32 * word` and up); other words are ignored. */
+  writeDriverFeatures(word: number, value: number): void;
+  /** True when FEATURES_OK is set and the driver accepted this bit. */
+  negotiated(bit: number): boolean;
+
+  /** The device status byte. */
+  readonly status: number;
+  /**
+   * Writes the device status. 0 resets. Returns false when the write was refused (a bit cleared,
+   * or set out of order); the status is then as before. FEATURES_OK that the device does not
+   * accept stays clear and is no refusal of the write.
+   */
+  writeStatus(value: number): boolean;
+  /** Resets the device, as writing status 0 does. */
+  reset(): void;
+
+  /** How many queues there are, administration virtqueues not counted. */
+  readonly queueCount: number;
+  /** The index of the first administration virtqueue; 0 unless VIRTIO_F_ADMIN_VQ is negotiated. */
+  readonly adminQueueIndex: number;
+  /** How many administration virtqueues there are; 0 unless VIRTIO_F_ADMIN_VQ is negotiated. */
+  readonly adminQueueNum: number;
+  /** The largest size of that queue; 0 when there is no such queue (now). */
+  queueSizeMax(index: number): number;
+  /** The size that is set for that queue: its maximum after reset; 0 when there is no such queue. */
+  queueSize(index: number): number;
+  /** Sets the size; ignored when there is no such queue, while it is enabled, or 0 and above its maximum. */
+  setQueueSize(index: number, size: number): void;
+  /** The low 32 bits (`half` 0) or high 32 bits (`half` 1) of an area's address. */
+  queueAddress(index: number, area: QueueArea, half: 0 | 1): number;
+  /** Writes half an address; ignored when there is no such queue or while it is enabled. */
+  setQueueAddress(index: number, area: QueueArea, half: 0 | 1, value: number): void;
+  /**
+   * Enables the queue. Returns false, and sets DEVICE_NEEDS_RESET where the driver's values are at
+   * fault, when it cannot be enabled. True when it is enabled already.
+   */
+  enableQueue(index: number): boolean;
+  /** True while the queue is enabled. */
+  queueEnabled(index: number): boolean;
+  /** Stops one queue (queue reset, QueueReady = 0) and puts its registers back to their reset values. */
+  resetQueue(index: number): void;
+  /** An available buffer notification. Ignored before DRIVER_OK and for queues that are not enabled. */
+  notify(index: number): void;
+
+  /** The length of the configuration space in bytes. */
+  readonly configLength: number;
+  /** Changes whenever the configuration space did, 0..0xffffffff; a transport shows as many bits as it has. */
+  readonly configGeneration: number;
+  /** Copies configuration bytes into `target`; bytes outside the space read 0. */
+  readConfig(offset: number, target: Uint8Array): void;
+  /** Writes configuration bytes where the device type lets the driver; the rest is ignored. */
+  writeConfig(offset: number, source: Uint8Array): void;
+}

@@ -1,0 +1,116 @@
+/**
+ * What happened, as data: the events of a command's way through the house. A sink gets them one by
+ * one; where none is set, nothing is built. One event is one line of the trace format.
+ */
+
+/** The name in the header line of a trace. */
+export const TRACE_FORMAT = "virtio-admin-trace";
+/** The version in the header line of a trace. */
+export const TRACE_VERSION = 1;
+
+/** The first line of a trace. */
+export interface TraceHeader {
+  /** Always {@link TRACE_FORMAT}. */
+  readonly format: typeof TRACE_FORMAT;
+  /** Always {@link TRACE_VERSION}. */
+  readonly version: typeof TRACE_VERSION;
+  /** The transport: `pci`, `mmio`, `ccw`, or another plug-in's name. */
+  readonly transport: string;
+}
+
+/** One register access of the driver. */
+export interface RegisterEvent {
+  /** Which way. */
+  readonly op: "read" | "write";
+  /** PCI: `config` or `bar0`..`bar5`; absent where there is one register space. */
+  readonly region?: string;
+  /** Byte offset in the region. */
+  readonly offset: number;
+  /** Width in bytes. */
+  readonly size: number;
+  /** The bytes in memory order, hex. */
+  readonly data: string;
+  /** The register's name, where known. */
+  readonly name?: string;
+}
+
+/** One channel command word that was executed (CCW). */
+export interface ChannelEvent {
+  /** Always `ccw`. */
+  readonly op: "ccw";
+  /** The command code. */
+  readonly command: number;
+  /** Its name, where known. */
+  readonly name?: string;
+  /** CCW flags. */
+  readonly flags: number;
+  /** The count field, in bytes. */
+  readonly count: number;
+  /** The data area after execution, hex. */
+  readonly data: string;
+  /** Device status and subchannel status of the ending, device status in bits 8..15. */
+  readonly status: number;
+  /** The residual count. */
+  readonly residual: number;
+}
+
+/** Something that happened once: a reset, a notification, an interrupt. */
+export interface SignalEvent {
+  /** Which. */
+  readonly op: "reset" | "notify" | "interrupt" | "needs-reset" | "status";
+  /** The queue, for `notify` and `interrupt`; absent for a configuration interrupt. */
+  readonly queue?: number;
+  /** The MSI-X vector or indicator bit, for `interrupt`. */
+  readonly vector?: number;
+  /** The status byte, for `status`. */
+  readonly status?: number;
+  /** Why, for `needs-reset`. */
+  readonly why?: string;
+}
+
+/** One buffer that the device used. */
+export interface BufferEvent {
+  /** Always `buffer`. */
+  readonly op: "buffer";
+  /** The index of the queue. */
+  readonly queue: number;
+  /** The descriptors in order. */
+  readonly descriptors: readonly { readonly length: number; readonly writable: boolean }[];
+  /** The device-readable bytes, hex. */
+  readonly readable: string;
+  /** The used length. */
+  readonly used: number;
+  /** The bytes that the device wrote, hex. */
+  readonly written: string;
+}
+
+/** One administration command, from the executor's point of view. */
+export interface CommandEvent {
+  /** Always `command`. */
+  readonly op: "command";
+  /** The index of the administration virtqueue it came through; absent for other interfaces. */
+  readonly queue?: number;
+  /** The opcode. */
+  readonly opcode: number;
+  /** The command's name, where known. */
+  readonly name?: string;
+  /** The group type. */
+  readonly group: number;
+  /** The member id. */
+  readonly member: number;
+  /** The status that was answered. */
+  readonly status: number;
+  /** The status qualifier. */
+  readonly qualifier: number;
+  /** A tolerance that was needed: `T1`. */
+  readonly tolerance?: string;
+}
+
+/** Any event of a trace. */
+export type TraceEvent = RegisterEvent | ChannelEvent | SignalEvent | BufferEvent | CommandEvent;
+
+/** Where events go. Must not throw, and must not call back into the device. */
+export interface TraceSink {
+  /** Takes one event. The sink adds the time. */
+  emit(event: TraceEvent): void;
+}

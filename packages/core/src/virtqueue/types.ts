@@ -1,0 +1,140 @@
+/**
+ * What both ring formats look like from above. `split/` and `packed/` each have a `device.ts` and
+ * a `driver.ts` behind these interfaces; a queue binds to one class when it is set up, so that
+ * every hot call site stays monomorphic.
+ */
+import type { GuestMemory } from "../memory/types.ts";
+
+/** Where a virtqueue lies, as the transport was told (guest addresses). */
+export interface QueueAddresses {
+  /** The descriptor area (split: the descriptor table). */
+  readonly descriptorArea: number;
+  /** The driver area (split: the available ring). */
+  readonly driverArea: number;
+  /** The device area (split: the used ring). */
+  readonly deviceArea: number;
+}
+
+/** What a virtqueue half is made from. */
+export interface QueueInit extends QueueAddresses {
+  /** The number of entries; for a split ring a power of two up to 32768. */
+  readonly size: number;
+  /** The memory that the ring and its buffers lie in. */
+  readonly memory: GuestMemory;
+  /** VIRTIO_F_EVENT_IDX was negotiated. */
+  readonly eventIdx: boolean;
+  /** VIRTIO_F_INDIRECT_DESC was negotiated. */
+  readonly indirect: boolean;
+  /** Use Atomics on the indexes: needed when the halves run on different threads. */
+  readonly atomic?: boolean;
+}
+
+/** Why a virtqueue half gave up on its peer. Each is counted by the soak. */
+export const QUEUE_DEFECTS = {
+  "index-jump": "the other side's index ran ahead by more than the queue size",
+  "head-range": "a ring entry names a descriptor outside the table",
+  "next-range": "a next field names a descriptor outside its table",
+  "chain-loop": "a chain is longer than its table, so it loops",
+  "chain-length": "a chain has more descriptors than the queue size allows",
+  "readable-after-writable": "a readable descriptor follows a writable one",
+  "indirect-not-negotiated": "an indirect descriptor without VIRTIO_F_INDIRECT_DESC",
+  "indirect-nested": "an indirect descriptor inside an indirect table",
+  "indirect-chained": "an indirect descriptor that also has NEXT set",
+  "indirect-length": "an indirect table whose length is zero or no multiple of 16",
+  "buffer-unmapped": "a buffer that is not inside guest memory",
+  "table-unmapped": "an indirect table that is not inside guest memory",
+  "total-length": "the bytes of one chain add up to 2^32 or more",
+  "zero-length": "a descriptor of length zero",
+  "used-id": "a used entry names a buffer that is not outstanding",
+  "used-length": "a used length is larger than the writable part of its buffer",
+} as const;
+
+/** One of {@link QUEUE_DEFECTS}. */
+export type QueueDefect = keyof typeof QUEUE_DEFECTS;
+
+/**
+ * One buffer that the device popped, and the only object per buffer: chains are pooled, filled in
+ * place and given back by {@link DeviceQueue.push}. Segment `i` is `addresses[i]`, `lengths[i]`;
+ * the first `readableCount` are device-readable, the rest device-writable.
+ */
+export interface Chain {
+  /** The buffer's id (split: the head descriptor's index). */
+  readonly head: number;
+  /** How many segments there are. */
+  readonly count: number;
+  /** How many of them, at the front, are device-readable. */
+  readonly readableCount: number;
+  /** Guest addresses of the segments; entries at `count` and beyond are stale. */
+  readonly addresses: readonly number[];
+  /** Lengths in bytes of the segments. */
+  readonly lengths: readonly number[];
+  /** The sum of the readable lengths, in bytes. */
+  readonly readableLength: number;
+  /** The sum of the writable lengths, in bytes. */
+  readonly writableLength: number;
+}
+
+/** The device half of a virtqueue. Nothing here throws for what the driver wrote. */
+export interface DeviceQueue {
+  /** The number of entries. */
+  readonly size: number;
+  /** Why the queue is broken, or `undefined`. A broken queue pops nothing until it is made anew. */
+  readonly defect: QueueDefect | undefined;
+  /** How many popped buffers have not been pushed back. */
+  readonly outstanding: number;
+  /** The next available buffer, or `undefined` when there is none or the queue is broken. */
+  pop(): Chain | undefined;
+  /**
+   * Puts a used entry for `chain` into the ring, `written` bytes long. The chain goes back to the
+   * pool: it must not be touched afterwards. The driver sees it after {@link publish}.
+   */
+  push(chain: Chain, written: number): void;
+  /** Makes pushed entries visible; true when the driver asked to be notified of them. */
+  publish(): boolean;
+  /** Asks the driver for available buffer notifications; true when buffers came in meanwhile. */
+  enableNotifications(): boolean;
+  /** Tells the driver that available buffer notifications are not needed now. */
+  disableNotifications(): void;
+  /** Copies the chain's readable bytes from `from` on into `target`; returns how many there were. */
+  read(chain: Chain, from: number, target: Uint8Array): number;
+  /** Copies `source` to the chain's writable bytes from `at` on; returns how many found room. */
+  write(chain: Chain, at: number, source: Uint8Array): number;
+}
+
+/** The driver half of a virtqueue. What the device wrote never throws; it breaks the queue. */
+export interface DriverQueue {
+  /** The number of entries. */
+  readonly size: number;
+  /** Why the queue is broken, or `undefined`. */
+  readonly defect: QueueDefect | undefined;
+  /** How many descriptors are free. */
+  readonly free: number;
+  /** How many buffers are with the device. */
+  readonly outstanding: number;
+  /**
+   * Makes one buffer of up to `addresses.length` segments ready, the first `readableCount` of them
+   * device-readable. Returns its id, below {@link size}, or -1 when there is no room (nothing
+   * changed). The device sees it after {@link publish}.
+   *
+   * @throws VirtioError `VALUE_RANGE` when there are no segments or a length is not 1..2^32-1.
+   */
+  add(
+    addresses: readonly number[],
+    lengths: readonly number[],
+    count: number,
+    readableCount: number,
+  ): number;
+  /** Makes added buffers visible; true when the device asked to be notified of them. */
+  publish(): boolean;
+  /**
+   * The id of the next used buffer, or -1 when there is none or the queue is broken. Its length
+   * in bytes is {@link usedLength} until the next call; its descriptors are free again.
+   */
+  reap(): number;
+  /** The bytes that the device wrote into the buffer reaped last; never more than it had room for. */
+  readonly usedLength: number;
+  /** Asks the device for used buffer notifications; true when buffers came in meanwhile. */
+  enableNotifications(): boolean;
+  /** Tells the device that used buffer notifications are not needed now. */
+  disableNotifications(): void;
+}
