@@ -5,3 +5,4 @@
  * @packageDocumentation
  */
 export * from "./errors.ts";
+export * from "./layout/index.ts";

@@ -1,0 +1,464 @@
+/**
+ * What makes a declaration sound. One set of rules for declarations in source, which throw at the
+ * first error, and for a user's document, which gets the whole list.
+ */
+import { type ErrorCode, VirtioError } from "../errors.ts";
+import { fitsWidth, isScalarType, SCALARS } from "./scalars.ts";
+import type {
+  BitSpec,
+  BusWidth,
+  ChannelCommandSpec,
+  FieldSpec,
+  Gate,
+  LayoutMeta,
+  RegisterMeta,
+  ScalarWidth,
+  StructMeta,
+} from "./types.ts";
+
+/** The bounds of a layout; a document beyond them is refused before it costs anything. */
+export const LAYOUT_LIMITS = {
+  /** Bytes of a structure or a register map, without a `"rest"` field. */
+  bytes: 0x1_0000,
+  /** Fields, registers or commands of one layout. */
+  entries: 1024,
+  /** Characters of a name. */
+  name: 64,
+  /** Characters of a `doc` or a `cite`. */
+  text: 4096,
+  /** Findings in one list; what follows is not reported. */
+  findings: 100,
+  /** The highest feature bit. */
+  feature: 127,
+  /** The highest transport revision. */
+  revision: 0xffff,
+} as const;
+
+/** One thing that is wrong, or at least odd, about a layout. */
+export interface LayoutFinding {
+  /** An `"error"` makes the layout unusable; a `"warning"` is for its author to think about. */
+  readonly severity: "error" | "warning";
+  /** The code of the error that using the layout throws. */
+  readonly code: Extract<ErrorCode, `LAYOUT_${string}`>;
+  /** Where: `name.field.member` for a declaration, `layout.fields[2].offset` for a document. */
+  readonly path: string;
+  /** What is wrong, in one sentence. */
+  readonly message: string;
+  /** The value that is refused; absent when something is missing. */
+  readonly value?: unknown;
+  /** What to do about it. */
+  readonly hint?: string;
+}
+
+/** Gathers findings; `path` is complete when it gets here. */
+export class Findings {
+  /** In the order in which they were met. */
+  readonly list: LayoutFinding[] = [];
+
+  /** True when an error is among them. */
+  get failed(): boolean {
+    return this.list.some((finding) => finding.severity === "error");
+  }
+
+  /** Adds one, unless there are enough. */
+  add(finding: LayoutFinding): void {
+    if (this.list.length < LAYOUT_LIMITS.findings) this.list.push(finding);
+  }
+
+  /** Adds an error about the declaration itself. */
+  invalid(path: string, message: string, value?: unknown, hint?: string): void {
+    this.add({
+      severity: "error",
+      code: "LAYOUT_INVALID",
+      path,
+      message,
+      ...(value === undefined ? {} : { value }),
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+
+  /** Throws the first error, if there is one. */
+  throwFirst(): void {
+    const first = this.list.find((finding) => finding.severity === "error");
+    if (first !== undefined) throw new VirtioError(first.code, first);
+  }
+}
+
+/** A named declaration and the path that a finding about it begins with. */
+export interface Entry<S> {
+  /** The wire name. */
+  readonly name: string;
+  /** What was declared. */
+  readonly spec: S;
+  /** The path of the declaration. */
+  readonly path: string;
+}
+
+const NAME = /^[A-Za-z][A-Za-z0-9_]*$/;
+
+/** A letter first, so that no name is an array index, and none is a member of every object. */
+export function isLayoutName(value: unknown): value is string {
+  return typeof value === "string" && value.length <= LAYOUT_LIMITS.name && NAME.test(value);
+}
+
+/** Checks a structure. */
+export function checkStruct(
+  findings: Findings,
+  path: string,
+  name: string,
+  meta: StructMeta,
+  entries: readonly Entry<FieldSpec>[],
+): void {
+  checkMeta(findings, path, name, meta);
+  checkGate(findings, `${path}.gate`, meta.gate);
+  checkEntries(findings, path, "field", entries);
+  for (const entry of entries) checkField(findings, entry);
+  checkExtents(findings, path, meta.size, entries);
+}
+
+/** Checks a register map. */
+export function checkRegisters(
+  findings: Findings,
+  path: string,
+  name: string,
+  meta: RegisterMeta,
+  entries: readonly Entry<FieldSpec>[],
+): void {
+  checkMeta(findings, path, name, meta);
+  checkGate(findings, `${path}.gate`, meta.gate);
+  const widths = busWidthsOf(meta.busWidth);
+  if (widths === undefined) {
+    findings.invalid(
+      `${path}.busWidth`,
+      "a bus width is 8, 16, 32 or 64, each at most once",
+      meta.busWidth,
+    );
+  }
+  if (meta.byteOrder !== undefined && meta.byteOrder !== "little" && meta.byteOrder !== "big") {
+    findings.invalid(`${path}.byteOrder`, 'a byte order is "little" or "big"', meta.byteOrder);
+  }
+  checkEntries(findings, path, "register", entries);
+  for (const entry of entries) {
+    checkField(findings, entry);
+    checkRegister(findings, entry, widths, meta.byteOrder);
+  }
+  checkExtents(findings, path, meta.size, entries);
+}
+
+/** Checks a set of channel commands; the payloads have been checked where they were declared. */
+export function checkCommands(
+  findings: Findings,
+  path: string,
+  name: string,
+  meta: LayoutMeta,
+  entries: readonly Entry<ChannelCommandSpec>[],
+): void {
+  checkMeta(findings, path, name, meta);
+  checkEntries(findings, path, "command", entries);
+  const names = new Map<number, string>();
+  for (const entry of entries) {
+    const { code } = entry.spec;
+    checkCommand(findings, entry);
+    const other = names.get(code);
+    if (other !== undefined) {
+      findings.invalid(`${entry.path}.code`, `the code is taken by ${other}`, code);
+    }
+    names.set(code, entry.name);
+  }
+}
+
+/** The widths in ascending order, or `undefined` when the declaration is wrong. */
+export function busWidthsOf(
+  declared: BusWidth | readonly BusWidth[],
+): readonly BusWidth[] | undefined {
+  const widths = typeof declared === "number" ? [declared] : declared;
+  if (!Array.isArray(widths) || widths.length === 0 || widths.length > 4) return undefined;
+  const legal = widths.every(
+    (width) => width === 8 || width === 16 || width === 32 || width === 64,
+  );
+  if (!legal || new Set(widths).size !== widths.length) return undefined;
+  return [...widths].sort((a, b) => a - b);
+}
+
+function checkMeta(findings: Findings, path: string, name: string, meta: LayoutMeta): void {
+  if (!isLayoutName(name)) {
+    findings.invalid(`${path}.name`, "a name is a letter, then letters, digits and _", name);
+  }
+  checkText(findings, `${path}.cite`, meta.cite);
+  checkText(findings, `${path}.doc`, meta.doc);
+}
+
+function checkText(findings: Findings, path: string, text: unknown): void {
+  if (typeof text !== "string" || text.length === 0 || text.length > LAYOUT_LIMITS.text) {
+    findings.invalid(path, `a text has 1 to ${LAYOUT_LIMITS.text} characters`, text);
+  }
+}
+
+function checkGate(findings: Findings, path: string, gate: Gate | undefined): void {
+  if (gate === undefined) return;
+  const { feature, revision } = gate;
+  if (feature === undefined && revision === undefined) {
+    findings.invalid(path, "a gate names a feature bit, a revision, or both");
+  }
+  if (feature !== undefined && !isWhole(feature, 0, LAYOUT_LIMITS.feature)) {
+    findings.invalid(`${path}.feature`, `a feature bit is 0 to ${LAYOUT_LIMITS.feature}`, feature);
+  }
+  if (revision !== undefined && !isWhole(revision, 0, LAYOUT_LIMITS.revision)) {
+    findings.invalid(`${path}.revision`, `a revision is 0 to ${LAYOUT_LIMITS.revision}`, revision);
+  }
+}
+
+function checkEntries(
+  findings: Findings,
+  path: string,
+  what: string,
+  entries: readonly Entry<unknown>[],
+): void {
+  if (entries.length === 0 || entries.length > LAYOUT_LIMITS.entries) {
+    findings.invalid(path, `a layout has 1 to ${LAYOUT_LIMITS.entries} ${what}s`, entries.length);
+  }
+  const names = new Set<string>();
+  for (const entry of entries) {
+    if (!isLayoutName(entry.name)) {
+      findings.invalid(
+        `${entry.path}.name`,
+        "a name is a letter, then letters, digits and _",
+        entry.name,
+      );
+    }
+    if (names.has(entry.name)) {
+      findings.invalid(`${entry.path}.name`, `there is another ${what} of that name`, entry.name);
+    }
+    names.add(entry.name);
+  }
+}
+
+function checkField(findings: Findings, { spec, path }: Entry<FieldSpec>): void {
+  checkText(findings, `${path}.doc`, spec.doc);
+  if (spec.cite !== undefined) checkText(findings, `${path}.cite`, spec.cite);
+  checkGate(findings, `${path}.gate`, spec.gate);
+  if (!isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes)) {
+    findings.invalid(
+      `${path}.offset`,
+      `an offset is 0 to ${LAYOUT_LIMITS.bytes} bytes`,
+      spec.offset,
+    );
+  }
+  const { access, count, overlay } = spec;
+  if (access !== undefined && access !== "R" && access !== "W" && access !== "RW") {
+    findings.invalid(`${path}.access`, 'an access is "R", "W" or "RW"', access);
+  }
+  if (count !== undefined && count !== "rest" && !isWhole(count, 1, LAYOUT_LIMITS.bytes)) {
+    findings.invalid(
+      `${path}.count`,
+      `a count is 1 to ${LAYOUT_LIMITS.bytes} or "rest"`,
+      count,
+      "leave it out for a scalar",
+    );
+  }
+  if (overlay !== undefined && typeof overlay !== "boolean") {
+    findings.invalid(`${path}.overlay`, "overlay is true or false", overlay);
+  }
+  if (!isScalarType(spec.type)) {
+    findings.invalid(
+      `${path}.type`,
+      `a type is one of ${Object.keys(SCALARS).join(", ")}`,
+      spec.type,
+    );
+    return;
+  }
+  const { width } = SCALARS[spec.type];
+  checkReset(findings, path, spec, width);
+  checkBits(findings, path, spec, width);
+}
+
+function checkReset(findings: Findings, path: string, spec: FieldSpec, width: ScalarWidth): void {
+  if (spec.reset === undefined) return;
+  if (spec.count !== undefined) {
+    findings.invalid(`${path}.reset`, "an array has no reset value", spec.reset);
+  } else if (!fitsWidth(spec.reset, width)) {
+    findings.invalid(
+      `${path}.reset`,
+      `the reset value does not fit ${spec.type}`,
+      spec.reset,
+      "use a bigint above 2^53-1",
+    );
+  }
+}
+
+function checkBits(findings: Findings, path: string, spec: FieldSpec, width: ScalarWidth): void {
+  const owners: string[] = [];
+  for (const [name, bits] of Object.entries<BitSpec>(spec.bits ?? {})) {
+    const where = `${path}.bits.${name}`;
+    const run = bits.width ?? 1;
+    if (!isLayoutName(name)) {
+      findings.invalid(where, "a name is a letter, then letters, digits and _", name);
+    }
+    checkText(findings, `${where}.doc`, bits.doc);
+    if (!isWhole(bits.at, 0, 8 * width - 1)) {
+      findings.invalid(`${where}.at`, `a bit of ${spec.type} is 0 to ${8 * width - 1}`, bits.at);
+    } else if (!isWhole(run, 1, 8 * width - bits.at)) {
+      findings.invalid(`${where}.width`, `bits reach beyond the end of ${spec.type}`, run);
+    } else {
+      for (let bit = bits.at; bit < bits.at + run; bit++) {
+        const other = owners[bit];
+        if (other !== undefined) {
+          findings.add({
+            severity: "error",
+            code: "LAYOUT_OVERLAP",
+            path: `${where}.at`,
+            message: `bit ${bit} belongs to ${other}`,
+            value: bits.at,
+          });
+          break;
+        }
+        owners[bit] = name;
+      }
+    }
+  }
+}
+
+function checkRegister(
+  findings: Findings,
+  { spec, path }: Entry<FieldSpec>,
+  busWidths: readonly BusWidth[] | undefined,
+  byteOrder: string | undefined,
+): void {
+  if (spec.access === undefined) {
+    findings.invalid(`${path}.access`, 'a register says who may access it: "R", "W" or "RW"');
+  }
+  if (!isScalarType(spec.type)) return;
+  const { width, order } = SCALARS[spec.type];
+  if (isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes) && spec.offset % width !== 0) {
+    findings.invalid(
+      `${path}.offset`,
+      `a ${spec.type} register stands at a multiple of ${width}`,
+      spec.offset,
+    );
+  }
+  const accessible = busWidths?.some((bits) => bits === 8 * width) ?? true;
+  if (!accessible && spec.count === undefined) {
+    findings.invalid(
+      `${path}.type`,
+      `the bus has no access of ${8 * width} bits`,
+      spec.type,
+      "split the register, or name the width in busWidth",
+    );
+  }
+  if (byteOrder !== undefined && order !== undefined && order !== byteOrder) {
+    findings.invalid(`${path}.type`, `the registers are ${byteOrder}-endian`, spec.type);
+  }
+}
+
+function checkCommand(findings: Findings, { spec, path }: Entry<ChannelCommandSpec>): void {
+  checkText(findings, `${path}.doc`, spec.doc);
+  if (spec.cite !== undefined) checkText(findings, `${path}.cite`, spec.cite);
+  checkGate(findings, `${path}.gate`, spec.gate);
+  const { code, direction } = spec;
+  if (!isWhole(code, 1, 0xff)) {
+    findings.invalid(`${path}.code`, "a command code is 1 to 255", code);
+  }
+  if (direction !== "read" && direction !== "write" && direction !== "control") {
+    findings.invalid(`${path}.direction`, 'a direction is "read", "write" or "control"', direction);
+    return;
+  }
+  // The channel subsystem tells the operation by the low bits of the code.
+  const implied = CODE_DIRECTIONS[code & 3];
+  if (implied !== undefined && implied !== direction) {
+    findings.add({
+      severity: "warning",
+      code: "LAYOUT_INVALID",
+      path: `${path}.code`,
+      message: `to the channel subsystem the low bits of the code say ${implied}`,
+      value: code,
+    });
+  }
+}
+
+const CODE_DIRECTIONS = [undefined, "write", "read", "control"] as const;
+
+interface Extent {
+  readonly entry: Entry<FieldSpec>;
+  readonly start: number;
+  readonly end: number;
+}
+
+function checkExtents(
+  findings: Findings,
+  path: string,
+  size: number | undefined,
+  entries: readonly Entry<FieldSpec>[],
+): void {
+  const sizeIsSound = size === undefined || isWhole(size, 1, LAYOUT_LIMITS.bytes);
+  if (!sizeIsSound) {
+    findings.invalid(`${path}.size`, `a size is 1 to ${LAYOUT_LIMITS.bytes} bytes`, size);
+  }
+  const extents: Extent[] = [];
+  let rest: Entry<FieldSpec> | undefined;
+  for (const entry of entries) {
+    const { offset, count } = entry.spec;
+    const end = endOf(entry.spec);
+    if (end === undefined) continue;
+    if (end > LAYOUT_LIMITS.bytes) {
+      findings.invalid(`${entry.path}.offset`, `a layout ends by ${LAYOUT_LIMITS.bytes}`, offset);
+    } else if (count !== "rest") {
+      extents.push({ entry, start: offset, end });
+    } else if (rest === undefined) {
+      rest = entry;
+    } else {
+      findings.invalid(`${entry.path}.count`, `only one field takes the rest`, count);
+    }
+  }
+  checkOverlap(findings, extents);
+  const last = extents.reduce((end, extent) => Math.max(end, extent.end), 0);
+  if (rest !== undefined && rest.spec.offset < last) {
+    findings.invalid(
+      `${rest.path}.offset`,
+      "a field that takes the rest begins after all others",
+      rest.spec.offset,
+    );
+  }
+  if (size === undefined || !sizeIsSound) return;
+  if (size < last) {
+    findings.invalid(`${path}.size`, `the fields end at ${last}`, size);
+  } else if (rest !== undefined && rest.spec.offset !== size) {
+    findings.invalid(
+      `${path}.size`,
+      `the field that takes the rest begins at ${rest.spec.offset}`,
+      size,
+      "the size leaves out the rest",
+    );
+  }
+}
+
+/** Where a field ends, a `"rest"` field where it begins; `undefined` if its parts are wrong. */
+export function endOf({ offset, type, count }: FieldSpec): number | undefined {
+  if (!isWhole(offset, 0, LAYOUT_LIMITS.bytes) || !isScalarType(type)) return undefined;
+  if (count === "rest") return offset;
+  if (count !== undefined && !isWhole(count, 1, LAYOUT_LIMITS.bytes)) return undefined;
+  return offset + SCALARS[type].width * (count ?? 1);
+}
+
+function checkOverlap(findings: Findings, extents: readonly Extent[]): void {
+  const sorted = extents
+    .filter((extent) => extent.entry.spec.overlay !== true)
+    .sort((a, b) => a.start - b.start);
+  let before: Extent | undefined;
+  for (const extent of sorted) {
+    if (before !== undefined && extent.start < before.end) {
+      findings.add({
+        severity: "error",
+        code: "LAYOUT_OVERLAP",
+        path: `${extent.entry.path}.offset`,
+        message: `${before.entry.name} takes the bytes up to ${before.end}`,
+        value: extent.start,
+        hint: "declare a union with overlay: true",
+      });
+    }
+    if (before === undefined || extent.end > before.end) before = extent;
+  }
+}
+
+function isWhole(value: unknown, least: number, most: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
+}
