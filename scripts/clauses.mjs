@@ -29,19 +29,26 @@ if (!Array.isArray(CLAUSES)) {
   );
 }
 
-/** The id without its ordinal: what is shaped like a clause of a known label is taken for one. */
 const slugOf = (id) => id.replace(/-\d+$/, "");
 const slugs = new Set(CLAUSES.map(({ id }) => slugOf(id)));
 const namedIn = new Map(CLAUSES.map(({ id }) => [id, new Set()]));
 const unknown = [];
 
-// `[id]` in a title, several as `[id, id]`, or "id" as a string of the compliance kit.
-const MENTION = /(?<=[["'`,]\s*)[a-z][a-z0-9]*(?:-[a-z0-9]+)*-\d+(?=\s*[\]"'`,])/g;
+const ID = /[a-z][a-z0-9]*(?:-[a-z0-9]+)*-\d+/g;
+/** A title that starts with its clauses: "[id] …", "[id, id] …". */
+const TITLE = /["'`]\[([^\]\n]+)\] /g;
+/** An id in brackets or as a string, anywhere. */
+const MENTION = new RegExp(`(?<=[["'\`,]\\s*)${ID.source}(?=\\s*[\\]"'\`,])`, "g");
+
 for (const file of testSources()) {
   const path = relative(root, file);
-  for (const [id] of readFileSync(file, "utf8").matchAll(MENTION)) {
+  const text = readFileSync(file, "utf8");
+  const titled = new Set([...text.matchAll(TITLE)].flatMap(([, ids]) => ids.match(ID) ?? []));
+  const mentioned = new Set(text.match(MENTION) ?? []);
+  for (const id of new Set([...titled, ...mentioned])) {
     if (namedIn.has(id)) namedIn.get(id).add(path);
-    else if (slugs.has(slugOf(id))) unknown.push({ id, path });
+    // Outside a title, only what has the label of a clause is surely meant as one.
+    else if (titled.has(id) || slugs.has(slugOf(id))) unknown.push({ id, path });
   }
 }
 
