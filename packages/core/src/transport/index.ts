@@ -1,0 +1,14 @@
+export { Exclusive } from "./exclusive.ts";
+export {
+  type AdminQueuePlace,
+  CONFIG_SPACE_LIMIT,
+  type DeviceIdentity,
+  type DriverTransport,
+  type InterruptListener,
+  type LoopbackOptions,
+  type LoopbackPair,
+  type MaybePromise,
+  type QueueDoorbell,
+  type TransportDescription,
+  type TransportPlugin,
+} from "./types.ts";

@@ -1,0 +1,424 @@
+/**
+ * The driver half of virtio over MMIO: what a guest driver does with the registers.
+ */
+import {
+  type AdminQueuePlace,
+  CONFIG_SPACE_LIMIT,
+  type DeviceIdentity,
+  type DmaAllocator,
+  type DriverTransport,
+  Exclusive,
+  FEATURE,
+  FEATURE_BITS,
+  FEATURE_WORDS,
+  FeatureSet,
+  type InterruptListener,
+  type MaybePromise,
+  type QueueAddresses,
+  type QueueDoorbell,
+  type RegisterLayout,
+  VirtioError,
+} from "@virtio-admin/core";
+import type { MmioBus } from "./bus.ts";
+import { checkMmioLayout, exposesAdminQueues, reservedFeaturesOf } from "./device.ts";
+import {
+  MMIO_INTERRUPT,
+  MMIO_MAGIC,
+  MMIO_REFERENCE_LAYOUT,
+  MMIO_VERSION,
+  type MmioRegister,
+} from "./layout.ts";
+
+/** What an MMIO driver half is made from. */
+export interface MmioDriverInit {
+  /** The window and the interrupt of the device. */
+  readonly bus: MmioBus;
+  /** Memory that is shared with the device. */
+  readonly dma: DmaAllocator;
+  /** The registers; {@link MMIO_REFERENCE_LAYOUT} by default. */
+  readonly layout?: RegisterLayout;
+}
+
+const NAME = "mmio";
+const REGISTER_BYTES = 4;
+const WORD = 0x100000000;
+/** admin_queue_index and admin_queue_num stand in bits 0 to 15; a driver ignores the others. */
+const ADMIN_FIELD_MASK = 0xffff;
+/** Queue indexes are 16 bits wide. */
+const QUEUE_INDEXES = 0x10000;
+/** How often a register is read before the device is given up. */
+const POLL_LIMIT = 10_000;
+/** How often the configuration is read again because it changed meanwhile. */
+const CONFIG_ATTEMPTS = 64;
+/** How many rounds one interrupt may take: a device that never stops asserting is given up. */
+const INTERRUPT_ROUNDS = 4096;
+const KNOWN_EVENTS = MMIO_INTERRUPT.usedBuffer | MMIO_INTERRUPT.configurationChange;
+
+/** Drives one virtio-mmio device through a bus. */
+export class MmioDriver implements DriverTransport {
+  /** The transport's name. */
+  readonly name: string = NAME;
+  /** Memory that is shared with the device. */
+  readonly dma: DmaAllocator;
+  /** Every feature bit that the layout can carry. */
+  readonly allowedFeatures: FeatureSet;
+  /** The registers of the window. */
+  readonly layout: RegisterLayout;
+
+  readonly #bus: MmioBus;
+  readonly #exclusive = new Exclusive();
+  #listener: InterruptListener | undefined;
+  #serving = false;
+
+  /** Makes a driver half; nothing is read before {@link open}. @throws VirtioError `LAYOUT_INVALID` */
+  constructor(init: MmioDriverInit) {
+    this.layout = init.layout ?? MMIO_REFERENCE_LAYOUT;
+    checkMmioLayout(this.layout);
+    this.#bus = init.bus;
+    this.dma = init.dma;
+    const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
+    this.allowedFeatures = FeatureSet.of(...all).without(...reservedFeaturesOf(this.layout));
+  }
+
+  /** Checks magic, version and device id, in this order. */
+  async open(): Promise<DeviceIdentity> {
+    await this.#expect("MagicValue", MMIO_MAGIC);
+    await this.#expect("Version", MMIO_VERSION);
+    const deviceId = await this.#read("DeviceID");
+    if (deviceId === 0) {
+      throw new VirtioError("DEVICE_UNKNOWN", {
+        message: "the window is a placeholder without a device",
+        path: "DeviceID",
+        value: deviceId,
+        hint: "look at another window",
+      });
+    }
+    return { deviceId, vendorId: await this.#read("VendorID") };
+  }
+
+  /** Delivers interrupts to `listener` from now on. */
+  async listen(listener: InterruptListener): Promise<void> {
+    this.#listener = listener;
+    this.#bus.onInterrupt(() => this.#serve());
+  }
+
+  /** Writes status 0 and waits until it reads back. */
+  reset(): Promise<void> {
+    return this.#exclusive.run(async () => {
+      await this.#write("Status", 0);
+      await this.#poll("Status", 0);
+    });
+  }
+
+  /** Reads Status. */
+  readStatus(): Promise<number> {
+    return this.#exclusive.run(async () => (await this.#read("Status")) & 0xff);
+  }
+
+  /** Writes Status. */
+  writeStatus(status: number): Promise<void> {
+    return this.#exclusive.run(async () => {
+      await this.#write("Status", status);
+    });
+  }
+
+  /** Reads the four words of DeviceFeatures. */
+  readFeatures(): Promise<FeatureSet> {
+    return this.#exclusive.run(async () => {
+      const words: number[] = [];
+      for (let word = 0; word < FEATURE_WORDS; word++) {
+        await this.#write("DeviceFeaturesSel", word);
+        words.push(await this.#read("DeviceFeatures"));
+      }
+      return FeatureSet.fromWords(words);
+    });
+  }
+
+  /** Writes the four words of DriverFeatures. */
+  writeFeatures(features: FeatureSet): Promise<void> {
+    return this.#exclusive.run(async () => {
+      for (let word = 0; word < FEATURE_WORDS; word++) {
+        await this.#write("DriverFeaturesSel", word);
+        await this.#write("DriverFeatures", features.word(word));
+      }
+    });
+  }
+
+  /**
+   * Reads configuration bytes. One field at a time is read in its own width (2, 4 and 8 bytes when
+   * aligned); anything else byte by byte, as the text asks for byte fields.
+   *
+   * @throws VirtioError `VALUE_RANGE` for a range outside 4096 bytes, `DEVICE_FAILED` when the
+   * configuration never stops changing.
+   */
+  readConfig(offset: number, length: number): Promise<Uint8Array> {
+    const width = configWidth(offset, length);
+    return this.#exclusive.run(async () => {
+      const bytes = new Uint8Array(length);
+      const view = new DataView(bytes.buffer);
+      for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
+        const before = await this.#read("ConfigGeneration");
+        for (let at = 0; at < length; at += width) {
+          const value = await this.#bus.read(this.#offset("Config") + offset + at, width);
+          writeValue(view, at, width, value);
+        }
+        if ((await this.#read("ConfigGeneration")) === before) return bytes;
+      }
+      throw new VirtioError("DEVICE_FAILED", {
+        message: "the configuration changed during every read",
+        path: "ConfigGeneration",
+        value: CONFIG_ATTEMPTS,
+        hint: "reset the device",
+      });
+    });
+  }
+
+  /** Writes configuration bytes in the widths of {@link readConfig}. */
+  writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
+    const width = configWidth(offset, bytes.length);
+    const view = new DataView(bytes.slice().buffer);
+    return this.#exclusive.run(async () => {
+      for (let at = 0; at < bytes.length; at += width) {
+        await this.#bus.write(
+          this.#offset("Config") + offset + at,
+          width,
+          readValue(view, at, width),
+        );
+      }
+    });
+  }
+
+  /** Reads QueueSizeMax of a queue. */
+  queueSizeMax(index: number): Promise<number> {
+    return this.#exclusive.run(async () => {
+      await this.#write("QueueSel", index);
+      return this.#read("QueueSizeMax");
+    });
+  }
+
+  /**
+   * Tells the device where the queue is and makes it ready.
+   *
+   * @throws VirtioError `TRANSPORT` when it is in use already or does not become ready.
+   */
+  enableQueue(index: number, size: number, areas: QueueAddresses): Promise<QueueDoorbell> {
+    return this.#exclusive.run(async () => {
+      await this.#write("QueueSel", index);
+      await this.#expectReady(index, 0);
+      await this.#write("QueueSize", size);
+      await this.#write("QueueDescLow", areas.descriptorArea % WORD);
+      await this.#write("QueueDescHigh", Math.floor(areas.descriptorArea / WORD));
+      await this.#write("QueueDriverLow", areas.driverArea % WORD);
+      await this.#write("QueueDriverHigh", Math.floor(areas.driverArea / WORD));
+      await this.#write("QueueDeviceLow", areas.deviceArea % WORD);
+      await this.#write("QueueDeviceHigh", Math.floor(areas.deviceArea / WORD));
+      await this.#write("QueueReady", 1);
+      await this.#expectReady(index, 1);
+      const offset = this.#offset("QueueNotify");
+      return { ring: () => this.#post(() => this.#bus.write(offset, REGISTER_BYTES, index)) };
+    });
+  }
+
+  /** Resets one queue through QueueReset and waits until QueueReset and QueueReady read 0. */
+  resetQueue(index: number): Promise<void> {
+    return this.#exclusive.run(async () => {
+      await this.#write("QueueSel", index);
+      await this.#write("QueueReset", 1);
+      await this.#poll("QueueReset", 0);
+      await this.#poll("QueueReady", 0);
+    });
+  }
+
+  /** Reads AdminQueueIndex and AdminQueueNum, once VIRTIO_F_ADMIN_VQ is negotiated. */
+  async adminQueues(features: FeatureSet): Promise<AdminQueuePlace> {
+    if (!exposesAdminQueues(this.layout)) {
+      throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
+        message: `the mmio layout ${this.layout.name} has no AdminQueueIndex and AdminQueueNum`,
+        path: "mmio.AdminQueueIndex",
+        hint: "use MMIO_REFERENCE_LAYOUT on both sides, or do without administration virtqueues",
+      });
+    }
+    if (!features.has(FEATURE.VIRTIO_F_ADMIN_VQ)) {
+      throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
+        message: `on mmio VIRTIO_F_ADMIN_VQ (bit ${FEATURE.VIRTIO_F_ADMIN_VQ}) is not negotiated`,
+        path: "mmio.AdminQueueIndex",
+        value: features.toString(),
+        hint: "offer it on the device, ask for it in bring-up, or do without",
+      });
+    }
+    return this.#exclusive.run(async () => {
+      const index = (await this.#read("AdminQueueIndex")) & ADMIN_FIELD_MASK;
+      const count = (await this.#read("AdminQueueNum")) & ADMIN_FIELD_MASK;
+      if (count > QUEUE_INDEXES - index) {
+        throw new VirtioError("TRANSPORT", {
+          message: "the device places administration virtqueues beyond the last queue index",
+          path: "mmio.AdminQueueNum",
+          value: count,
+          hint: "the device is faulty: AdminQueueIndex + AdminQueueNum is at most 65536",
+        });
+      }
+      const place = (name: MmioRegister) =>
+        `${name} 0x${this.#offset(name).toString(16).padStart(3, "0")}`;
+      return {
+        index,
+        count,
+        source: `MMIO registers ${place("AdminQueueIndex")}, ${place("AdminQueueNum")}`,
+      };
+    });
+  }
+
+  /** Stops listening to interrupts. */
+  async close(): Promise<void> {
+    this.#bus.onInterrupt(undefined);
+    this.#listener = undefined;
+  }
+
+  /** Serves the line until no known event is left. Synchronous where the bus is. */
+  #serve(): void {
+    if (this.#serving) return;
+    this.#serving = true;
+    let later: PromiseLike<void> | undefined;
+    try {
+      for (let round = 0; round < INTERRUPT_ROUNDS; round++) {
+        const status = this.#read("InterruptStatus");
+        if (typeof status !== "number") {
+          later = this.#serveLater(status);
+          return;
+        }
+        const events = status & KNOWN_EVENTS;
+        if (events === 0) return;
+        this.#dispatch(events);
+        const acknowledged = this.#write("InterruptACK", events);
+        if (acknowledged !== undefined) {
+          later = this.#serveLater(acknowledged.then(() => this.#readStatusAgain(events)));
+          return;
+        }
+        this.#dispatch(events);
+      }
+      throw endlessInterrupt();
+    } catch (error) {
+      this.#listener?.failed(error);
+    } finally {
+      if (later === undefined) this.#serving = false;
+      else later.then(undefined, (error) => this.#listener?.failed(error));
+    }
+  }
+
+  #readStatusAgain(events: number): MaybePromise<number> {
+    this.#dispatch(events);
+    return this.#read("InterruptStatus");
+  }
+
+  async #serveLater(first: PromiseLike<number>): Promise<void> {
+    try {
+      let events = (await first) & KNOWN_EVENTS;
+      for (let round = 0; round < INTERRUPT_ROUNDS; round++) {
+        if (events === 0) return;
+        this.#dispatch(events);
+        await this.#write("InterruptACK", events);
+        events = (await this.#readStatusAgain(events)) & KNOWN_EVENTS;
+      }
+      throw endlessInterrupt();
+    } finally {
+      this.#serving = false;
+    }
+  }
+
+  /**
+   * Called before and after the acknowledgement: the text wants it after the handling, and what
+   * the device used between the two would else be acknowledged without having been seen.
+   */
+  #dispatch(events: number): void {
+    if ((events & MMIO_INTERRUPT.usedBuffer) !== 0) this.#listener?.usedBuffers(undefined);
+    if ((events & MMIO_INTERRUPT.configurationChange) !== 0) this.#listener?.configurationChange();
+  }
+
+  #post(write: () => MaybePromise<void>): void {
+    try {
+      write()?.then(undefined, (error) => this.#listener?.failed(error));
+    } catch (error) {
+      this.#listener?.failed(error);
+    }
+  }
+
+  async #expect(name: MmioRegister, wanted: number): Promise<void> {
+    const value = await this.#read(name);
+    if (value === wanted) return;
+    throw new VirtioError("DEVICE_UNKNOWN", {
+      message: `this is no virtio-mmio device of version ${MMIO_VERSION}`,
+      path: name,
+      value,
+      hint: `${name} must read 0x${wanted.toString(16)}`,
+    });
+  }
+
+  async #expectReady(index: number, wanted: 0 | 1): Promise<void> {
+    const ready = await this.#read("QueueReady");
+    if (ready === wanted) return;
+    throw new VirtioError("TRANSPORT", {
+      message: wanted === 1 ? "the queue did not become ready" : "the queue is in use already",
+      path: `mmio.queue[${index}].QueueReady`,
+      value: ready,
+      hint: "reset the device and begin again",
+    });
+  }
+
+  async #poll(name: MmioRegister, wanted: number): Promise<void> {
+    for (let i = 0; i < POLL_LIMIT; i++) {
+      if ((await this.#read(name)) === wanted) return;
+    }
+    throw new VirtioError("DEVICE_FAILED", {
+      message: `the register never read ${wanted}`,
+      path: `mmio.${name}`,
+      value: POLL_LIMIT,
+      hint: "the device hangs",
+    });
+  }
+
+  #offset(name: MmioRegister): number {
+    return this.layout.registers[name]?.offset ?? Number.NaN;
+  }
+
+  #read(name: MmioRegister): MaybePromise<number> {
+    return this.#bus.read(this.#offset(name), REGISTER_BYTES);
+  }
+
+  #write(name: MmioRegister, value: number): MaybePromise<void> {
+    return this.#bus.write(this.#offset(name), REGISTER_BYTES, value);
+  }
+}
+
+function endlessInterrupt(): VirtioError {
+  return new VirtioError("DEVICE_FAILED", {
+    message: "the interrupt stays asserted whatever is acknowledged",
+    path: "mmio.InterruptStatus",
+    value: INTERRUPT_ROUNDS,
+    hint: "reset the device",
+  });
+}
+
+/** The width in which a range of the configuration space is accessed. */
+function configWidth(offset: number, length: number): 1 | 2 | 4 {
+  if (!(offset >= 0 && length >= 0 && offset + length <= CONFIG_SPACE_LIMIT)) {
+    throw new VirtioError("VALUE_RANGE", {
+      message: "a range of the configuration space lies in its first 4096 bytes",
+      path: "config",
+      value: `${offset}+${length}`,
+      hint: "read one field at a time",
+    });
+  }
+  if ((length === 4 || length === 8) && offset % 4 === 0) return 4;
+  if (length === 2 && offset % 2 === 0) return 2;
+  return 1;
+}
+
+function readValue(view: DataView, at: number, width: 1 | 2 | 4): number {
+  if (width === 4) return view.getUint32(at, true);
+  return width === 2 ? view.getUint16(at, true) : view.getUint8(at);
+}
+
+function writeValue(view: DataView, at: number, width: 1 | 2 | 4, value: number): void {
+  if (width === 4) view.setUint32(at, value, true);
+  else if (width === 2) view.setUint16(at, value, true);
+  else view.setUint8(at, value);
+}
