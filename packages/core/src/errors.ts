@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   QUEUE_ADDRESS: "a virtqueue area is misaligned or outside guest memory",
   QUEUE_FULL: "a virtqueue has too few free descriptors",
   QUEUE_BROKEN: "the other side of a virtqueue broke its rules",
+  QUEUE_CHAIN: "a buffer is given back to a queue that does not hold it",
   QUEUE_UNAVAILABLE: "a virtqueue does not exist or is not enabled",
   // device and driver
   DEVICE_MODEL: "a device model contradicts itself",

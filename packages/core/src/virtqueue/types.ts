@@ -3,7 +3,7 @@
  * a `driver.ts` behind these interfaces; a queue binds to one class when it is set up, so that
  * every hot call site stays monomorphic.
  */
-import type { GuestMemory } from "../memory/types.ts";
+import type { DmaBlock, GuestMemory } from "../memory/types.ts";
 
 /** Where a virtqueue lies, as the transport was told (guest addresses). */
 export interface QueueAddresses {
@@ -25,14 +25,33 @@ export interface QueueInit extends QueueAddresses {
   readonly eventIdx: boolean;
   /** VIRTIO_F_INDIRECT_DESC was negotiated. */
   readonly indirect: boolean;
-  /** Use Atomics on the indexes: needed when the halves run on different threads. */
+  /**
+   * Use Atomics on the indexes: needed when the halves run on different threads. The ring areas
+   * must then start at even offsets of their backing buffers.
+   */
   readonly atomic?: boolean;
+  /**
+   * The index that both rings start from, 0 to 65535; 0 unless given, as after every reset. A half
+   * that takes over a live queue with nothing outstanding goes on from {@link DeviceQueue.index}.
+   */
+  readonly startIndex?: number;
+}
+
+/** What the driver half is made from. */
+export interface DriverQueueInit extends QueueInit {
+  /**
+   * Memory for indirect tables, {@link QueueInit.size} equal parts of it. Used for buffers of two
+   * segments and more that fit a part, when {@link QueueInit.indirect} is set. Whoever allocated
+   * it frees it after the queue's last use.
+   */
+  readonly indirectArea?: DmaBlock;
 }
 
 /** Why a virtqueue half gave up on its peer. Each is counted by the soak. */
 export const QUEUE_DEFECTS = {
-  "index-jump": "the other side's index ran ahead by more than the queue size",
+  "index-jump": "the other side's index went back, or ran ahead by more than can be outstanding",
   "head-range": "a ring entry names a descriptor outside the table",
+  "head-outstanding": "a ring entry names a buffer that the device still holds",
   "next-range": "a next field names a descriptor outside its table",
   "chain-loop": "a chain is longer than its table, so it loops",
   "chain-length": "a chain has more descriptors than the queue size allows",
@@ -43,9 +62,9 @@ export const QUEUE_DEFECTS = {
   "indirect-length": "an indirect table whose length is zero or no multiple of 16",
   "buffer-unmapped": "a buffer that is not inside guest memory",
   "table-unmapped": "an indirect table that is not inside guest memory",
-  "total-length": "the bytes of one chain add up to 2^32 or more",
-  "zero-length": "a descriptor of length zero",
-  "used-id": "a used entry names a buffer that is not outstanding",
+  "total-length": "the bytes of one chain add up to more than 2^32",
+  "segment-budget": "the buffers that the device holds have too many segments together",
+  "used-id": "a used entry names a buffer that the device was not given",
   "used-length": "a used length is larger than the writable part of its buffer",
 } as const;
 
@@ -56,6 +75,10 @@ export type QueueDefect = keyof typeof QUEUE_DEFECTS;
  * One buffer that the device popped, and the only object per buffer: chains are pooled, filled in
  * place and given back by {@link DeviceQueue.push}. Segment `i` is `addresses[i]`, `lengths[i]`;
  * the first `readableCount` are device-readable, the rest device-writable.
+ *
+ * Every segment was inside guest memory when the chain was popped, and has at least one byte: the
+ * text forbids no element of length zero, and gives framing no meaning, so such elements are left
+ * out. A chain may therefore have no segment at all.
  */
 export interface Chain {
   /** The buffer's id (split: the head descriptor's index). */
@@ -65,9 +88,9 @@ export interface Chain {
   /** How many of them, at the front, are device-readable. */
   readonly readableCount: number;
   /** Guest addresses of the segments; entries at `count` and beyond are stale. */
-  readonly addresses: readonly number[];
+  readonly addresses: ArrayLike<number>;
   /** Lengths in bytes of the segments. */
-  readonly lengths: readonly number[];
+  readonly lengths: ArrayLike<number>;
   /** The sum of the readable lengths, in bytes. */
   readonly readableLength: number;
   /** The sum of the writable lengths, in bytes. */
@@ -78,15 +101,27 @@ export interface Chain {
 export interface DeviceQueue {
   /** The number of entries. */
   readonly size: number;
+  /** The memory that the ring and its buffers lie in. */
+  readonly memory: GuestMemory;
   /** Why the queue is broken, or `undefined`. A broken queue pops nothing until it is made anew. */
   readonly defect: QueueDefect | undefined;
   /** How many popped buffers have not been pushed back. */
   readonly outstanding: number;
-  /** The next available buffer, or `undefined` when there is none or the queue is broken. */
+  /** The ring index of the buffer that is popped next, 0 to 65535. */
+  readonly index: number;
+  /**
+   * The next available buffer, or `undefined` when there is none or the queue is broken. Finding
+   * none re-arms available buffer notifications, unless they are disabled: the driver notifies of
+   * the buffer that comes next.
+   */
   pop(): Chain | undefined;
   /**
-   * Puts a used entry for `chain` into the ring, `written` bytes long. The chain goes back to the
-   * pool: it must not be touched afterwards. The driver sees it after {@link publish}.
+   * Puts a used entry for `chain` into the ring, `written` bytes long (at most the chain's
+   * writable length is reported). The chain goes back to the pool: it must not be touched
+   * afterwards. The driver sees it after {@link publish}. Does nothing on a stopped queue.
+   *
+   * @throws VirtioError `QUEUE_CHAIN` when the chain is not one that this queue has popped, or was
+   * pushed before.
    */
   push(chain: Chain, written: number): void;
   /** Makes pushed entries visible; true when the driver asked to be notified of them. */
@@ -99,28 +134,35 @@ export interface DeviceQueue {
   read(chain: Chain, from: number, target: Uint8Array): number;
   /** Copies `source` to the chain's writable bytes from `at` on; returns how many found room. */
   write(chain: Chain, at: number, source: Uint8Array): number;
+  /**
+   * Ends the queue, as its reset does: from now on nothing is popped, nothing is written to guest
+   * memory, and late {@link push} and {@link write} calls have no effect.
+   */
+  stop(): void;
 }
 
 /** The driver half of a virtqueue. What the device wrote never throws; it breaks the queue. */
 export interface DriverQueue {
   /** The number of entries. */
   readonly size: number;
-  /** Why the queue is broken, or `undefined`. */
+  /** Why the queue is broken, or `undefined`. A broken queue reaps nothing until it is made anew. */
   readonly defect: QueueDefect | undefined;
   /** How many descriptors are free. */
   readonly free: number;
-  /** How many buffers are with the device. */
+  /** How many buffers were added and not reaped. */
   readonly outstanding: number;
   /**
-   * Makes one buffer of up to `addresses.length` segments ready, the first `readableCount` of them
-   * device-readable. Returns its id, below {@link size}, or -1 when there is no room (nothing
-   * changed). The device sees it after {@link publish}.
+   * Makes one buffer of the first `count` segments ready, the first `readableCount` of them
+   * device-readable. Returns its id, below {@link size}, or -1 when there is no room or the queue
+   * is broken (nothing changed). The device sees it after {@link publish}.
    *
-   * @throws VirtioError `VALUE_RANGE` when there are no segments or a length is not 1..2^32-1.
+   * @throws VirtioError `VALUE_RANGE` when `count` is not 1..{@link size} or `readableCount` not
+   * 0..`count`, when an address is no integer from 0 to 2^53-1 or a length not 1..2^32-1, or when
+   * the lengths add up to more than 2^32.
    */
   add(
-    addresses: readonly number[],
-    lengths: readonly number[],
+    addresses: ArrayLike<number>,
+    lengths: ArrayLike<number>,
     count: number,
     readableCount: number,
   ): number;
@@ -128,7 +170,8 @@ export interface DriverQueue {
   publish(): boolean;
   /**
    * The id of the next used buffer, or -1 when there is none or the queue is broken. Its length
-   * in bytes is {@link usedLength} until the next call; its descriptors are free again.
+   * in bytes is {@link usedLength} until the next call; its descriptors are free again. Finding
+   * none re-arms used buffer notifications, unless they are disabled.
    */
   reap(): number;
   /** The bytes that the device wrote into the buffer reaped last; never more than it had room for. */

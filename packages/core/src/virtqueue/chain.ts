@@ -1,0 +1,109 @@
+/**
+ * The buffers that a device half pops, and their pool. Hot path: a chain is made once and filled
+ * in place for every buffer after that; typed arrays keep its shape the same for all addresses.
+ */
+import { copyBytes } from "../memory/copy.ts";
+import type { GuestMemory } from "../memory/types.ts";
+import type { Chain, DeviceQueue } from "./types.ts";
+
+/**
+ * The most segments that one queue's popped buffers have together. A driver may let 32768 heads
+ * share one long chain of descriptors; this bounds what remembering them costs, at 4 MiB.
+ */
+export const SEGMENT_BUDGET = 8 * 32768;
+
+const FIRST_SEGMENTS = 8;
+/** A chain with room for more segments than this gives the room up when it goes back. */
+const KEPT_SEGMENTS = 64;
+
+/** A {@link Chain} as its queue sees it: writable, and knowing whose it is. */
+export class PooledChain implements Chain {
+  head = 0;
+  count = 0;
+  readableCount = 0;
+  addresses: Float64Array = new Float64Array(FIRST_SEGMENTS);
+  lengths: Float64Array = new Float64Array(FIRST_SEGMENTS);
+  readableLength = 0;
+  writableLength = 0;
+  /** The queue that popped it. */
+  readonly owner: DeviceQueue;
+  /** True between pop and push. */
+  held = false;
+
+  constructor(owner: DeviceQueue) {
+    this.owner = owner;
+  }
+
+  /** Makes room for twice as many segments. */
+  grow(): void {
+    const addresses = new Float64Array(2 * this.addresses.length);
+    const lengths = new Float64Array(2 * this.lengths.length);
+    addresses.set(this.addresses);
+    lengths.set(this.lengths);
+    this.addresses = addresses;
+    this.lengths = lengths;
+  }
+
+  /** Forgets a room that only a very long buffer needed. */
+  shrink(): void {
+    if (this.addresses.length <= KEPT_SEGMENTS) return;
+    this.addresses = new Float64Array(FIRST_SEGMENTS);
+    this.lengths = new Float64Array(FIRST_SEGMENTS);
+  }
+}
+
+/** Copies readable bytes of `chain`, from offset `from` on, into `target`; returns how many. */
+export function readChain(
+  memory: GuestMemory,
+  chain: Chain,
+  from: number,
+  target: Uint8Array,
+): number {
+  return copyChain(memory, chain, 0, chain.readableCount, from, target, false);
+}
+
+/** Copies `source` to the writable bytes of `chain`, from offset `at` on; returns how many. */
+export function writeChain(
+  memory: GuestMemory,
+  chain: Chain,
+  at: number,
+  source: Uint8Array,
+): number {
+  return copyChain(memory, chain, chain.readableCount, chain.count, at, source, true);
+}
+
+function copyChain(
+  memory: GuestMemory,
+  chain: Chain,
+  first: number,
+  end: number,
+  offset: number,
+  local: Uint8Array,
+  toGuest: boolean,
+): number {
+  const { addresses, lengths } = chain;
+  const wanted = local.length;
+  let skip = offset;
+  let done = 0;
+  for (let i = first; i < end && done < wanted; i++) {
+    const length = lengths[i] as number;
+    if (skip >= length) {
+      skip -= length;
+      continue;
+    }
+    const address = (addresses[i] as number) + skip;
+    const count = Math.min(length - skip, wanted - done);
+    skip = 0;
+    const region = memory.find(address, count);
+    if (region === undefined) {
+      const part = local.subarray(done, done + count);
+      if (!(toGuest ? memory.write(address, part) : memory.read(address, part))) break;
+    } else if (toGuest) {
+      copyBytes(region.bytes, address - region.base, local, done, count);
+    } else {
+      copyBytes(local, done, region.bytes, address - region.base, count);
+    }
+    done += count;
+  }
+  return done;
+}

@@ -1,0 +1,41 @@
+/** Virtqueues, both halves. */
+import { SplitDeviceQueue } from "./split/device.ts";
+import { SplitDriverQueue } from "./split/driver.ts";
+import type { DeviceQueue, DriverQueue, DriverQueueInit, QueueInit } from "./types.ts";
+
+export { SplitDeviceQueue } from "./split/device.ts";
+export { SplitDriverQueue } from "./split/driver.ts";
+export {
+  type QueueArea,
+  type QueueAreas,
+  SPLIT_QUEUE_MAX_SIZE,
+  splitAreaSizes,
+} from "./split/layout.ts";
+export {
+  type Chain,
+  type DeviceQueue,
+  type DriverQueue,
+  type DriverQueueInit,
+  QUEUE_DEFECTS,
+  type QueueAddresses,
+  type QueueDefect,
+  type QueueInit,
+} from "./types.ts";
+
+/**
+ * Makes the device half of a virtqueue.
+ *
+ * @throws VirtioError `QUEUE_SIZE`, `QUEUE_ADDRESS` or `VALUE_RANGE`, see {@link SplitDeviceQueue}.
+ */
+export function createDeviceQueue(init: QueueInit): DeviceQueue {
+  return new SplitDeviceQueue(init);
+}
+
+/**
+ * Makes the driver half of a virtqueue, and writes the initial state of its rings.
+ *
+ * @throws VirtioError `QUEUE_SIZE`, `QUEUE_ADDRESS` or `VALUE_RANGE`, see {@link SplitDriverQueue}.
+ */
+export function createDriverQueue(init: DriverQueueInit): DriverQueue {
+  return new SplitDriverQueue(init);
+}

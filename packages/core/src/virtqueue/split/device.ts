@@ -1,0 +1,357 @@
+/**
+ * The device half of a split virtqueue (section "Split Virtqueues").
+ *
+ * Hot path: plain numbers, views made once, no allocation per buffer. Every value that the driver
+ * can write is read once into a local and then checked; no ring contents make it throw, hang, or
+ * reach outside guest memory.
+ */
+import { VirtioError } from "../../errors.ts";
+import type { GuestMemory } from "../../memory/types.ts";
+import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import type { Chain, DeviceQueue, QueueDefect, QueueInit } from "../types.ts";
+import {
+  availEventOffset,
+  usedEventOffset,
+  VIRTQ_AVAIL_ELEM_SIZE,
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_AVAIL_FLAGS,
+  VIRTQ_AVAIL_IDX,
+  VIRTQ_AVAIL_RING,
+  VIRTQ_CHAIN_MAX_LENGTH,
+  VIRTQ_DESC_ADDR,
+  VIRTQ_DESC_ADDR_HIGH,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_FLAGS,
+  VIRTQ_DESC_LEN,
+  VIRTQ_DESC_SIZE,
+  VIRTQ_USED_ELEM_ID,
+  VIRTQ_USED_ELEM_LEN,
+  VIRTQ_USED_ELEM_SIZE,
+  VIRTQ_USED_F_NO_NOTIFY,
+  VIRTQ_USED_FLAGS,
+  VIRTQ_USED_IDX,
+  VIRTQ_USED_RING,
+} from "./layout.ts";
+import { load16, splitRings, store16 } from "./rings.ts";
+
+/** The highest upper half of an address that a number can hold, and that memory can cover. */
+const HIGHEST_ADDRESS_HIGH = 0x1fffff;
+const LONGEST_USED_LENGTH = 0xffffffff;
+
+/** The device half of a split virtqueue. It touches no guest memory before its first call. */
+export class SplitDeviceQueue implements DeviceQueue {
+  /** See {@link DeviceQueue.size}. */
+  readonly size: number;
+  /** See {@link DeviceQueue.memory}. */
+  readonly memory: GuestMemory;
+  private readonly descriptors: DataView;
+  private readonly avail: DataView;
+  private readonly used: DataView;
+  private readonly availWords: Uint16Array | undefined;
+  private readonly usedWords: Uint16Array | undefined;
+  private readonly eventIdx: boolean;
+  private readonly indirect: boolean;
+  private readonly usedEventAt: number;
+  private readonly availEventAt: number;
+
+  private broken: QueueDefect | undefined = undefined;
+  private stopped = false;
+  /** Buffers popped and not pushed. */
+  private held = 0;
+  private heldSegments = 0;
+  /** 1 for the head of each buffer that is held. */
+  private readonly heldHeads: Uint8Array;
+  private readonly pool: PooledChain[] = [];
+
+  /** The index of the available entry that is popped next. */
+  private nextAvail: number;
+  /** The available idx as it was read last. */
+  private seenAvail: number;
+  /** The index of the used entry that is written next. */
+  private nextUsed: number;
+  /** The used idx as the driver sees it. */
+  private publishedUsed: number;
+  private wantsNotifications = true;
+  /** The avail_event that was written last, or -1 before the first. */
+  private availEvent = -1;
+
+  /** One descriptor of an indirect table that no single region holds. */
+  private readonly scratch = new Uint8Array(VIRTQ_DESC_SIZE);
+  private readonly scratchView = new DataView(this.scratch.buffer);
+
+  /**
+   * Makes the device half of the queue that lies where `init` says.
+   *
+   * @throws VirtioError `QUEUE_SIZE` when the size is no power of two from 1 to 32768;
+   * `QUEUE_ADDRESS` when a part is misaligned or not inside one region; `VALUE_RANGE` when
+   * `startIndex` has more than 16 bits.
+   */
+  constructor(init: QueueInit) {
+    const rings = splitRings(init);
+    this.size = init.size;
+    this.memory = init.memory;
+    this.descriptors = rings.descriptors;
+    this.avail = rings.avail;
+    this.used = rings.used;
+    this.availWords = rings.availWords;
+    this.usedWords = rings.usedWords;
+    this.eventIdx = init.eventIdx;
+    this.indirect = init.indirect;
+    this.usedEventAt = usedEventOffset(init.size);
+    this.availEventAt = availEventOffset(init.size);
+    this.heldHeads = new Uint8Array(init.size);
+    this.nextAvail = rings.start;
+    this.seenAvail = rings.start;
+    this.nextUsed = rings.start;
+    this.publishedUsed = rings.start;
+  }
+
+  /** See {@link DeviceQueue.defect}. */
+  get defect(): QueueDefect | undefined {
+    return this.broken;
+  }
+
+  /** See {@link DeviceQueue.outstanding}. */
+  get outstanding(): number {
+    return this.held;
+  }
+
+  /** See {@link DeviceQueue.index}. */
+  get index(): number {
+    return this.nextAvail;
+  }
+
+  /** See {@link DeviceQueue.pop}. */
+  pop(): Chain | undefined {
+    const next = this.nextAvail;
+    if (this.broken !== undefined || this.stopped) return undefined;
+    if (next === this.seenAvail && !this.lookForBuffers()) return undefined;
+
+    const entry = (next & (this.size - 1)) * VIRTQ_AVAIL_ELEM_SIZE;
+    const head = this.avail.getUint16(VIRTQ_AVAIL_RING + entry, true);
+    if (head >= this.size) return this.fail("head-range");
+    if (this.heldHeads[head] !== 0) return this.fail("head-outstanding");
+
+    const chain = this.pool.pop() ?? new PooledChain(this);
+    const defect = this.walk(chain, head);
+    if (defect !== undefined) return this.fail(defect);
+    const segments = this.heldSegments + chain.count;
+    if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
+
+    this.heldSegments = segments;
+    this.heldHeads[head] = 1;
+    this.held++;
+    chain.head = head;
+    chain.held = true;
+    this.nextAvail = (next + 1) & 0xffff;
+    return chain;
+  }
+
+  /** See {@link DeviceQueue.push}. */
+  push(chain: Chain, written: number): void {
+    if (this.stopped) return;
+    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) {
+      throw new VirtioError("QUEUE_CHAIN", {
+        path: "chain",
+        message: "the queue does not hold this buffer",
+        value: chain.head,
+        hint: "push each popped chain once, to the queue that popped it",
+      });
+    }
+    const next = this.nextUsed;
+    const entry = VIRTQ_USED_RING + (next & (this.size - 1)) * VIRTQ_USED_ELEM_SIZE;
+    const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH));
+    this.used.setUint32(entry + VIRTQ_USED_ELEM_ID, chain.head, true);
+    this.used.setUint32(entry + VIRTQ_USED_ELEM_LEN, length, true);
+    this.nextUsed = (next + 1) & 0xffff;
+
+    chain.held = false;
+    this.heldHeads[chain.head] = 0;
+    this.held--;
+    this.heldSegments -= chain.count;
+    chain.shrink();
+    this.pool.push(chain);
+  }
+
+  /** See {@link DeviceQueue.publish}. */
+  publish(): boolean {
+    const old = this.publishedUsed;
+    const now = this.nextUsed;
+    if (now === old || this.stopped) return false;
+    this.publishedUsed = now;
+    store16(this.used, this.usedWords, VIRTQ_USED_IDX, now);
+    if (this.eventIdx) {
+      const usedEvent = load16(this.avail, this.availWords, this.usedEventAt);
+      // The entries old..now-1 were written: was the one that the driver waits for among them?
+      return ((now - usedEvent - 1) & 0xffff) < ((now - old) & 0xffff);
+    }
+    const flags = load16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS);
+    return (flags & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
+  }
+
+  /** See {@link DeviceQueue.enableNotifications}. */
+  enableNotifications(): boolean {
+    if (this.broken !== undefined || this.stopped) return false;
+    this.wantsNotifications = true;
+    if (!this.eventIdx) store16(this.used, this.usedWords, VIRTQ_USED_FLAGS, 0);
+    return this.nextAvail !== this.seenAvail || this.lookForBuffers();
+  }
+
+  /** See {@link DeviceQueue.disableNotifications}. */
+  disableNotifications(): void {
+    if (this.stopped) return;
+    this.wantsNotifications = false;
+    if (this.eventIdx) {
+      // With event indexes flags stays 0; an entry that is past is not written again for a while.
+      this.writeAvailEvent((this.nextAvail - 1) & 0xffff);
+    } else {
+      store16(this.used, this.usedWords, VIRTQ_USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY);
+    }
+  }
+
+  /** See {@link DeviceQueue.read}. */
+  read(chain: Chain, from: number, target: Uint8Array): number {
+    return readChain(this.memory, chain, from, target);
+  }
+
+  /** See {@link DeviceQueue.write}. */
+  write(chain: Chain, at: number, source: Uint8Array): number {
+    return this.stopped ? 0 : writeChain(this.memory, chain, at, source);
+  }
+
+  /** See {@link DeviceQueue.stop}. */
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private fail(defect: QueueDefect): undefined {
+    this.broken = defect;
+    return undefined;
+  }
+
+  /**
+   * Reads the available idx; true when there are buffers. When there are none, asks to be notified
+   * of the next, and looks again: it may have come before the driver could see the question.
+   */
+  private lookForBuffers(): boolean {
+    if (this.readAvailIdx()) return true;
+    if (!this.eventIdx || !this.wantsNotifications || this.broken !== undefined) return false;
+    if (this.availEvent === this.nextAvail) return false;
+    this.writeAvailEvent(this.nextAvail);
+    return this.readAvailIdx();
+  }
+
+  private readAvailIdx(): boolean {
+    const idx = load16(this.avail, this.availWords, VIRTQ_AVAIL_IDX);
+    const next = this.nextAvail;
+    if (idx === next) return false;
+    // What the driver has not seen used, it cannot have made available again.
+    const unseen = (next - this.publishedUsed) & 0xffff;
+    if (((idx - next) & 0xffff) + unseen > this.size) {
+      this.broken = "index-jump";
+      return false;
+    }
+    this.seenAvail = idx;
+    return true;
+  }
+
+  private writeAvailEvent(index: number): void {
+    this.availEvent = index;
+    store16(this.used, this.usedWords, this.availEventAt, index);
+  }
+
+  /**
+   * Fills `chain` from the descriptors that start at `head`. Bounded: a table gives no more
+   * descriptors than it has, the whole chain no more than the queue size, and tables do not nest.
+   */
+  private walk(chain: PooledChain, head: number): QueueDefect | undefined {
+    const { memory, size } = this;
+    let view = this.descriptors;
+    let base = 0;
+    let entries = size;
+    let inTable = false;
+    /** Where a table lies that only copies reach, or -1. */
+    let copiedFrom = -1;
+
+    let index = head;
+    let visited = 0;
+    let elements = 0;
+    let count = 0;
+    let readableCount = 0;
+    let readableLength = 0;
+    let writableLength = 0;
+    let writableSeen = false;
+
+    for (;;) {
+      if (++visited > entries) return "chain-loop";
+      let at = base + index * VIRTQ_DESC_SIZE;
+      if (copiedFrom >= 0) {
+        if (!memory.read(copiedFrom + at, this.scratch)) return "table-unmapped";
+        at = 0;
+      }
+      const low = view.getUint32(at + VIRTQ_DESC_ADDR, true);
+      const high = view.getUint32(at + VIRTQ_DESC_ADDR_HIGH, true);
+      const length = view.getUint32(at + VIRTQ_DESC_LEN, true);
+      const flagsNext = view.getUint32(at + VIRTQ_DESC_FLAGS, true);
+      const address = high * 0x100000000 + low;
+
+      if ((flagsNext & VIRTQ_DESC_F_INDIRECT) !== 0) {
+        if (inTable) return "indirect-nested";
+        if (!this.indirect) return "indirect-not-negotiated";
+        if ((flagsNext & VIRTQ_DESC_F_NEXT) !== 0) return "indirect-chained";
+        if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) return "indirect-length";
+        if (high > HIGHEST_ADDRESS_HIGH) return "table-unmapped";
+        const region = memory.find(address, length);
+        if (region !== undefined) {
+          view = region.view;
+          base = address - region.base;
+        } else {
+          if (!memory.contains(address, length)) return "table-unmapped";
+          view = this.scratchView;
+          base = 0;
+          copiedFrom = address;
+        }
+        inTable = true;
+        entries = length / VIRTQ_DESC_SIZE;
+        visited = 0;
+        index = 0;
+        continue;
+      }
+
+      if (++elements > size) return "chain-length";
+      const writable = (flagsNext & VIRTQ_DESC_F_WRITE) !== 0;
+      if (writable) writableSeen = true;
+      else if (writableSeen) return "readable-after-writable";
+      if (length !== 0) {
+        if (
+          high > HIGHEST_ADDRESS_HIGH ||
+          (memory.find(address, length) === undefined && !memory.contains(address, length))
+        ) {
+          return "buffer-unmapped";
+        }
+        if (count === chain.addresses.length) chain.grow();
+        chain.addresses[count] = address;
+        chain.lengths[count] = length;
+        count++;
+        if (writable) {
+          writableLength += length;
+        } else {
+          readableLength += length;
+          readableCount = count;
+        }
+        if (readableLength + writableLength > VIRTQ_CHAIN_MAX_LENGTH) return "total-length";
+      }
+      if ((flagsNext & VIRTQ_DESC_F_NEXT) === 0) break;
+      index = flagsNext >>> 16;
+      if (index >= entries) return "next-range";
+    }
+
+    chain.count = count;
+    chain.readableCount = readableCount;
+    chain.readableLength = readableLength;
+    chain.writableLength = writableLength;
+    return undefined;
+  }
+}

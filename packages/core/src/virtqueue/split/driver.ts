@@ -1,0 +1,329 @@
+/**
+ * The driver half of a split virtqueue (section "Split Virtqueues").
+ *
+ * Hot path: plain numbers, views made once, no allocation per buffer. It keeps its own record of
+ * every descriptor and never reads the table back; a used entry is read once and checked against
+ * that record.
+ */
+import { VirtioError } from "../../errors.ts";
+import type { DmaBlock } from "../../memory/types.ts";
+import type { DriverQueue, DriverQueueInit, QueueDefect } from "../types.ts";
+import {
+  availEventOffset,
+  usedEventOffset,
+  VIRTQ_AVAIL_ELEM_SIZE,
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_AVAIL_FLAGS,
+  VIRTQ_AVAIL_IDX,
+  VIRTQ_AVAIL_RING,
+  VIRTQ_CHAIN_MAX_LENGTH,
+  VIRTQ_DESC_ADDR,
+  VIRTQ_DESC_ADDR_HIGH,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_FLAGS,
+  VIRTQ_DESC_LEN,
+  VIRTQ_DESC_SIZE,
+  VIRTQ_USED_ELEM_ID,
+  VIRTQ_USED_ELEM_LEN,
+  VIRTQ_USED_ELEM_SIZE,
+  VIRTQ_USED_F_NO_NOTIFY,
+  VIRTQ_USED_FLAGS,
+  VIRTQ_USED_IDX,
+  VIRTQ_USED_RING,
+} from "./layout.ts";
+import { load16, splitRings, store16 } from "./rings.ts";
+
+const LONGEST_SEGMENT = 0xffffffff;
+
+/**
+ * The driver half of a split virtqueue. Making one writes the initial state of both rings: flags
+ * zero, every index at the start.
+ */
+export class SplitDriverQueue implements DriverQueue {
+  /** See {@link DriverQueue.size}. */
+  readonly size: number;
+  /** See {@link DriverQueue.usedLength}. */
+  usedLength = 0;
+  private readonly descriptors: DataView;
+  private readonly avail: DataView;
+  private readonly used: DataView;
+  private readonly availWords: Uint16Array | undefined;
+  private readonly usedWords: Uint16Array | undefined;
+  private readonly eventIdx: boolean;
+  private readonly usedEventAt: number;
+  private readonly availEventAt: number;
+  /** The indirect tables, one for each head, and how many descriptors each has room for. */
+  private readonly tables: DmaBlock | undefined;
+  private readonly tableEntries: number;
+
+  private broken: QueueDefect | undefined = undefined;
+  private added = 0;
+  private freeCount: number;
+  private freeHead = 0;
+  /** For each descriptor the one after it, in its buffer or in the free list. */
+  private readonly nextDescriptor: Uint16Array;
+  /** For the head of each outstanding buffer: how many descriptors it has, else 0. */
+  private readonly descriptorCount: Uint16Array;
+  /** The last descriptor of the buffer. */
+  private readonly tail: Uint16Array;
+  /** The index of the available entry that names it. */
+  private readonly availIndex: Uint16Array;
+  /** How many bytes the device may write into it. */
+  private readonly writableLength: Float64Array;
+
+  /** The index of the available entry that is written next. */
+  private nextAvail: number;
+  /** The available idx as the device sees it. */
+  private publishedAvail: number;
+  /** The index of the used entry that is reaped next. */
+  private nextUsed: number;
+  /** The used idx as it was read last. */
+  private seenUsed: number;
+  private wantsNotifications = true;
+  /** The used_event that was written last. */
+  private usedEvent: number;
+
+  /**
+   * Makes the driver half of the queue that lies where `init` says.
+   *
+   * @throws VirtioError `QUEUE_SIZE` when the size is no power of two from 1 to 32768;
+   * `QUEUE_ADDRESS` when a part is misaligned or not inside one region; `VALUE_RANGE` when
+   * `startIndex` has more than 16 bits.
+   */
+  constructor(init: DriverQueueInit) {
+    const rings = splitRings(init);
+    const { size } = init;
+    this.size = size;
+    this.descriptors = rings.descriptors;
+    this.avail = rings.avail;
+    this.used = rings.used;
+    this.availWords = rings.availWords;
+    this.usedWords = rings.usedWords;
+    this.eventIdx = init.eventIdx;
+    this.usedEventAt = usedEventOffset(size);
+    this.availEventAt = availEventOffset(size);
+    this.tables = init.indirect ? init.indirectArea : undefined;
+    this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * VIRTQ_DESC_SIZE));
+    this.freeCount = size;
+    this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => index + 1);
+    this.descriptorCount = new Uint16Array(size);
+    this.tail = new Uint16Array(size);
+    this.availIndex = new Uint16Array(size);
+    this.writableLength = new Float64Array(size);
+    this.nextAvail = rings.start;
+    this.publishedAvail = rings.start;
+    this.nextUsed = rings.start;
+    this.seenUsed = rings.start;
+    this.usedEvent = rings.start;
+    store16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS, 0);
+    store16(this.avail, this.availWords, VIRTQ_AVAIL_IDX, rings.start);
+    store16(this.avail, this.availWords, this.usedEventAt, rings.start);
+    store16(this.used, this.usedWords, VIRTQ_USED_FLAGS, 0);
+    store16(this.used, this.usedWords, VIRTQ_USED_IDX, rings.start);
+    store16(this.used, this.usedWords, this.availEventAt, rings.start);
+  }
+
+  /** See {@link DriverQueue.defect}. */
+  get defect(): QueueDefect | undefined {
+    return this.broken;
+  }
+
+  /** See {@link DriverQueue.free}. */
+  get free(): number {
+    return this.freeCount;
+  }
+
+  /** See {@link DriverQueue.outstanding}. */
+  get outstanding(): number {
+    return this.added;
+  }
+
+  /** See {@link DriverQueue.add}. */
+  add(
+    addresses: ArrayLike<number>,
+    lengths: ArrayLike<number>,
+    count: number,
+    readableCount: number,
+  ): number {
+    const { size } = this;
+    if (!(Number.isInteger(count) && count >= 1 && count <= size))
+      throw outOfRange("count", count, `1..${size}`);
+    if (!(Number.isInteger(readableCount) && readableCount >= 0 && readableCount <= count)) {
+      throw outOfRange("readableCount", readableCount, `0..${count}`);
+    }
+    const head = this.freeHead;
+    const tables = count > 1 && count <= this.tableEntries ? this.tables : undefined;
+    const needed = tables === undefined ? count : 1;
+    const room = needed <= this.freeCount && this.broken === undefined;
+
+    // Free descriptors are the driver's own, so they are filled while the segments are checked.
+    const { nextDescriptor } = this;
+    const view = tables === undefined ? this.descriptors : tables.region.view;
+    const tableAt = head * this.tableEntries * VIRTQ_DESC_SIZE;
+    const base = tables === undefined ? 0 : tables.address - tables.region.base + tableAt;
+    let index = tables === undefined ? head : 0;
+    let last = head;
+    let total = 0;
+    let writable = 0;
+    for (let i = 0; i < count; i++) {
+      const address = addresses[i] as number;
+      const length = lengths[i] as number;
+      if (!(Number.isSafeInteger(address) && address >= 0)) {
+        throw outOfRange(`addresses[${i}]`, address, "0..2^53-1");
+      }
+      if (!(length >= 1 && length <= LONGEST_SEGMENT && Number.isInteger(length))) {
+        throw outOfRange(`lengths[${i}]`, length, "1..2^32-1");
+      }
+      total += length;
+      let flags = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
+      if (i >= readableCount) {
+        flags |= VIRTQ_DESC_F_WRITE;
+        writable += length;
+      }
+      if (!room) continue;
+      const next = tables === undefined ? (nextDescriptor[index] as number) : i + 1;
+      const at = base + index * VIRTQ_DESC_SIZE;
+      view.setUint32(at + VIRTQ_DESC_ADDR, address >>> 0, true);
+      view.setUint32(at + VIRTQ_DESC_ADDR_HIGH, (address / 0x100000000) >>> 0, true);
+      view.setUint32(at + VIRTQ_DESC_LEN, length, true);
+      view.setUint32(at + VIRTQ_DESC_FLAGS, i + 1 < count ? flags | (next << 16) : flags, true);
+      last = index;
+      index = next;
+    }
+    if (total > VIRTQ_CHAIN_MAX_LENGTH) throw outOfRange("lengths", total, "a sum up to 2^32");
+    if (!room) return -1;
+
+    if (tables !== undefined) {
+      const address = tables.address + tableAt;
+      const at = head * VIRTQ_DESC_SIZE;
+      this.descriptors.setUint32(at + VIRTQ_DESC_ADDR, address >>> 0, true);
+      this.descriptors.setUint32(at + VIRTQ_DESC_ADDR_HIGH, (address / 0x100000000) >>> 0, true);
+      this.descriptors.setUint32(at + VIRTQ_DESC_LEN, count * VIRTQ_DESC_SIZE, true);
+      this.descriptors.setUint32(at + VIRTQ_DESC_FLAGS, VIRTQ_DESC_F_INDIRECT, true);
+      last = head;
+      index = nextDescriptor[head] as number;
+    }
+    const nextAvail = this.nextAvail;
+    const entry = (nextAvail & (size - 1)) * VIRTQ_AVAIL_ELEM_SIZE;
+    this.avail.setUint16(VIRTQ_AVAIL_RING + entry, head, true);
+    this.availIndex[head] = nextAvail;
+    this.nextAvail = (nextAvail + 1) & 0xffff;
+    this.freeHead = index;
+    this.freeCount -= needed;
+    this.descriptorCount[head] = needed;
+    this.tail[head] = last;
+    this.writableLength[head] = writable;
+    this.added++;
+    return head;
+  }
+
+  /** See {@link DriverQueue.publish}. */
+  publish(): boolean {
+    const old = this.publishedAvail;
+    const now = this.nextAvail;
+    if (now === old) return false;
+    this.publishedAvail = now;
+    store16(this.avail, this.availWords, VIRTQ_AVAIL_IDX, now);
+    if (this.eventIdx) {
+      const availEvent = load16(this.used, this.usedWords, this.availEventAt);
+      // The entries old..now-1 were written: was the one that the device waits for among them?
+      return ((now - availEvent - 1) & 0xffff) < ((now - old) & 0xffff);
+    }
+    const flags = load16(this.used, this.usedWords, VIRTQ_USED_FLAGS);
+    return (flags & VIRTQ_USED_F_NO_NOTIFY) === 0;
+  }
+
+  /** See {@link DriverQueue.reap}. */
+  reap(): number {
+    const next = this.nextUsed;
+    if (this.broken !== undefined) return -1;
+    if (next === this.seenUsed && !this.lookForBuffers()) return -1;
+
+    const { size } = this;
+    const entry = VIRTQ_USED_RING + (next & (size - 1)) * VIRTQ_USED_ELEM_SIZE;
+    const id = this.used.getUint32(entry + VIRTQ_USED_ELEM_ID, true);
+    const length = this.used.getUint32(entry + VIRTQ_USED_ELEM_LEN, true);
+    if (id >= size) return this.fail("used-id");
+    const count = this.descriptorCount[id] as number;
+    if (count === 0) return this.fail("used-id");
+    // Added, but not published: the device cannot know it yet.
+    if (((this.publishedAvail - (this.availIndex[id] as number) - 1) & 0xffff) >= size) {
+      return this.fail("used-id");
+    }
+    if (length > (this.writableLength[id] as number)) return this.fail("used-length");
+
+    this.descriptorCount[id] = 0;
+    this.nextDescriptor[this.tail[id] as number] = this.freeHead;
+    this.freeHead = id;
+    this.freeCount += count;
+    this.added--;
+    this.nextUsed = (next + 1) & 0xffff;
+    this.usedLength = length;
+    return id;
+  }
+
+  /** See {@link DriverQueue.enableNotifications}. */
+  enableNotifications(): boolean {
+    if (this.broken !== undefined) return false;
+    this.wantsNotifications = true;
+    if (!this.eventIdx) store16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS, 0);
+    return this.nextUsed !== this.seenUsed || this.lookForBuffers();
+  }
+
+  /** See {@link DriverQueue.disableNotifications}. */
+  disableNotifications(): void {
+    this.wantsNotifications = false;
+    if (this.eventIdx) {
+      // With event indexes flags stays 0; an entry that is past is not written again for a while.
+      this.writeUsedEvent((this.nextUsed - 1) & 0xffff);
+    } else {
+      store16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS, VIRTQ_AVAIL_F_NO_INTERRUPT);
+    }
+  }
+
+  private fail(defect: QueueDefect): -1 {
+    this.broken = defect;
+    return -1;
+  }
+
+  /**
+   * Reads the used idx; true when there are buffers. When there are none, asks to be notified of
+   * the next, and looks again: it may have come before the device could see the question.
+   */
+  private lookForBuffers(): boolean {
+    if (this.readUsedIdx()) return true;
+    if (!this.eventIdx || !this.wantsNotifications || this.broken !== undefined) return false;
+    if (this.usedEvent === this.nextUsed) return false;
+    this.writeUsedEvent(this.nextUsed);
+    return this.readUsedIdx();
+  }
+
+  private readUsedIdx(): boolean {
+    const idx = load16(this.used, this.usedWords, VIRTQ_USED_IDX);
+    const next = this.nextUsed;
+    if (idx === next) return false;
+    const withDevice = (this.publishedAvail - next) & 0xffff;
+    if (((idx - next) & 0xffff) > withDevice) {
+      this.broken = "index-jump";
+      return false;
+    }
+    this.seenUsed = idx;
+    return true;
+  }
+
+  private writeUsedEvent(index: number): void {
+    this.usedEvent = index;
+    store16(this.avail, this.availWords, this.usedEventAt, index);
+  }
+}
+
+function outOfRange(path: string, value: number, range: string): VirtioError {
+  return new VirtioError("VALUE_RANGE", {
+    path,
+    message: "a buffer cannot be described",
+    value,
+    hint: `must be ${range}`,
+  });
+}

@@ -1,0 +1,77 @@
+import { createGuestMemory, DmaArena, type RegionMemory } from "../../src/memory/index.ts";
+import {
+  createDeviceQueue,
+  createDriverQueue,
+  type DeviceQueue,
+  type DriverQueue,
+  type QueueInit,
+  splitAreaSizes,
+} from "../../src/virtqueue/index.ts";
+
+/** What a rig is made from; the defaults make a small queue without optional features. */
+export interface RigOptions {
+  readonly size?: number;
+  readonly eventIdx?: boolean;
+  readonly indirect?: boolean;
+  readonly tableEntries?: number;
+  readonly atomic?: boolean;
+  readonly startIndex?: number;
+  readonly memoryLength?: number;
+}
+
+export interface Rig {
+  readonly memory: RegionMemory;
+  readonly arena: DmaArena;
+  readonly init: QueueInit;
+  readonly driver: DriverQueue;
+  readonly device: DeviceQueue;
+  /** Views of the three parts, for looking and for meddling. */
+  readonly table: DataView;
+  readonly avail: DataView;
+  readonly used: DataView;
+}
+
+export const RIG_BASE = 0x1_0000_0000;
+
+/** Both halves of one queue over real memory, the driver's half made first. */
+export function makeRig(options: RigOptions = {}): Rig {
+  const size = options.size ?? 8;
+  const atomic = options.atomic ?? false;
+  const length = options.memoryLength ?? 0x10000 + 64 * size;
+  const bytes = new Uint8Array(atomic ? new SharedArrayBuffer(length) : new ArrayBuffer(length));
+  const memory = createGuestMemory([{ base: RIG_BASE, bytes }]);
+  const arena = new DmaArena(memory, RIG_BASE, length);
+  const areas = splitAreaSizes(size);
+  const place = (area: { length: number; alignment: number }) =>
+    arena.allocate(area.length, area.alignment).address;
+  const init: QueueInit = {
+    size,
+    memory,
+    descriptorArea: place(areas.descriptorArea),
+    driverArea: place(areas.driverArea),
+    deviceArea: place(areas.deviceArea),
+    eventIdx: options.eventIdx ?? false,
+    indirect: options.indirect ?? false,
+    atomic,
+    startIndex: options.startIndex ?? 0,
+  };
+  const { tableEntries } = options;
+  const driver = createDriverQueue(
+    tableEntries === undefined
+      ? init
+      : { ...init, indirectArea: arena.allocate(tableEntries * 16 * size, 16) },
+  );
+  const device = createDeviceQueue(init);
+  const view = (address: number, count: number) =>
+    new DataView(bytes.buffer, address - RIG_BASE, count);
+  return {
+    memory,
+    arena,
+    init,
+    driver,
+    device,
+    table: view(init.descriptorArea, areas.descriptorArea.length),
+    avail: view(init.driverArea, areas.driverArea.length),
+    used: view(init.deviceArea, areas.deviceArea.length),
+  };
+}

@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { makeRig, RIG_BASE } from "./rig.ts";
+
+const hex = (view: DataView, offset: number, length: number) =>
+  Buffer.from(view.buffer, view.byteOffset + offset, length).toString("hex");
+
+describe("one buffer there and back", () => {
+  for (const eventIdx of [false, true]) {
+    for (const atomic of [false, true]) {
+      it(`carries bytes both ways (event idx ${eventIdx}, atomic ${atomic})`, () => {
+        const { driver, device, memory, arena } = makeRig({ eventIdx, atomic });
+        const request = arena.allocate(24, 8);
+        const result = arena.allocate(16, 8);
+        memory.write(
+          request.address,
+          Uint8Array.from({ length: 24 }, (_, i) => i),
+        );
+
+        const id = driver.add([request.address, result.address], [24, 16], 2, 1);
+        expect(device.pop()).toBeUndefined();
+        expect(driver.publish()).toBe(true);
+        expect(driver.free).toBe(6);
+
+        const chain = device.pop();
+        if (chain === undefined) throw new Error("nothing popped");
+        expect(chain).toMatchObject({
+          head: id,
+          count: 2,
+          readableCount: 1,
+          readableLength: 24,
+          writableLength: 16,
+        });
+        const got = new Uint8Array(30);
+        expect(device.read(chain, 0, got)).toBe(24);
+        expect([...got.subarray(0, 24)]).toEqual(Array.from({ length: 24 }, (_, i) => i));
+        expect(device.write(chain, 4, Uint8Array.of(7, 8, 9))).toBe(3);
+        device.push(chain, 16);
+        expect(driver.reap()).toBe(-1);
+        expect(device.publish()).toBe(true);
+
+        expect(driver.reap()).toBe(id);
+        expect(driver.usedLength).toBe(16);
+        expect([...result.region.bytes.subarray(result.address - RIG_BASE).subarray(0, 8)]).toEqual(
+          [0, 0, 0, 0, 7, 8, 9, 0],
+        );
+        expect(driver.free).toBe(8);
+        expect([driver.reap(), driver.defect, device.defect]).toEqual([-1, undefined, undefined]);
+      });
+    }
+  }
+});
+
+describe("the bytes of the rings", () => {
+  it("writes descriptors, available and used entries as the text lays them out", () => {
+    const { driver, device, table, avail, used } = makeRig({ size: 4, eventIdx: true });
+    driver.add([RIG_BASE + 0x8000, RIG_BASE + 0x9000], [0x18, 0x10], 2, 1);
+    driver.publish();
+    expect(hex(table, 0, 32)).toBe(
+      // addr, len, flags, next
+      "00800000010000001800000001000100" + "00900000010000001000000002000000",
+    );
+    expect(hex(avail, 0, 14)).toBe("0000" + "0100" + "0000000000000000" + "0000");
+    const chain = device.pop();
+    if (chain === undefined) throw new Error("nothing popped");
+    device.pop();
+    device.push(chain, 5);
+    device.publish();
+    expect(hex(used, 0, 4 + 32 + 2)).toBe(
+      ["0000", "0100", "0000000005000000", "00".repeat(24), "0100"].join(""),
+    );
+  });
+});
