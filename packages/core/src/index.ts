@@ -4,5 +4,6 @@
  *
  * @packageDocumentation
  */
+export * from "./clause/index.ts";
 export * from "./errors.ts";
 export * from "./layout/index.ts";
