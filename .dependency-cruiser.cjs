@@ -15,6 +15,7 @@ const FLOORS = {
   "vfio-user": 4,
   peers: 5,
   spec: 5,
+  fixtures: 5,
   cli: 6,
   workbench: 6,
   examples: 6,

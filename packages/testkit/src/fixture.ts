@@ -1,0 +1,42 @@
+/** What a transport hands over to be tested: its plug-in, and its bus laid open. */
+import type {
+  DmaAllocator,
+  DriverTransport,
+  TransportFacingDevice,
+  TransportPlugin,
+} from "@virtio-admin/core";
+import type { Random } from "./random.ts";
+
+/** How a fixture connects the two halves. */
+export interface ConnectOptions {
+  /** Memory for the driver's queues and buffers. */
+  readonly dma: DmaAllocator;
+  /**
+   * When given, every value that the driver half reads passes through it: the answer of a hostile
+   * device. `value` is the honest answer, `bytes` its width; for block reads (a channel program's
+   * data) it is called once per byte.
+   */
+  readonly lie?: (value: number, bytes: number) => number;
+}
+
+/** Both halves, connected in one process, with the bus laid open. */
+export interface Connection {
+  /** The driver half. */
+  readonly driver: DriverTransport;
+  /**
+   * One thing that a hostile driver does on the bus: a register access or a channel program with
+   * random offset, width and value, biased to what exists. It may also use the legal operations in
+   * an illegal order. Must not throw when the device half behaves.
+   */
+  poke(random: Random): void;
+  /** Takes both halves apart; the device stays. */
+  close(): void;
+}
+
+/** A transport as the compliance kit, the hostile peers and the soak see it. */
+export interface TransportFixture {
+  /** The plug-in under test. */
+  readonly plugin: TransportPlugin;
+  /** Puts a device half around `device` and a driver half beside it. */
+  connect(device: TransportFacingDevice, options: ConnectOptions): Connection;
+}
