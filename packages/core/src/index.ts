@@ -5,5 +5,8 @@
  * @packageDocumentation
  */
 export * from "./clause/index.ts";
+export * from "./device/index.ts";
 export * from "./errors.ts";
 export * from "./layout/index.ts";
+export * from "./trace/index.ts";
+export * from "./transport/index.ts";

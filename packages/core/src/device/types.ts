@@ -7,6 +7,7 @@ import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import type { DeviceQueue } from "../virtqueue/types.ts";
 import type { ConfigSpace } from "./config-space.ts";
+import type { FeatureDependency } from "./feature-rules.ts";
 import type { FeatureSet } from "./features.ts";
 
 /** One virtqueue that a device type has. */
@@ -39,6 +40,8 @@ export interface DeviceModel extends QueueConsumer {
   readonly deviceId: number;
   /** The device-type feature bits it offers. */
   readonly features: readonly number[];
+  /** What its feature bits require, where they require another. */
+  readonly featureDependencies?: readonly FeatureDependency[];
   /** Its queues under every feature set it offers, in the order of their indexes. */
   readonly queues: readonly QueueSpec[];
   /** Its configuration space, absent when the type has none. */
@@ -68,10 +71,15 @@ export interface DeviceHost {
   readonly adminQueueBase: number;
   /** True between DRIVER_OK and the next reset, while DEVICE_NEEDS_RESET is clear. */
   readonly running: boolean;
-  /** The queue of that index, or `undefined` while it is not enabled. */
+  /** The queue of that index, or `undefined` while it is not enabled or the device not running. */
   queue(index: number): DeviceQueue | undefined;
   /** Publishes the pushed entries of that queue and interrupts the driver if it asked for it. */
   publish(index: number): void;
+  /**
+   * Asks for another `queueNotified` of that queue, once what is pending was served: for a
+   * consumer that stops before `pop` returned nothing, to bound its work.
+   */
+  revisit(index: number): void;
   /** Call after `pop` returned nothing: true when the queue broke (the device then needs a reset). */
   checkDefect(index: number): boolean;
   /** Sets DEVICE_NEEDS_RESET and tells the driver; `why` goes to the trace. */
@@ -88,6 +96,11 @@ export interface DevicePort {
   readonly transport: string;
   /** Features that this transport cannot carry; they are never offered. Empty for most. */
   readonly reservedFeatures: readonly number[];
+  /**
+   * Features that this transport brings, offered besides the device's own: VIRTIO_F_SR_IOV on a
+   * PCI device with that capability, VIRTIO_F_NOTIFICATION_DATA.
+   */
+  readonly ownFeatures?: readonly number[];
   /** Used buffers are there in the queue of this index. */
   usedBuffers(queue: number): void;
   /** The configuration (or DEVICE_NEEDS_RESET) changed. */

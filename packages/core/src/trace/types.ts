@@ -58,13 +58,16 @@ export interface ChannelEvent {
 export interface SignalEvent {
   /** Which. */
   readonly op: "reset" | "notify" | "interrupt" | "needs-reset" | "status";
-  /** The queue, for `notify` and `interrupt`; absent for a configuration interrupt. */
+  /**
+   * The queue, for `notify`, `interrupt`, and the `reset` of one queue; absent for a configuration
+   * interrupt and the reset of a device.
+   */
   readonly queue?: number;
   /** The MSI-X vector or indicator bit, for `interrupt`. */
   readonly vector?: number;
   /** The status byte, for `status`. */
   readonly status?: number;
-  /** Why, for `needs-reset`. */
+  /** Why, for `needs-reset`, and for a `status` that was refused or not taken in full. */
   readonly why?: string;
 }
 

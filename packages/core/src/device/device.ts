@@ -1,0 +1,584 @@
+/**
+ * The device half's core: device status, features, queues and configuration space of one device,
+ * between a transport's registers and a device type (chapters "Basic Facilities of a Virtio Device"
+ * and "General Initialization And Device Operation").
+ *
+ * Hot path: `notify`, `publish` and what they call allocate nothing while no trace sink is set.
+ */
+import { defer } from "../clock.ts";
+import { VirtioError } from "../errors.ts";
+import type { GuestMemory } from "../memory/types.ts";
+import type { TraceSink } from "../trace/types.ts";
+import { createDeviceQueue } from "../virtqueue/index.ts";
+import { type DeviceQueue, QUEUE_DEFECTS } from "../virtqueue/types.ts";
+import {
+  describeDependency,
+  FEATURE_DEPENDENCIES,
+  type FeatureDependency,
+  RING_FEATURES,
+  violatedDependency,
+  withoutUnmet,
+} from "./feature-rules.ts";
+import { FEATURE, FeatureSet, featureName } from "./features.ts";
+import { checkInit } from "./init.ts";
+import { QueueSlot } from "./queue-slot.ts";
+import { judgeStatusWrite, STATUS } from "./status.ts";
+import { TracedQueue } from "./traced-queue.ts";
+import type {
+  AdminFacility,
+  DeviceHost,
+  DeviceModel,
+  DevicePort,
+  QueueArea,
+  QueueConsumer,
+  TransportFacingDevice,
+} from "./types.ts";
+
+/**
+ * How many times consumers are called in one go before the rest waits for the event loop: a driver
+ * that makes buffers available as fast as they are used holds up nothing else.
+ */
+const SERVE_LIMIT = 256;
+
+/** What a {@link VirtioDevice} is made from. */
+export interface VirtioDeviceInit {
+  /** The device type. */
+  readonly model: DeviceModel;
+  /** The memory that the driver shares. */
+  readonly memory: GuestMemory;
+  /**
+   * The device-independent features to offer besides VIRTIO_F_VERSION_1, which always is, and
+   * VIRTIO_F_ADMIN_VQ, which `admin` brings. {@link RING_FEATURES} unless given.
+   */
+  readonly features?: readonly number[];
+  /** The administration virtqueues; they lie directly after the model's queues. */
+  readonly admin?: AdminFacility;
+  /** Where events go. */
+  readonly trace?: TraceSink;
+}
+
+/** One virtio device, whatever its type and transport. */
+export class VirtioDevice implements TransportFacingDevice {
+  readonly #model: DeviceModel;
+  readonly #admin: AdminFacility | undefined;
+  readonly #memory: GuestMemory;
+  readonly #trace: TraceSink | undefined;
+  readonly #dependencies: readonly FeatureDependency[];
+  readonly #ownFeatures: FeatureSet;
+  readonly #slots: readonly QueueSlot[];
+  #port: DevicePort | undefined = undefined;
+
+  #withheld: readonly number[] = [];
+  #offered: FeatureSet;
+  #driverFeatures: FeatureSet = FeatureSet.EMPTY;
+  /** The features in force: what the driver wrote, from FEATURES_OK on. */
+  #features: FeatureSet = FeatureSet.EMPTY;
+  #status = 0;
+  /** DRIVER_OK is set and DEVICE_NEEDS_RESET is not. */
+  #running = false;
+  #toldGeneration: number;
+
+  /** Queues whose consumers are to be called, in order; then queues whose driver is. */
+  readonly #notified: QueueSlot[] = [];
+  readonly #interrupting: QueueSlot[] = [];
+  #configPending = false;
+  #serving = false;
+  #deferred = false;
+
+  /**
+   * Makes a device that is reset and connected to no transport.
+   *
+   * @throws VirtioError `DEVICE_MODEL` when the model, the features or the admin facility
+   * contradict themselves, or the features name one that this device cannot live up to.
+   */
+  constructor(init: VirtioDeviceInit) {
+    const { model, admin } = init;
+    const features = init.features ?? RING_FEATURES;
+    checkInit(model, features, admin);
+    this.#model = model;
+    this.#admin = admin;
+    this.#memory = init.memory;
+    this.#trace = init.trace;
+    this.#dependencies = [...FEATURE_DEPENDENCIES, ...(model.featureDependencies ?? [])];
+    this.#ownFeatures = FeatureSet.of(
+      ...model.features,
+      ...features,
+      FEATURE.VIRTIO_F_VERSION_1,
+      ...(admin === undefined ? [] : [FEATURE.VIRTIO_F_ADMIN_VQ]),
+    );
+    this.#offered = this.#computeOffered();
+    this.#toldGeneration = model.config?.generation ?? 0;
+    const slots = model.queues.map(({ name, maxSize }, i) => new QueueSlot(i, name, maxSize));
+    for (let i = 0; i < (admin?.queueCount ?? 0); i++) {
+      slots.push(new QueueSlot(slots.length, `adminq${i}`, admin?.maxSize ?? 0));
+    }
+    this.#slots = slots;
+    const host = this.#makeHost();
+    model.attach(host);
+    admin?.attach(host);
+  }
+
+  /** See {@link TransportFacingDevice.deviceId}. */
+  get deviceId(): number {
+    return this.#model.deviceId;
+  }
+
+  /** See {@link TransportFacingDevice.memory}. */
+  get memory(): GuestMemory {
+    return this.#memory;
+  }
+
+  /** See {@link TransportFacingDevice.trace}. */
+  get trace(): TraceSink | undefined {
+    return this.#trace;
+  }
+
+  /**
+   * See {@link TransportFacingDevice.connect}.
+   *
+   * @throws VirtioError `TRANSPORT` when the device is connected already.
+   */
+  connect(port: DevicePort): void {
+    if (this.#port !== undefined) {
+      throw new VirtioError("TRANSPORT", {
+        message: `the device is connected to ${this.#port.transport} already`,
+        path: "port",
+        value: port.transport,
+        hint: "make one device per transport",
+      });
+    }
+    this.#port = port;
+    this.#offered = this.#computeOffered();
+  }
+
+  // Features
+
+  /** See {@link TransportFacingDevice.offeredFeatures}. */
+  get offeredFeatures(): FeatureSet {
+    return this.#offered;
+  }
+
+  /** See {@link TransportFacingDevice.withholdFeatures}. */
+  withholdFeatures(bits: readonly number[]): void {
+    this.#withheld = [...bits];
+    this.#offered = this.#computeOffered();
+  }
+
+  /** See {@link TransportFacingDevice.driverFeatures}. */
+  get driverFeatures(): FeatureSet {
+    return this.#driverFeatures;
+  }
+
+  /** See {@link TransportFacingDevice.writeDriverFeatures}. */
+  writeDriverFeatures(word: number, value: number): void {
+    if ((this.#status & STATUS.FEATURES_OK) !== 0) return;
+    this.#driverFeatures = this.#driverFeatures.withWord(word, value);
+  }
+
+  /** See {@link TransportFacingDevice.negotiated}. */
+  negotiated(bit: number): boolean {
+    return this.#features.has(bit);
+  }
+
+  // Status
+
+  /** See {@link TransportFacingDevice.status}. */
+  get status(): number {
+    return this.#status;
+  }
+
+  /** See {@link TransportFacingDevice.writeStatus}. */
+  writeStatus(value: number): boolean {
+    const verdict = judgeStatusWrite(this.#status, value);
+    if (verdict.kind === "reset") {
+      this.reset();
+      return true;
+    }
+    if (verdict.kind === "refused") {
+      this.#trace?.emit({ op: "status", status: this.#status, why: verdict.why });
+      return false;
+    }
+    let bits = verdict.bits;
+    let why: string | undefined;
+    if ((bits & STATUS.FEATURES_OK) !== 0) {
+      why = this.#refusal(this.#driverFeatures);
+      if (why === undefined) this.#features = this.#driverFeatures;
+      else bits &= ~STATUS.FEATURES_OK;
+    }
+    this.#status |= bits;
+    this.#trace?.emit({
+      op: "status",
+      status: this.#status,
+      ...(why === undefined ? {} : { why }),
+    });
+    if ((bits & STATUS.DRIVER_OK) !== 0) this.#start();
+    return true;
+  }
+
+  /** See {@link TransportFacingDevice.reset}. */
+  reset(): void {
+    this.#running = false;
+    // No notification goes out from here on, not even for a consumer that fails below.
+    this.#status = 0;
+    for (const slot of this.#slots) slot.reset();
+    this.#forgetPending();
+    this.#features = FeatureSet.EMPTY;
+    this.#driverFeatures = FeatureSet.EMPTY;
+    this.#model.config?.reset();
+    // A consumer that fails to forget its driver holds stopped queues: it can do no harm, and the
+    // status must read 0 all the same.
+    this.#attempt(this.#model.name, () => this.#model.reset(), this.#traceFault);
+    this.#attempt("admin", () => this.#admin?.reset(), this.#traceFault);
+    this.#status = 0;
+    this.#trace?.emit({ op: "reset" });
+    this.#attempt("transport", () => this.#port?.deviceReset(), this.#traceFault);
+  }
+
+  // Queues
+
+  /** See {@link TransportFacingDevice.queueCount}. */
+  get queueCount(): number {
+    return this.#model.queues.length;
+  }
+
+  /** See {@link TransportFacingDevice.adminQueueIndex}. */
+  get adminQueueIndex(): number {
+    return this.negotiated(FEATURE.VIRTIO_F_ADMIN_VQ) ? this.queueCount : 0;
+  }
+
+  /** See {@link TransportFacingDevice.adminQueueNum}. */
+  get adminQueueNum(): number {
+    return this.negotiated(FEATURE.VIRTIO_F_ADMIN_VQ) ? (this.#admin?.queueCount ?? 0) : 0;
+  }
+
+  /** See {@link TransportFacingDevice.queueSizeMax}. */
+  queueSizeMax(index: number): number {
+    return this.#slot(index)?.maxSize ?? 0;
+  }
+
+  /** See {@link TransportFacingDevice.queueSize}. */
+  queueSize(index: number): number {
+    return this.#slot(index)?.size ?? 0;
+  }
+
+  /** See {@link TransportFacingDevice.setQueueSize}. */
+  setQueueSize(index: number, size: number): void {
+    const slot = this.#slot(index);
+    if (slot === undefined || slot.queue !== undefined) return;
+    if (size >= 1 && size <= slot.maxSize) slot.size = size;
+  }
+
+  /** See {@link TransportFacingDevice.queueAddress}. */
+  queueAddress(index: number, area: QueueArea, half: 0 | 1): number {
+    return this.#slot(index)?.half(area, half) ?? 0;
+  }
+
+  /** See {@link TransportFacingDevice.setQueueAddress}. */
+  setQueueAddress(index: number, area: QueueArea, half: 0 | 1, value: number): void {
+    const slot = this.#slot(index);
+    if (slot !== undefined && slot.queue === undefined) slot.setHalf(area, half, value);
+  }
+
+  /** See {@link TransportFacingDevice.enableQueue}. Before FEATURES_OK nothing can be enabled. */
+  enableQueue(index: number): boolean {
+    const slot = this.#slot(index);
+    if (slot === undefined || (this.#status & STATUS.FEATURES_OK) === 0) return false;
+    if (slot.queue !== undefined) return true;
+    try {
+      const queue = createDeviceQueue({
+        size: slot.size,
+        memory: this.#memory,
+        descriptorArea: slot.address("descriptorArea"),
+        driverArea: slot.address("driverArea"),
+        deviceArea: slot.address("deviceArea"),
+        eventIdx: this.negotiated(FEATURE.VIRTIO_F_EVENT_IDX),
+        indirect: this.negotiated(FEATURE.VIRTIO_F_INDIRECT_DESC),
+      });
+      slot.queue = this.#trace === undefined ? queue : new TracedQueue(queue, index, this.#trace);
+      return true;
+    } catch (error) {
+      this.#needsReset(`queue ${index} (${slot.name}) cannot be enabled: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  /** See {@link TransportFacingDevice.queueEnabled}. */
+  queueEnabled(index: number): boolean {
+    return this.#slot(index)?.queue !== undefined;
+  }
+
+  /** See {@link TransportFacingDevice.resetQueue}. */
+  resetQueue(index: number): void {
+    const slot = this.#slot(index);
+    if (slot === undefined) return;
+    const wasEnabled = slot.queue !== undefined;
+    slot.reset();
+    forget(this.#notified, slot);
+    forget(this.#interrupting, slot);
+    slot.notified = false;
+    slot.interrupting = false;
+    if (!wasEnabled) return;
+    this.#trace?.emit({ op: "reset", queue: index });
+    const consumer = this.#consumer(index);
+    this.#attempt(slot.name, () => consumer.queueReset?.(index), this.#needsReset);
+  }
+
+  /** See {@link TransportFacingDevice.notify}. */
+  notify(index: number): void {
+    const slot = this.#slot(index);
+    if (slot === undefined) return;
+    this.#trace?.emit({ op: "notify", queue: index });
+    this.#visit(slot);
+    this.#serve();
+  }
+
+  // Configuration space
+
+  /** See {@link TransportFacingDevice.configLength}. */
+  get configLength(): number {
+    return this.#model.config?.length ?? 0;
+  }
+
+  /** See {@link TransportFacingDevice.configGeneration}. */
+  get configGeneration(): number {
+    return this.#model.config?.generation ?? 0;
+  }
+
+  /** See {@link TransportFacingDevice.readConfig}. */
+  readConfig(offset: number, target: Uint8Array): void {
+    if (this.#model.config === undefined) target.fill(0);
+    else this.#model.config.read(offset, target);
+  }
+
+  /** See {@link TransportFacingDevice.writeConfig}. Before FEATURES_OK writes are ignored. */
+  writeConfig(offset: number, source: Uint8Array): void {
+    if ((this.#status & STATUS.FEATURES_OK) === 0) return;
+    this.#attempt("config", () => this.#model.config?.write(offset, source), this.#needsReset);
+  }
+
+  // What the consumers of the queues see
+
+  #makeHost(): DeviceHost {
+    const device = this;
+    return {
+      memory: this.#memory,
+      adminQueueBase: this.#model.queues.length,
+      trace: this.#trace,
+      get features(): FeatureSet {
+        return device.#features;
+      },
+      get running(): boolean {
+        return device.#running;
+      },
+      queue(index: number): DeviceQueue | undefined {
+        return device.#running ? device.#slot(index)?.queue : undefined;
+      },
+      publish(index: number): void {
+        device.#publish(index);
+      },
+      revisit(index: number): void {
+        const slot = device.#slot(index);
+        if (slot !== undefined) device.#visit(slot);
+        device.#serve();
+      },
+      checkDefect(index: number): boolean {
+        const slot = device.#slot(index);
+        return slot !== undefined && device.#checkDefect(slot);
+      },
+      needsReset(why: string): void {
+        device.#needsReset(why);
+      },
+      configChanged(): void {
+        device.#configChanged();
+      },
+    };
+  }
+
+  #publish(index: number): void {
+    const slot = this.#slots[index];
+    if (!this.#running || slot?.queue === undefined) return;
+    if (!slot.queue.publish() || slot.interrupting) return;
+    slot.interrupting = true;
+    this.#interrupting.push(slot);
+    this.#serve();
+  }
+
+  #checkDefect(slot: QueueSlot): boolean {
+    const defect = slot.queue?.defect;
+    if (defect === undefined) return false;
+    this.#needsReset(
+      `queue ${slot.index} (${slot.name}) is broken, ${defect}: ${QUEUE_DEFECTS[defect]}`,
+    );
+    return true;
+  }
+
+  /** In an error state that only a reset ends, no queue is served any more. */
+  readonly #needsReset = (why: string): void => {
+    if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) return;
+    this.#status |= STATUS.DEVICE_NEEDS_RESET;
+    this.#running = false;
+    for (const slot of this.#slots) slot.queue?.stop();
+    this.#forgetPending();
+    this.#traceFault(why);
+    this.#tellConfiguration();
+  };
+
+  readonly #traceFault = (why: string): void => {
+    this.#trace?.emit({ op: "needs-reset", why });
+  };
+
+  #configChanged(): void {
+    const config = this.#model.config;
+    if (config !== undefined) {
+      if (config.generation === this.#toldGeneration) config.raise();
+      this.#toldGeneration = config.generation;
+    }
+    if ((this.#status & STATUS.DEVICE_NEEDS_RESET) === 0) this.#tellConfiguration();
+  }
+
+  // Between consumers and driver
+
+  #start(): void {
+    if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
+      this.#tellConfiguration();
+      return;
+    }
+    this.#running = true;
+    // DRIVER_OK may come out of an interrupt that is being delivered: what is pending then waits.
+    const wasServing = this.#serving;
+    this.#serving = true;
+    this.#attempt(this.#model.name, () => this.#model.start?.(), this.#needsReset);
+    this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
+    this.#serving = wasServing;
+    this.#serve();
+  }
+
+  #tellConfiguration(): void {
+    if ((this.#status & STATUS.DRIVER_OK) === 0) return;
+    this.#configPending = true;
+    this.#serve();
+  }
+
+  #visit(slot: QueueSlot): void {
+    if (!this.#running || slot.queue === undefined || slot.notified) return;
+    slot.notified = true;
+    this.#notified.push(slot);
+  }
+
+  /**
+   * Delivers what is pending, both ways, one at a time: a consumer is never called inside a
+   * consumer, and the driver is interrupted only after the consumer has returned. Whatever the
+   * driver does in its interrupt, down to a reset, finds no one half-way.
+   */
+  #serve(): void {
+    if (this.#serving || this.#deferred) return;
+    this.#serving = true;
+    let calls = 0;
+    try {
+      for (;;) {
+        if (this.#configPending) {
+          this.#configPending = false;
+          this.#trace?.emit({ op: "interrupt" });
+          this.#port?.configurationChange();
+          continue;
+        }
+        const interrupting = this.#interrupting.shift();
+        if (interrupting !== undefined) {
+          interrupting.interrupting = false;
+          this.#trace?.emit({ op: "interrupt", queue: interrupting.index });
+          this.#port?.usedBuffers(interrupting.index);
+          continue;
+        }
+        if (calls++ === SERVE_LIMIT && this.#notified.length > 0) {
+          this.#serveLater();
+          return;
+        }
+        const slot = this.#notified.shift();
+        if (slot === undefined) return;
+        slot.notified = false;
+        this.#call(slot);
+      }
+    } catch (error) {
+      this.#serving = false;
+      this.#needsReset(`the transport failed: ${messageOf(error)}`);
+    } finally {
+      this.#serving = false;
+    }
+  }
+
+  #serveLater(): void {
+    this.#deferred = true;
+    defer(() => {
+      this.#deferred = false;
+      this.#serve();
+    });
+  }
+
+  #call(slot: QueueSlot): void {
+    try {
+      this.#consumer(slot.index).queueNotified(slot.index);
+    } catch (error) {
+      this.#needsReset(`queue ${slot.index} (${slot.name}): ${messageOf(error)}`);
+    }
+    this.#checkDefect(slot);
+  }
+
+  #attempt(who: string, action: () => void, failed: (why: string) => void): void {
+    try {
+      action();
+    } catch (error) {
+      failed(`${who}: ${messageOf(error)}`);
+    }
+  }
+
+  #forgetPending(): void {
+    for (const slot of this.#notified) slot.notified = false;
+    for (const slot of this.#interrupting) slot.interrupting = false;
+    this.#notified.length = 0;
+    this.#interrupting.length = 0;
+    this.#configPending = false;
+  }
+
+  /** The queue of this index, administration virtqueues only while they are negotiated. */
+  #slot(index: number): QueueSlot | undefined {
+    const isAdmin = index >= this.#model.queues.length;
+    return isAdmin && !this.negotiated(FEATURE.VIRTIO_F_ADMIN_VQ) ? undefined : this.#slots[index];
+  }
+
+  #consumer(index: number): QueueConsumer {
+    return index >= this.#model.queues.length ? (this.#admin ?? this.#model) : this.#model;
+  }
+
+  #computeOffered(): FeatureSet {
+    const port = this.#port;
+    return withoutUnmet(
+      this.#ownFeatures
+        .union(FeatureSet.of(...(port?.ownFeatures ?? [])))
+        .without(...(port?.reservedFeatures ?? []), ...this.#withheld),
+      this.#dependencies,
+    );
+  }
+
+  /** Why these features cannot be accepted, or `undefined`. */
+  #refusal(features: FeatureSet): string | undefined {
+    const [extra] = features.minus(this.#offered).bits();
+    if (extra !== undefined) return `${featureName(extra)} is not offered`;
+    if (!features.has(FEATURE.VIRTIO_F_VERSION_1)) return "VIRTIO_F_VERSION_1 is not accepted";
+    const violated = violatedDependency(features, this.#dependencies);
+    if (violated !== undefined) return describeDependency(violated);
+    try {
+      return this.#model.refuseFeatures?.(features);
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+}
+
+function forget(slots: QueueSlot[], slot: QueueSlot): void {
+  const at = slots.indexOf(slot);
+  if (at >= 0) slots.splice(at, 1);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

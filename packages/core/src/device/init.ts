@@ -1,0 +1,61 @@
+/** Checks of what a device is made from, before anything is made. */
+import { VirtioError } from "../errors.ts";
+import { isDeviceTypeFeature, SUPPORTED_FEATURES } from "./feature-rules.ts";
+import { FEATURE, featureName } from "./features.ts";
+import type { AdminFacility, DeviceModel } from "./types.ts";
+
+/** How many virtqueues a device can have (section "Virtqueues"). */
+export const QUEUE_COUNT_LIMIT = 0x10000;
+/** The largest size of a virtqueue. */
+export const QUEUE_SIZE_LIMIT = 0x8000;
+
+/**
+ * Checks a model, the device-independent features it is offered with, and its admin facility.
+ *
+ * @throws VirtioError `DEVICE_MODEL` naming the field that contradicts the specification.
+ */
+export function checkInit(
+  model: DeviceModel,
+  features: readonly number[],
+  admin: AdminFacility | undefined,
+): void {
+  if (!Number.isInteger(model.deviceId) || model.deviceId < 1 || model.deviceId > 0xffff) {
+    throw invalid("model.deviceId", "a virtio device id is 1 to 65535", model.deviceId);
+  }
+  for (const bit of model.features) {
+    if (!isDeviceTypeFeature(bit)) {
+      throw invalid("model.features", "not a feature bit of device types", bit);
+    }
+  }
+  model.queues.forEach(({ maxSize }, i) => {
+    checkSize(`model.queues[${i}].maxSize`, maxSize);
+  });
+  if (model.queues.length > QUEUE_COUNT_LIMIT) {
+    throw invalid("model.queues", "a device has at most 65536 virtqueues", model.queues.length);
+  }
+  for (const bit of features) {
+    if (bit === FEATURE.VIRTIO_F_ADMIN_VQ) {
+      throw invalid("features", "VIRTIO_F_ADMIN_VQ comes with the admin facility", bit);
+    }
+    if (!SUPPORTED_FEATURES.has(bit)) {
+      throw invalid("features", `this device cannot live up to ${featureName(bit)}`, bit);
+    }
+  }
+  if (admin === undefined) return;
+  const room = QUEUE_COUNT_LIMIT - model.queues.length;
+  if (!Number.isInteger(admin.queueCount) || admin.queueCount < 1 || admin.queueCount > room) {
+    throw invalid("admin.queueCount", `there are 1 to ${room} of them`, admin.queueCount);
+  }
+  checkSize("admin.maxSize", admin.maxSize);
+}
+
+function checkSize(path: string, size: number): void {
+  const isPower = Number.isInteger(size) && size >= 1 && (size & (size - 1)) === 0;
+  if (!isPower || size > QUEUE_SIZE_LIMIT) {
+    throw invalid(path, "a queue size is a power of two up to 32768", size);
+  }
+}
+
+function invalid(path: string, message: string, value: unknown): VirtioError {
+  return new VirtioError("DEVICE_MODEL", { message, path, value });
+}
