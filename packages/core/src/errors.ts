@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   DEVICE_UNKNOWN: "no device answers, or not one that this driver serves",
   DRIVER_STATE: "a driver call does not fit the state of the device",
   TRANSPORT: "a transport operation failed",
+  TRANSPORT_OPTIONS: "the options of a transport contradict themselves or the specification",
   TRANSPORT_UNSUPPORTED: "the transport has no such operation",
   ADMIN_QUEUE_UNAVAILABLE: "the device exposes no administration virtqueue",
   // administration commands
