@@ -6,8 +6,8 @@ import type { DeviceQueue, DriverQueue, DriverQueueInit, QueueInit } from "./typ
 export { SplitDeviceQueue } from "./split/device.ts";
 export { SplitDriverQueue } from "./split/driver.ts";
 export {
-  type QueueArea,
-  type QueueAreas,
+  type QueueAreaSize,
+  type QueueAreaSizes,
   SPLIT_QUEUE_MAX_SIZE,
   splitAreaSizes,
 } from "./split/layout.ts";

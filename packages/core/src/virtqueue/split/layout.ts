@@ -70,7 +70,7 @@ export function availEventOffset(size: number): number {
 }
 
 /** The size and the alignment of one part of a virtqueue, in bytes. */
-export interface QueueArea {
+export interface QueueAreaSize {
   /** How many bytes it has. */
   readonly length: number;
   /** The power of two that its address is a multiple of. */
@@ -78,13 +78,13 @@ export interface QueueArea {
 }
 
 /** What {@link splitAreaSizes} returns, part by part. */
-export interface QueueAreas {
+export interface QueueAreaSizes {
   /** The descriptor table. */
-  readonly descriptorArea: QueueArea;
+  readonly descriptorArea: QueueAreaSize;
   /** The available ring. */
-  readonly driverArea: QueueArea;
+  readonly driverArea: QueueAreaSize;
   /** The used ring. */
-  readonly deviceArea: QueueArea;
+  readonly deviceArea: QueueAreaSize;
 }
 
 /**
@@ -93,7 +93,7 @@ export interface QueueAreas {
  *
  * @throws VirtioError `QUEUE_SIZE` when `size` is no power of two from 1 to 32768.
  */
-export function splitAreaSizes(size: number): QueueAreas {
+export function splitAreaSizes(size: number): QueueAreaSizes {
   if (
     !Number.isInteger(size) ||
     size < 1 ||

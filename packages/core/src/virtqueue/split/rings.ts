@@ -4,7 +4,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { QueueAddresses, QueueInit } from "../types.ts";
-import { type QueueArea, splitAreaSizes } from "./layout.ts";
+import { type QueueAreaSize, splitAreaSizes } from "./layout.ts";
 
 /** The views of one queue. The words are there only when the indexes are accessed with Atomics. */
 export interface SplitRings {
@@ -70,7 +70,7 @@ function littleEndian(value: number): number {
   return LITTLE_ENDIAN_HOST ? value : ((value & 0xff) << 8) | (value >>> 8);
 }
 
-function viewOf(init: QueueInit, name: keyof QueueAddresses, area: QueueArea): DataView {
+function viewOf(init: QueueInit, name: keyof QueueAddresses, area: QueueAreaSize): DataView {
   const address = init[name];
   if (!Number.isSafeInteger(address) || address % area.alignment !== 0) {
     throw new VirtioError("QUEUE_ADDRESS", {
