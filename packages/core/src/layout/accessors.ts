@@ -107,16 +107,17 @@ export interface WidesAccessor extends AccessorBase {
 /** An accessor of a field that isn't known by its type; `kind` tells which. */
 export type AnyAccessor = NumberAccessor | WideAccessor | NumbersAccessor | WidesAccessor;
 
-/** The accessor of a field: by its width, and by whether it is an array. */
-export type AccessorOf<F extends Field> = Field extends F
-  ? AnyAccessor
-  : F extends Field<WideType, undefined>
+/** The accessor of a scalar of type `T`, of an array of them when the count `C` isn't `undefined`. */
+export type AccessorFor<T extends ScalarType, C extends Count | undefined> = C extends undefined
+  ? T extends WideType
     ? WideAccessor
-    : F extends Field<ScalarType, undefined>
-      ? NumberAccessor
-      : F extends Field<WideType, Count>
-        ? WidesAccessor
-        : NumbersAccessor;
+    : NumberAccessor
+  : T extends WideType
+    ? WidesAccessor
+    : NumbersAccessor;
+
+/** The accessor of a field; a union of accessors when its type isn't known to the compiler. */
+export type AccessorOf<F extends Field> = AccessorFor<F["type"], F["count"]>;
 
 /** The accessors of a layout, by wire name. */
 export type Accessors<F extends Fields> = { readonly [K in keyof F]: AccessorOf<F[K]> };
@@ -130,12 +131,16 @@ export type Accessors<F extends Fields> = { readonly [K in keyof F]: AccessorOf<
 export function accessors<const F extends Fields>(
   layout: StructLayout<F> | RegisterLayout<F>,
 ): Accessors<F> {
-  const fields: Fields = layout.kind === "struct" ? layout.fields : layout.registers;
-  const made = Object.values(fields).map((field) => [
+  const made = Object.values<Field>(fieldsOf(layout)).map((field) => [
     field.name,
     Object.freeze(accessorOf(field, `${layout.name}.${field.name}`)),
   ]);
   return Object.freeze(Object.fromEntries(made)) as Accessors<F>;
+}
+
+/** The fields of a structure, or the registers of a map. */
+export function fieldsOf<F extends Fields>(layout: StructLayout<F> | RegisterLayout<F>): F {
+  return layout.kind === "struct" ? layout.fields : layout.registers;
 }
 
 function accessorOf(field: Field, path: string): AnyAccessor {

@@ -28,6 +28,8 @@ export const LAYOUT_LIMITS = {
   text: 4096,
   /** Findings in one list; what follows is not reported. */
   findings: 100,
+  /** The highest bit of a field. */
+  bit: 63,
   /** The highest feature bit. */
   feature: 127,
   /** The highest transport revision. */
@@ -54,22 +56,48 @@ export interface LayoutFinding {
 export class Findings {
   /** In the order in which they were met. */
   readonly list: LayoutFinding[] = [];
+  readonly #malformed: LayoutFinding["code"];
+
+  /** `malformed` is the code of an error that the form alone makes. */
+  constructor(malformed: LayoutFinding["code"] = "LAYOUT_INVALID") {
+    this.#malformed = malformed;
+  }
 
   /** True when an error is among them. */
   get failed(): boolean {
     return this.list.some((finding) => finding.severity === "error");
   }
 
-  /** Adds one, unless there are enough. */
+  /** Adds one, unless there are enough, or there is one as severe about the same member. */
   add(finding: LayoutFinding): void {
-    if (this.list.length < LAYOUT_LIMITS.findings) this.list.push(finding);
+    if (this.list.length >= LAYOUT_LIMITS.findings) return;
+    const known = this.list.some(
+      ({ path, severity }) => path === finding.path && severity === finding.severity,
+    );
+    if (known) return;
+    this.list.push(finding);
   }
 
-  /** Adds an error about the declaration itself. */
+  /** Adds an error about a member that is wrong whatever the others say: what a schema can tell. */
+  malformed(path: string, message: string, value?: unknown, hint?: string): void {
+    this.#error(this.#malformed, path, message, value, hint);
+  }
+
+  /** Adds an error about members that contradict each other. */
   invalid(path: string, message: string, value?: unknown, hint?: string): void {
+    this.#error("LAYOUT_INVALID", path, message, value, hint);
+  }
+
+  #error(
+    code: LayoutFinding["code"],
+    path: string,
+    message: string,
+    value: unknown,
+    hint: string | undefined,
+  ): void {
     this.add({
       severity: "error",
-      code: "LAYOUT_INVALID",
+      code,
       path,
       message,
       ...(value === undefined ? {} : { value }),
@@ -92,6 +120,8 @@ export interface Entry<S> {
   readonly spec: S;
   /** The path of the declaration. */
   readonly path: string;
+  /** The paths of its named bits, where they aren't `<path>.bits.<name>`. */
+  readonly bitPaths?: ReadonlyMap<string, string>;
 }
 
 const NAME = /^[A-Za-z][A-Za-z0-9_]*$/;
@@ -128,14 +158,14 @@ export function checkRegisters(
   checkGate(findings, `${path}.gate`, meta.gate);
   const widths = busWidthsOf(meta.busWidth);
   if (widths === undefined) {
-    findings.invalid(
+    findings.malformed(
       `${path}.busWidth`,
       "a bus width is 8, 16, 32 or 64, each at most once",
       meta.busWidth,
     );
   }
   if (meta.byteOrder !== undefined && meta.byteOrder !== "little" && meta.byteOrder !== "big") {
-    findings.invalid(`${path}.byteOrder`, 'a byte order is "little" or "big"', meta.byteOrder);
+    findings.malformed(`${path}.byteOrder`, 'a byte order is "little" or "big"', meta.byteOrder);
   }
   checkEntries(findings, path, "register", entries);
   for (const entry of entries) {
@@ -182,7 +212,7 @@ export function busWidthsOf(
 
 function checkMeta(findings: Findings, path: string, name: string, meta: LayoutMeta): void {
   if (!isLayoutName(name)) {
-    findings.invalid(`${path}.name`, "a name is a letter, then letters, digits and _", name);
+    findings.malformed(`${path}.name`, "a name is a letter, then letters, digits and _", name);
   }
   checkText(findings, `${path}.cite`, meta.cite);
   checkText(findings, `${path}.doc`, meta.doc);
@@ -190,7 +220,7 @@ function checkMeta(findings: Findings, path: string, name: string, meta: LayoutM
 
 function checkText(findings: Findings, path: string, text: unknown): void {
   if (typeof text !== "string" || text.length === 0 || text.length > LAYOUT_LIMITS.text) {
-    findings.invalid(path, `a text has 1 to ${LAYOUT_LIMITS.text} characters`, text);
+    findings.malformed(path, `a text has 1 to ${LAYOUT_LIMITS.text} characters`, text);
   }
 }
 
@@ -198,13 +228,21 @@ function checkGate(findings: Findings, path: string, gate: Gate | undefined): vo
   if (gate === undefined) return;
   const { feature, revision } = gate;
   if (feature === undefined && revision === undefined) {
-    findings.invalid(path, "a gate names a feature bit, a revision, or both");
+    findings.malformed(path, "a gate names a feature bit, a revision, or both");
   }
   if (feature !== undefined && !isWhole(feature, 0, LAYOUT_LIMITS.feature)) {
-    findings.invalid(`${path}.feature`, `a feature bit is 0 to ${LAYOUT_LIMITS.feature}`, feature);
+    findings.malformed(
+      `${path}.feature`,
+      `a feature bit is 0 to ${LAYOUT_LIMITS.feature}`,
+      feature,
+    );
   }
   if (revision !== undefined && !isWhole(revision, 0, LAYOUT_LIMITS.revision)) {
-    findings.invalid(`${path}.revision`, `a revision is 0 to ${LAYOUT_LIMITS.revision}`, revision);
+    findings.malformed(
+      `${path}.revision`,
+      `a revision is 0 to ${LAYOUT_LIMITS.revision}`,
+      revision,
+    );
   }
 }
 
@@ -215,12 +253,16 @@ function checkEntries(
   entries: readonly Entry<unknown>[],
 ): void {
   if (entries.length === 0 || entries.length > LAYOUT_LIMITS.entries) {
-    findings.invalid(path, `a layout has 1 to ${LAYOUT_LIMITS.entries} ${what}s`, entries.length);
+    findings.malformed(
+      `${path}.${what}s`,
+      `a layout has 1 to ${LAYOUT_LIMITS.entries} ${what}s`,
+      entries.length,
+    );
   }
   const names = new Set<string>();
   for (const entry of entries) {
     if (!isLayoutName(entry.name)) {
-      findings.invalid(
+      findings.malformed(
         `${entry.path}.name`,
         "a name is a letter, then letters, digits and _",
         entry.name,
@@ -233,12 +275,13 @@ function checkEntries(
   }
 }
 
-function checkField(findings: Findings, { spec, path }: Entry<FieldSpec>): void {
+function checkField(findings: Findings, entry: Entry<FieldSpec>): void {
+  const { spec, path } = entry;
   checkText(findings, `${path}.doc`, spec.doc);
   if (spec.cite !== undefined) checkText(findings, `${path}.cite`, spec.cite);
   checkGate(findings, `${path}.gate`, spec.gate);
   if (!isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes)) {
-    findings.invalid(
+    findings.malformed(
       `${path}.offset`,
       `an offset is 0 to ${LAYOUT_LIMITS.bytes} bytes`,
       spec.offset,
@@ -246,10 +289,10 @@ function checkField(findings: Findings, { spec, path }: Entry<FieldSpec>): void 
   }
   const { access, count, overlay } = spec;
   if (access !== undefined && access !== "R" && access !== "W" && access !== "RW") {
-    findings.invalid(`${path}.access`, 'an access is "R", "W" or "RW"', access);
+    findings.malformed(`${path}.access`, 'an access is "R", "W" or "RW"', access);
   }
   if (count !== undefined && count !== "rest" && !isWhole(count, 1, LAYOUT_LIMITS.bytes)) {
-    findings.invalid(
+    findings.malformed(
       `${path}.count`,
       `a count is 1 to ${LAYOUT_LIMITS.bytes} or "rest"`,
       count,
@@ -257,10 +300,10 @@ function checkField(findings: Findings, { spec, path }: Entry<FieldSpec>): void 
     );
   }
   if (overlay !== undefined && typeof overlay !== "boolean") {
-    findings.invalid(`${path}.overlay`, "overlay is true or false", overlay);
+    findings.malformed(`${path}.overlay`, "overlay is true or false", overlay);
   }
   if (!isScalarType(spec.type)) {
-    findings.invalid(
+    findings.malformed(
       `${path}.type`,
       `a type is one of ${Object.keys(SCALARS).join(", ")}`,
       spec.type,
@@ -269,35 +312,37 @@ function checkField(findings: Findings, { spec, path }: Entry<FieldSpec>): void 
   }
   const { width } = SCALARS[spec.type];
   checkReset(findings, path, spec, width);
-  checkBits(findings, path, spec, width);
+  checkBits(findings, entry, width);
 }
 
 function checkReset(findings: Findings, path: string, spec: FieldSpec, width: ScalarWidth): void {
   if (spec.reset === undefined) return;
-  if (spec.count !== undefined) {
+  if (!fitsWidth(spec.reset, 8)) {
+    findings.malformed(`${path}.reset`, "a reset value is a whole number of 64 bits", spec.reset);
+  } else if (spec.count !== undefined) {
     findings.invalid(`${path}.reset`, "an array has no reset value", spec.reset);
   } else if (!fitsWidth(spec.reset, width)) {
-    findings.invalid(
-      `${path}.reset`,
-      `the reset value does not fit ${spec.type}`,
-      spec.reset,
-      "use a bigint above 2^53-1",
-    );
+    findings.invalid(`${path}.reset`, `the reset value does not fit ${spec.type}`, spec.reset);
   }
 }
 
-function checkBits(findings: Findings, path: string, spec: FieldSpec, width: ScalarWidth): void {
+function checkBits(findings: Findings, entry: Entry<FieldSpec>, width: ScalarWidth): void {
+  const { spec, path, bitPaths } = entry;
   const owners: string[] = [];
   for (const [name, bits] of Object.entries<BitSpec>(spec.bits ?? {})) {
-    const where = `${path}.bits.${name}`;
-    const run = bits.width ?? 1;
+    const where = bitPaths?.get(name) ?? `${path}.bits.${name}`;
+    const run = bits.width === undefined ? 1 : bits.width;
     if (!isLayoutName(name)) {
-      findings.invalid(where, "a name is a letter, then letters, digits and _", name);
+      findings.malformed(where, "a name is a letter, then letters, digits and _", name);
     }
     checkText(findings, `${where}.doc`, bits.doc);
-    if (!isWhole(bits.at, 0, 8 * width - 1)) {
+    if (!isWhole(bits.at, 0, LAYOUT_LIMITS.bit)) {
+      findings.malformed(`${where}.at`, `a bit is 0 to ${LAYOUT_LIMITS.bit}`, bits.at);
+    } else if (!isWhole(run, 1, LAYOUT_LIMITS.bit + 1)) {
+      findings.malformed(`${where}.width`, `a width is 1 to ${LAYOUT_LIMITS.bit + 1} bits`, run);
+    } else if (bits.at >= 8 * width) {
       findings.invalid(`${where}.at`, `a bit of ${spec.type} is 0 to ${8 * width - 1}`, bits.at);
-    } else if (!isWhole(run, 1, 8 * width - bits.at)) {
+    } else if (run > 8 * width - bits.at) {
       findings.invalid(`${where}.width`, `bits reach beyond the end of ${spec.type}`, run);
     } else {
       for (let bit = bits.at; bit < bits.at + run; bit++) {
@@ -325,7 +370,7 @@ function checkRegister(
   byteOrder: string | undefined,
 ): void {
   if (spec.access === undefined) {
-    findings.invalid(`${path}.access`, 'a register says who may access it: "R", "W" or "RW"');
+    findings.malformed(`${path}.access`, 'a register says who may access it: "R", "W" or "RW"');
   }
   if (!isScalarType(spec.type)) return;
   const { width, order } = SCALARS[spec.type];
@@ -356,10 +401,14 @@ function checkCommand(findings: Findings, { spec, path }: Entry<ChannelCommandSp
   checkGate(findings, `${path}.gate`, spec.gate);
   const { code, direction } = spec;
   if (!isWhole(code, 1, 0xff)) {
-    findings.invalid(`${path}.code`, "a command code is 1 to 255", code);
+    findings.malformed(`${path}.code`, "a command code is 1 to 255", code);
   }
   if (direction !== "read" && direction !== "write" && direction !== "control") {
-    findings.invalid(`${path}.direction`, 'a direction is "read", "write" or "control"', direction);
+    findings.malformed(
+      `${path}.direction`,
+      'a direction is "read", "write" or "control"',
+      direction,
+    );
     return;
   }
   // The channel subsystem tells the operation by the low bits of the code.
@@ -389,9 +438,9 @@ function checkExtents(
   size: number | undefined,
   entries: readonly Entry<FieldSpec>[],
 ): void {
-  const sizeIsSound = size === undefined || isWhole(size, 1, LAYOUT_LIMITS.bytes);
+  const sizeIsSound = size === undefined || isWhole(size, 0, LAYOUT_LIMITS.bytes);
   if (!sizeIsSound) {
-    findings.invalid(`${path}.size`, `a size is 1 to ${LAYOUT_LIMITS.bytes} bytes`, size);
+    findings.malformed(`${path}.size`, `a size is 0 to ${LAYOUT_LIMITS.bytes} bytes`, size);
   }
   const extents: Extent[] = [];
   let rest: Entry<FieldSpec> | undefined;

@@ -22,6 +22,7 @@ import type {
   FieldSpec,
   FieldSpecs,
   Gate,
+  Layout,
   LayoutMeta,
   RegisterLayout,
   RegisterMeta,
@@ -30,6 +31,18 @@ import type {
   StructLayout,
   StructMeta,
 } from "./types.ts";
+
+const finished = new WeakSet<object>();
+
+/** True when `value` is a layout that one of the functions here made, and so is sound. */
+export function isLayout(value: unknown): value is Layout {
+  return typeof value === "object" && value !== null && finished.has(value);
+}
+
+function finish<L extends Layout>(layout: L): L {
+  finished.add(layout);
+  return Object.freeze(layout);
+}
 
 /**
  * Declares a structure, field by field, with the names of the specification.
@@ -49,7 +62,6 @@ export function struct<const F extends FieldSpecs>(
   const findings = new Findings();
   checkStruct(findings, name, name, meta, entriesOf(name, fields));
   findings.throwFirst();
-  const finished = finishFields(meta, fields);
   const size = sizeOf(meta, fields);
   const alignment = alignmentOf(fields, size);
   const layout: StructLayout = {
@@ -62,9 +74,9 @@ export function struct<const F extends FieldSpecs>(
     packed: alignment === undefined,
     gate: finishGate(meta.gate),
     rest: restOf(fields),
-    fields: finished,
+    fields: finishFields(meta, fields),
   };
-  return Object.freeze(layout) as StructLayout<{ readonly [K in keyof F]: FieldOf<F[K]> }>;
+  return finish(layout) as StructLayout<{ readonly [K in keyof F]: FieldOf<F[K]> }>;
 }
 
 /**
@@ -98,7 +110,7 @@ export function registers<const R extends RegisterSpecs>(
     rest: restOf(regs),
     registers: finishFields(meta, regs),
   };
-  return Object.freeze(layout) as RegisterLayout<{ readonly [K in keyof R]: FieldOf<R[K]> }>;
+  return finish(layout) as RegisterLayout<{ readonly [K in keyof R]: FieldOf<R[K]> }>;
 }
 
 /**
@@ -133,7 +145,7 @@ export function commands<const C extends ChannelCommandSpecs>(
       cite: spec.cite ?? meta.cite,
     })),
   };
-  return Object.freeze(layout) as CommandLayout<{
+  return finish(layout) as CommandLayout<{
     readonly [K in keyof C]: ChannelCommandOf<C[K]>;
   }>;
 }
@@ -144,11 +156,11 @@ function entriesOf<S>(layout: string, specs: Readonly<Record<string, S>>): Entry
 
 function mapFrozen<S, T>(
   specs: Readonly<Record<string, S>>,
-  finish: (spec: S, name: string) => T,
+  complete: (spec: S, name: string) => T,
 ): Readonly<Record<string, T>> {
   return Object.freeze(
     Object.fromEntries(
-      Object.entries(specs).map(([name, spec]) => [name, Object.freeze(finish(spec, name))]),
+      Object.entries(specs).map(([name, spec]) => [name, Object.freeze(complete(spec, name))]),
     ),
   );
 }

@@ -1,4 +1,5 @@
 export {
+  type AccessorFor,
   type AccessorOf,
   type Accessors,
   type AnyAccessor,
@@ -9,7 +10,38 @@ export {
   type WidesAccessor,
 } from "./accessors.ts";
 export { LAYOUT_LIMITS, type LayoutFinding } from "./check.ts";
-export { commands, registers, struct } from "./declare.ts";
+export {
+  type Decoded,
+  type DecodeOptions,
+  decode,
+  type Encodable,
+  encode,
+  type InputFor,
+  type ValueFor,
+} from "./codec.ts";
+export { commands, isLayout, registers, struct } from "./declare.ts";
+export {
+  type BitsDocument,
+  type ChannelCommandDocument,
+  type CommandsDocument,
+  type DocumentHead,
+  type FieldDocument,
+  LAYOUT_FORMAT,
+  LAYOUT_FORMAT_VERSION,
+  type LayoutDocument,
+  layoutToJson,
+  type PayloadDocument,
+  type RegistersDocument,
+  type StructDocument,
+} from "./document.ts";
+export { checkLayout, layoutFromJson } from "./read-document.ts";
+export {
+  type CommandTable,
+  commandTable,
+  type RegisterEntry,
+  type RegisterTable,
+  registerTable,
+} from "./tables.ts";
 export type {
   Access,
   AnyStructLayout,
@@ -44,3 +76,4 @@ export type {
   StructMeta,
   WideType,
 } from "./types.ts";
+export { variantOf } from "./variant.ts";
