@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   TRANSPORT_UNSUPPORTED: "the transport has no such operation",
   ADMIN_QUEUE_UNAVAILABLE: "the device exposes no administration virtqueue",
   // administration commands
+  FAMILY_INVALID: "a command family contradicts itself or another",
   GROUP_INVALID: "a device group declaration contradicts itself",
   ADMIN_STATUS: "the device answered an administration command with an error status",
   ADMIN_LIST: "a command is not in the list that LIST_USE settled",

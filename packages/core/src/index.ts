@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export * from "./admin/index.ts";
 export * from "./clause/index.ts";
 export * from "./device/index.ts";
 export * from "./errors.ts";

@@ -1,0 +1,294 @@
+/**
+ * The administration virtqueues of an owner device: buffers in, commands through the executor,
+ * used entries out. Hot path: a buffer whose parts are not scattered is read and written in place,
+ * and nothing is allocated for it.
+ */
+import type { AdminFacility, DeviceHost } from "../device/types.ts";
+import { VirtioError } from "../errors.ts";
+import { copyBytes } from "../memory/copy.ts";
+import type { Chain, DeviceQueue } from "../virtqueue/types.ts";
+import type { AdminExecutor } from "./executor.ts";
+import { hostTimer } from "./timer.ts";
+import type { Timer } from "./types.ts";
+import { CommandWork } from "./work.ts";
+
+const DEFAULT_MAX_SIZE = 256;
+const LARGEST_SIZE = 32768;
+const MOST_QUEUES = 0x10000;
+
+/** What {@link AdminQueues} are made from. */
+export interface AdminQueuesOptions {
+  /** What carries the commands out. */
+  readonly executor: AdminExecutor;
+  /** How many administration virtqueues there are; 1 when absent. */
+  readonly count?: number;
+  /** The largest size of each, a power of two up to 32768; 256 when absent. */
+  readonly maxSize?: number;
+  /**
+   * The most buffers that are used before other work of the process gets its turn, when a driver
+   * keeps adding; the queue's size when absent.
+   */
+  readonly budget?: number;
+  /** Where the turn comes from; the host's timers when absent. */
+  readonly timer?: Timer;
+}
+
+/**
+ * The administration virtqueues of one owner. Commands of one queue are carried out in order: one
+ * that waits holds back the later ones of its queue, and of no other. A reset of the queue or of
+ * the device fences what is under way: its answer is dropped, and no queue is touched.
+ */
+export class AdminQueues implements AdminFacility {
+  /** How many administration virtqueues there are. */
+  readonly queueCount: number;
+  /** The largest size of each. */
+  readonly maxSize: number;
+  /** What carries the commands out. */
+  readonly executor: AdminExecutor;
+
+  readonly #budget: number | undefined;
+  readonly #timer: Timer;
+  readonly #lanes: (Lane | undefined)[] = [];
+  #host: DeviceHost | undefined;
+
+  /**
+   * Makes the queues; they serve once the device core attaches them.
+   *
+   * @throws VirtioError `DEVICE_MODEL` when the count is not 1..0x10000, or the size no power of
+   * two up to 32768.
+   */
+  constructor(options: AdminQueuesOptions) {
+    const { executor, count = 1, maxSize = DEFAULT_MAX_SIZE, budget, timer } = options;
+    if (!Number.isInteger(count) || count < 1 || count > MOST_QUEUES) {
+      throw new VirtioError("DEVICE_MODEL", {
+        path: "admin.count",
+        message: "an owner has 1 to 0x10000 administration virtqueues",
+        value: count,
+      });
+    }
+    const isPower = Number.isInteger(maxSize) && maxSize > 0 && (maxSize & (maxSize - 1)) === 0;
+    if (!isPower || maxSize > LARGEST_SIZE) {
+      throw new VirtioError("DEVICE_MODEL", {
+        path: "admin.maxSize",
+        message: "the size of a virtqueue is a power of two up to 32768",
+        value: maxSize,
+      });
+    }
+    if (budget !== undefined && !(Number.isInteger(budget) && budget > 0)) {
+      throw new VirtioError("DEVICE_MODEL", {
+        path: "admin.budget",
+        message: "the budget is at least one buffer",
+        value: budget,
+      });
+    }
+    this.executor = executor;
+    this.queueCount = count;
+    this.maxSize = maxSize;
+    this.#budget = budget;
+    this.#timer = timer ?? hostTimer;
+  }
+
+  /** See {@link AdminFacility.attach}. */
+  attach(host: DeviceHost): void {
+    this.#host = host;
+  }
+
+  /** See {@link AdminFacility.start}: buffers may be there already. */
+  start(): void {
+    const host = this.#host;
+    if (host === undefined) return;
+    for (let i = 0; i < this.queueCount; i++) {
+      const index = host.adminQueueBase + i;
+      if (host.queue(index) !== undefined) this.queueNotified(index);
+    }
+  }
+
+  /** See {@link AdminFacility.queueNotified}. */
+  queueNotified(index: number): void {
+    const host = this.#host;
+    const place = host === undefined ? -1 : index - host.adminQueueBase;
+    if (host === undefined || place < 0 || place >= this.queueCount) return;
+    let lane = this.#lanes[place];
+    if (lane === undefined) {
+      lane = new Lane(host, this.executor, index, this.#budget, this.#timer);
+      this.#lanes[place] = lane;
+    }
+    lane.serve();
+  }
+
+  /** See {@link AdminFacility.queueReset}: what is under way on this queue is fenced. */
+  queueReset(index: number): void {
+    const place = index - (this.#host?.adminQueueBase ?? 0);
+    this.#lanes[place]?.fence();
+    delete this.#lanes[place];
+  }
+
+  /** See {@link AdminFacility.reset}: fences every queue and resets the executor. */
+  reset(): void {
+    for (const lane of this.#lanes) lane?.fence();
+    this.#lanes.length = 0;
+    this.executor.reset();
+  }
+}
+
+/** One queue between two resets: the command under way, and whether it is being served. */
+class Lane {
+  private readonly host: DeviceHost;
+  private readonly executor: AdminExecutor;
+  private readonly index: number;
+  private readonly budget: number | undefined;
+  private readonly timer: Timer;
+  private readonly work: CommandWork;
+  private readonly header: Uint8Array;
+  private readonly headerView: DataView;
+  /** The buffer whose command waits. */
+  private held: Chain | undefined = undefined;
+  private heldBy: DeviceQueue | undefined = undefined;
+  private serving = false;
+  private fenced = false;
+  private turn: unknown = undefined;
+
+  constructor(
+    host: DeviceHost,
+    executor: AdminExecutor,
+    index: number,
+    budget: number | undefined,
+    timer: Timer,
+  ) {
+    this.host = host;
+    this.executor = executor;
+    this.index = index;
+    this.budget = budget;
+    this.timer = timer;
+    this.work = new CommandWork(index, () => this.answerHeld());
+    this.header = new Uint8Array(
+      Math.max(executor.commandHeaderLength, executor.responseHeaderLength),
+    );
+    this.headerView = new DataView(this.header.buffer);
+  }
+
+  /** Ends this lane: nothing of it touches the queue or the driver again. */
+  fence(): void {
+    this.fenced = true;
+    this.held = undefined;
+    this.heldBy = undefined;
+    if (this.turn !== undefined) this.timer.clear(this.turn);
+    this.turn = undefined;
+    this.executor.cancel(this.work);
+  }
+
+  /** Uses the buffers that are there. */
+  serve(): void {
+    const { host, executor, index, work } = this;
+    if (this.serving || this.held !== undefined || this.fenced || !host.running) return;
+    const queue = host.queue(index);
+    if (queue === undefined) return;
+    this.serving = true;
+    work.trace = host.trace ?? executor.trace;
+    let left = this.budget ?? queue.size;
+    let unpublished = 0;
+    while (left > 0) {
+      const chain = queue.pop();
+      if (chain === undefined) {
+        if (unpublished === 0) break;
+        // The interrupt may bring the next buffers at once: look again after it.
+        unpublished = 0;
+        host.publish(index);
+        if (this.fenced) return;
+        continue;
+      }
+      left--;
+      this.read(queue, chain);
+      const done = executor.start(work);
+      // A handler or a trace sink may have had the device reset.
+      if (this.fenced) return;
+      if (!done) {
+        this.held = chain;
+        this.heldBy = queue;
+        break;
+      }
+      queue.push(chain, this.write(queue, chain));
+      work.release();
+      unpublished++;
+    }
+    if (unpublished > 0) host.publish(index);
+    if (this.fenced) return;
+    this.serving = false;
+    if (this.held === undefined && !host.checkDefect(index) && left === 0) this.takeTurn();
+  }
+
+  /** Goes on later: the driver may never stop adding buffers, and is not alone. */
+  private takeTurn(): void {
+    if (this.turn !== undefined || this.fenced) return;
+    this.turn = this.timer.set(() => {
+      this.turn = undefined;
+      this.serve();
+    }, 0);
+  }
+
+  private answerHeld(): void {
+    const { held, heldBy, work, host, index } = this;
+    if (held === undefined || heldBy === undefined || this.fenced) return;
+    this.held = undefined;
+    this.heldBy = undefined;
+    heldBy.push(held, this.write(heldBy, held));
+    work.release();
+    host.publish(index);
+    this.serve();
+  }
+
+  /** Takes header and data out of the buffer, each byte once. */
+  private read(queue: DeviceQueue, chain: Chain): void {
+    const { executor, work } = this;
+    const headerLength = executor.commandHeaderLength;
+    const first = chain.readableCount > 0 ? (chain.lengths[0] as number) : 0;
+    const address = first > 0 ? (chain.addresses[0] as number) : 0;
+    const region = first >= headerLength ? queue.memory.find(address, first) : undefined;
+    if (region !== undefined) {
+      executor.decode(work, region.view, address - region.base);
+    } else {
+      this.header.fill(0);
+      queue.read(chain, 0, this.header.subarray(0, headerLength));
+      executor.decode(work, this.headerView, 0);
+    }
+    const limit = executor.dataLimit(work.opcode);
+    if (limit === 0) {
+      work.dataLength = 0;
+      return;
+    }
+    const bytes = work.reserveData(limit);
+    const supplied = Math.min(limit, Math.max(0, chain.readableLength - headerLength));
+    if (region !== undefined && first - headerLength >= supplied) {
+      copyBytes(bytes, 0, region.bytes, address - region.base + headerLength, supplied);
+    } else {
+      queue.read(chain, headerLength, bytes.subarray(0, supplied));
+    }
+    if (supplied < limit) bytes.fill(0, supplied, limit);
+    work.dataLength = supplied;
+  }
+
+  /** Writes the answer as far as the buffer goes; returns how many bytes that were. */
+  private write(queue: DeviceQueue, chain: Chain): number {
+    const { executor, work } = this;
+    const headerLength = executor.responseHeaderLength;
+    const length = Math.min(executor.responseLength(work), chain.writableLength);
+    const { readableCount } = chain;
+    const first = chain.count > readableCount ? (chain.lengths[readableCount] as number) : 0;
+    if (length >= headerLength && first >= length) {
+      const address = chain.addresses[readableCount] as number;
+      const region = queue.memory.find(address, length);
+      if (region !== undefined) {
+        const at = address - region.base;
+        executor.encode(work, region.view, at);
+        copyBytes(region.bytes, at + headerLength, work.resultBytes, 0, length - headerLength);
+        return length;
+      }
+    }
+    executor.encode(work, this.headerView, 0);
+    queue.write(chain, 0, this.header.subarray(0, Math.min(headerLength, length)));
+    if (length > headerLength) {
+      queue.write(chain, headerLength, work.resultBytes.subarray(0, length - headerLength));
+    }
+    return length;
+  }
+}

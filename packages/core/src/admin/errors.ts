@@ -1,0 +1,55 @@
+import { VirtioError } from "../errors.ts";
+import {
+  ADMIN_QUALIFIER,
+  ADMIN_STATUS,
+  type AdminOutcome,
+  type AdminQualifierName,
+  type AdminStatusName,
+  effectiveQualifier,
+  effectiveStatus,
+  qualifierName,
+  qualifierOf,
+  statusName,
+  statusOf,
+} from "./status.ts";
+
+/** Thrown when the device answers an administration command with another status than OK. */
+export class AdminCommandError extends VirtioError {
+  /** The name that stands before the message in a stack trace. */
+  override readonly name: string = "AdminCommandError";
+  /** The status as the device wrote it. */
+  readonly status: number;
+  /** The status to act on: reserved values count as `EINVAL`. */
+  readonly statusName: AdminStatusName;
+  /** The status qualifier as the device wrote it. */
+  readonly qualifier: number;
+  /** The qualifier to act on: reserved values count as `INVALID_COMMAND`. */
+  readonly qualifierName: AdminQualifierName;
+  /** True when the same command may succeed later: EAGAIN, ENOMEM, NORESOURCE or TRYAGAIN. */
+  readonly retryable: boolean;
+
+  /** Makes the error of this outcome; `command` names the command: `LIST_USE (group 0x0)`. */
+  constructor(result: AdminOutcome, command: string) {
+    const status = statusOf(result);
+    const qualifier = qualifierOf(result);
+    const actingStatus = effectiveStatus(status);
+    const actingQualifier = effectiveQualifier(qualifier);
+    const retryable =
+      actingStatus === "EAGAIN" ||
+      actingStatus === "ENOMEM" ||
+      actingQualifier === "NORESOURCE" ||
+      actingQualifier === "TRYAGAIN";
+    const shownStatus = statusName(status) ?? `reserved status ${status}`;
+    const shownQualifier = qualifierName(qualifier) ?? `reserved qualifier ${qualifier}`;
+    super("ADMIN_STATUS", {
+      path: command,
+      message: `the device answered ${shownStatus}, ${shownQualifier}: ${ADMIN_STATUS[actingStatus].doc} (${ADMIN_QUALIFIER[actingQualifier].doc})`,
+      ...(retryable ? { hint: "the same command may succeed later" } : {}),
+    });
+    this.status = status;
+    this.statusName = actingStatus;
+    this.qualifier = qualifier;
+    this.qualifierName = actingQualifier;
+    this.retryable = retryable;
+  }
+}

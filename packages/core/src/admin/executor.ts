@@ -1,0 +1,442 @@
+/**
+ * The device half of administration commands: takes a command, checks it, carries it out and
+ * answers. Hot path: dispatch is by array, and nothing is allocated for a command that need not
+ * wait.
+ */
+import { VirtioError } from "../errors.ts";
+import { SELF_GROUP } from "../group/self.ts";
+import { SR_IOV_GROUP } from "../group/sr-iov.ts";
+import type { DeviceGroup } from "../group/types.ts";
+import type { TraceSink } from "../trace/types.ts";
+import { INITIAL_OPCODES, LIST_FAMILY } from "./commands/list.ts";
+import { type Dialect, VIRTIO_1_4 } from "./dialect.ts";
+import { appliesTo, type BoundCommand, CommandLists, type GroupLists } from "./lists.ts";
+import { type AdminOutcome, OUTCOME, qualifierOf, statusOf } from "./status.ts";
+import { CAPABILITY_FAMILY_NAME, STRICT, type Tolerances } from "./tolerances.ts";
+import type { AdminCommand, AdminOwner, CommandFamily, FamilyBinding } from "./types.ts";
+import { CommandWork } from "./work.ts";
+
+/** Opcodes from here on may have another structure; none is served. */
+const OPCODE_LIMIT = 0x8000;
+/** How many cancelled handlers may still be running before the device asks to try again. */
+const MOST_ABANDONED = 256;
+const WORD_BYTES = 8;
+
+/** What an {@link AdminExecutor} is made from. */
+export interface AdminExecutorOptions {
+  /** The groups that the owner controls, at most one of each type. */
+  readonly groups: readonly DeviceGroup[];
+  /** The command families, beyond the list commands that every owner has. */
+  readonly families?: readonly CommandFamily[];
+  /** Departures from the text that are put up with; none when absent. */
+  readonly tolerances?: Tolerances;
+  /** Where the events of commands go that came through no queue with a sink of its own. */
+  readonly trace?: TraceSink | undefined;
+  /**
+   * Called when a handler or a family's reset throws; the driver sees `EIO`. Must not throw.
+   */
+  readonly onFault?: (error: unknown, command: AdminCommand | undefined) => void;
+}
+
+/** What there is for one group type: the commands that apply, by opcode, and the lists. */
+interface GroupState {
+  readonly groupType: number;
+  readonly group: DeviceGroup;
+  readonly commands: readonly (BoundCommand | undefined)[];
+  readonly lists: GroupLists;
+}
+
+/**
+ * Carries out the administration commands of one owner device, whatever interface they come
+ * through ("Group administration commands").
+ *
+ * A command is checked in the order the text asks for: group type, opcode, then member id if the
+ * command uses it. Every check fails with EINVAL and changes nothing. Lengths never fail a
+ * command: what is missing reads as zero, what is too much is not looked at.
+ */
+export class AdminExecutor {
+  /** The wire format: `virtio-1.4`. */
+  readonly dialect: string;
+  /** The groups of the owner. */
+  readonly groups: readonly DeviceGroup[];
+  /** The command families, the list commands first. */
+  readonly families: readonly CommandFamily[];
+  /** The tolerances that are on. */
+  readonly tolerances: Tolerances;
+  /** Where events go, when anyone listens. */
+  readonly trace: TraceSink | undefined;
+
+  private readonly format: Dialect = VIRTIO_1_4;
+  private readonly lists: CommandLists;
+  private readonly bindings: FamilyBinding[] = [];
+  private readonly byOpcode: (BoundCommand | undefined)[] = [];
+  private readonly states: GroupState[] = [];
+  private readonly onFault: AdminExecutorOptions["onFault"];
+  /** The commands whose handlers are waiting. */
+  private readonly waiting = new Set<CommandWork>();
+  private abandoned = 0;
+
+  /**
+   * Makes the executor of one owner.
+   *
+   * @throws VirtioError `GROUP_INVALID` when two groups have one type; `FAMILY_INVALID` when two
+   * families have one name or opcode, an opcode is not 0..0x7fff, or a command has no handler.
+   */
+  constructor(options: AdminExecutorOptions) {
+    this.groups = options.groups;
+    this.families = [LIST_FAMILY, ...(options.families ?? [])];
+    this.tolerances = options.tolerances ?? STRICT;
+    this.trace = options.trace;
+    this.onFault = options.onFault;
+    this.dialect = this.format.name;
+    this.lists = new CommandLists(
+      1 + Math.max(...this.families.flatMap(({ commands }) => commands.map((c) => c.opcode))),
+      INITIAL_OPCODES,
+      (bound, groupType) => this.listedByTolerance(bound, groupType),
+    );
+    checkFamilies(this.families);
+    const owner: AdminOwner = {
+      groups: this.groups,
+      group: (type) => this.groups.find((group) => group.type.id === type),
+      lists: this.lists,
+    };
+    for (const family of this.families) this.bind(family, owner);
+    for (const group of this.groups) this.addGroup(group);
+    if (this.tolerances.T1 === true && owner.group(SR_IOV_GROUP.id) === undefined) {
+      this.addGroup(ABSENT_SR_IOV);
+    }
+  }
+
+  /** The opcodes that this executor supports for a group type, ascending. */
+  supported(groupType: number): readonly number[] {
+    return this.lists.supported(groupType);
+  }
+
+  /** The opcodes that the driver may use for a group type now, ascending. */
+  used(groupType: number): readonly number[] {
+    return this.lists.used(groupType);
+  }
+
+  /**
+   * Carries out one command that lies in two runs of bytes.
+   *
+   * @param request the device-readable part; any length
+   * @param response the device-writable part, filled from its start; any length
+   * @returns how many bytes of `response` were written; a promise of it when the handler waits.
+   * The promise never rejects; for a command that a reset cancelled it resolves to 0.
+   */
+  execute(request: Uint8Array, response: Uint8Array): number | Promise<number> {
+    let settle: ((written: number) => void) | undefined;
+    const work = new CommandWork(-1, () => settle?.(this.answer(work, response)));
+    work.trace = this.trace;
+    const { commandHeaderLength } = this.format;
+    const header = new Uint8Array(commandHeaderLength);
+    header.set(request.subarray(0, commandHeaderLength));
+    this.decode(work, new DataView(header.buffer), 0);
+    const limit = this.dataLimit(work.opcode);
+    const data = request.subarray(commandHeaderLength, commandHeaderLength + limit);
+    const room = work.reserveData(limit);
+    room.set(data);
+    room.fill(0, data.length, limit);
+    work.dataLength = data.length;
+    if (this.start(work)) return this.answer(work, response);
+    return new Promise<number>((resolve) => {
+      settle = resolve;
+      work.onCancel(() => resolve(0));
+    });
+  }
+
+  /**
+   * The device was reset: running handlers are cancelled, every list is back to the two list
+   * commands, and every family forgets its state. The admin queues call it.
+   */
+  reset(): void {
+    for (const work of [...this.waiting]) this.cancel(work);
+    this.lists.reset();
+    for (const binding of this.bindings) {
+      try {
+        binding.reset?.();
+      } catch (error) {
+        this.onFault?.(error, undefined);
+      }
+    }
+  }
+
+  /** @internal Reads the header at `at` into `work`. */
+  decode(work: CommandWork, view: DataView, at: number): void {
+    this.format.decodeCommand(view, at, work);
+  }
+
+  /** @internal Writes the outcome of `work` as the response header at `at`. */
+  encode(work: CommandWork, view: DataView, at: number): void {
+    this.format.encodeOutcome(view, at, work.outcome);
+  }
+
+  /** @internal The length of the readable header. */
+  get commandHeaderLength(): number {
+    return this.format.commandHeaderLength;
+  }
+
+  /** @internal The length of the writable header. */
+  get responseHeaderLength(): number {
+    return this.format.responseHeaderLength;
+  }
+
+  /** @internal How many bytes of data are copied for this opcode. */
+  dataLimit(opcode: number): number {
+    return opcode < this.byOpcode.length ? (this.byOpcode[opcode]?.command.data.max ?? 0) : 0;
+  }
+
+  /**
+   * @internal Carries out a command whose header and data are in `work`. True when `work.outcome`
+   * is there; otherwise `work.whenDone` is called later, unless the work is cancelled before.
+   */
+  start(work: CommandWork): boolean {
+    const { opcode, groupType } = work;
+    work.resultLength = 0;
+    work.tolerance = undefined;
+    const state = this.stateOf(groupType);
+    if (state === undefined) return this.finish(work, OUTCOME.INVALID_GROUP);
+    if (!state.group.exists && !this.toleratesAbsent(work)) {
+      return this.finish(work, OUTCOME.INVALID_GROUP);
+    }
+    const bound = opcode < state.commands.length ? state.commands[opcode] : undefined;
+    if (
+      bound === undefined ||
+      (state.lists.used[opcode] === 0 && !this.toleratesUnlisted(work, bound, state.lists))
+    ) {
+      return this.finish(work, OUTCOME.INVALID_OPCODE);
+    }
+    const { command } = bound;
+    work.command = command;
+    work.group = state.group;
+    work.reserveResult(roundUp(command.result.max));
+    work.resultLength = command.result.min;
+    if (command.usesMember && !state.group.hasMember(work.memberId)) {
+      return this.finish(work, OUTCOME.INVALID_MEMBER);
+    }
+    if (this.abandoned >= MOST_ABANDONED) return this.finish(work, OUTCOME.TRY_AGAIN);
+    try {
+      const result = bound.handler(work);
+      if (typeof result === "number") return this.finish(work, result);
+      this.await(work, result);
+      return false;
+    } catch (error) {
+      return this.fault(work, error);
+    }
+  }
+
+  /** @internal Nobody waits for this command any more; its handler's answer is dropped. */
+  cancel(work: CommandWork): void {
+    if (this.waiting.delete(work)) this.abandoned++;
+    work.cancel();
+  }
+
+  /** @internal The length of the response in bytes, header included: always a multiple of 8. */
+  responseLength(work: CommandWork): number {
+    return this.format.responseHeaderLength + roundUp(work.resultLength);
+  }
+
+  private await(work: CommandWork, result: PromiseLike<AdminOutcome>): void {
+    // A reset from inside the handler cancels the command before it is known to wait.
+    if (work.cancelled) this.abandoned++;
+    else this.waiting.add(work);
+    const settled = (finish: () => void): void => {
+      if (work.cancelled) {
+        this.abandoned--;
+        return;
+      }
+      this.waiting.delete(work);
+      finish();
+      work.whenDone();
+    };
+    Promise.resolve(result).then(
+      (answer) => settled(() => this.finish(work, answer)),
+      (error: unknown) => settled(() => this.fault(work, error)),
+    );
+  }
+
+  private fault(work: CommandWork, error: unknown): true {
+    this.onFault?.(error, work.command);
+    return this.finish(work, OUTCOME.FAILED);
+  }
+
+  private finish(work: CommandWork, result: AdminOutcome): true {
+    let outcome = Number.isInteger(result) && result >= 0 && result < 2 ** 32 ? result : -1;
+    if (outcome < 0 || (statusOf(outcome) === 0 && outcome !== 0)) {
+      this.onFault?.(
+        new VirtioError("FAMILY_INVALID", {
+          path: work.command.name,
+          message: "the handler returned no outcome",
+          value: result,
+        }),
+        work.command,
+      );
+      outcome = OUTCOME.FAILED;
+    }
+    work.outcome = outcome;
+    if (outcome !== OUTCOME.OK && work.resultLength > 0) {
+      // What a handler wrote before it failed is not shown; the structure is there, all zero.
+      work.resultLength = work.command.result.min;
+      work.resultBytes.fill(0, 0, roundUp(work.resultLength));
+    } else if (work.resultLength > 0) {
+      const length = Math.min(Math.trunc(work.resultLength), work.command.result.max);
+      work.resultLength = length;
+      work.resultBytes.fill(0, length, roundUp(length));
+    } else {
+      work.resultLength = 0;
+    }
+    if (work.trace !== undefined) this.emit(work, work.trace);
+    return true;
+  }
+
+  private emit(work: CommandWork, trace: TraceSink): void {
+    const bound = work.opcode < this.byOpcode.length ? this.byOpcode[work.opcode] : undefined;
+    trace.emit({
+      op: "command",
+      ...(work.queue < 0 ? {} : { queue: work.queue }),
+      opcode: work.opcode,
+      ...(bound === undefined ? {} : { name: bound.command.name }),
+      group: work.groupType,
+      member: Math.min(work.memberId, Number.MAX_SAFE_INTEGER),
+      status: statusOf(work.outcome),
+      qualifier: qualifierOf(work.outcome),
+      ...(work.tolerance === undefined ? {} : { tolerance: work.tolerance }),
+    });
+  }
+
+  private answer(work: CommandWork, response: Uint8Array): number {
+    const whole = new Uint8Array(this.responseLength(work));
+    const { responseHeaderLength } = this.format;
+    this.format.encodeOutcome(new DataView(whole.buffer), 0, work.outcome);
+    whole.set(
+      work.resultBytes.subarray(0, whole.length - responseHeaderLength),
+      responseHeaderLength,
+    );
+    const written = Math.min(whole.length, response.length);
+    response.set(whole.subarray(0, written));
+    return written;
+  }
+
+  private stateOf(groupType: number): GroupState | undefined {
+    const { states } = this;
+    for (let i = 0; i < states.length; i++) {
+      const state = states[i] as GroupState;
+      if (state.groupType === groupType) return state;
+    }
+    return undefined;
+  }
+
+  private toleratesAbsent(work: CommandWork): boolean {
+    if (this.tolerances.T1 !== true || work.groupType !== SR_IOV_GROUP.id) return false;
+    if (!INITIAL_OPCODES.includes(work.opcode)) return false;
+    work.tolerance = "T1";
+    return true;
+  }
+
+  private toleratesUnlisted(work: CommandWork, bound: BoundCommand, lists: GroupLists): boolean {
+    if (this.tolerances.T2 !== true || work.groupType !== SELF_GROUP.id) return false;
+    if (bound.family.name !== CAPABILITY_FAMILY_NAME || lists.settled) return false;
+    work.tolerance = "T2";
+    return true;
+  }
+
+  private listedByTolerance(bound: BoundCommand, groupType: number): boolean {
+    return (
+      this.tolerances.T2 === true &&
+      groupType === SR_IOV_GROUP.id &&
+      bound.family.name === CAPABILITY_FAMILY_NAME
+    );
+  }
+
+  private bind(family: CommandFamily, owner: AdminOwner): void {
+    const binding = family.bind(owner);
+    this.bindings.push(binding);
+    for (const command of family.commands) {
+      const handler = binding.handlers[command.opcode];
+      if (handler === undefined) {
+        throw new VirtioError("FAMILY_INVALID", {
+          path: `families.${family.name}.${command.name}`,
+          message: "the command has no handler",
+          value: command.opcode,
+          hint: "return a handler for every opcode from bind()",
+        });
+      }
+      const bound: BoundCommand = { command, family, binding, handler };
+      this.byOpcode[command.opcode] = bound;
+      this.lists.addCommand(bound);
+    }
+  }
+
+  private addGroup(group: DeviceGroup): void {
+    const groupType = group.type.id;
+    if (this.stateOf(groupType) !== undefined) {
+      throw new VirtioError("GROUP_INVALID", {
+        path: "groups",
+        message: "an owner has at most one group of a type",
+        value: groupType,
+        hint: "leave one of them out",
+      });
+    }
+    const commands = Array.from(this.byOpcode, (bound) =>
+      bound !== undefined && appliesTo(bound.command, groupType) ? bound : undefined,
+    );
+    this.states.push({ groupType, group, commands, lists: this.lists.add(groupType) });
+  }
+}
+
+/** Stands for the SR-IOV group of a device that has none, under tolerance T1. */
+const ABSENT_SR_IOV: DeviceGroup = {
+  type: SR_IOV_GROUP,
+  exists: false,
+  memberCount: 0,
+  hasMember: () => false,
+};
+
+function roundUp(length: number): number {
+  return Math.ceil(length / WORD_BYTES) * WORD_BYTES;
+}
+
+function checkFamilies(families: readonly CommandFamily[]): void {
+  const names = new Set<string>();
+  const owners = new Map<number, string>();
+  for (const family of families) {
+    if (names.has(family.name)) {
+      throw new VirtioError("FAMILY_INVALID", {
+        path: "families",
+        message: "two command families have one name",
+        value: family.name,
+      });
+    }
+    names.add(family.name);
+    for (const { opcode, name, data, result } of family.commands) {
+      const path = `families.${family.name}.${name}`;
+      if (!Number.isInteger(opcode) || opcode < 0 || opcode >= OPCODE_LIMIT) {
+        throw new VirtioError("FAMILY_INVALID", {
+          path: `${path}.opcode`,
+          message: "an opcode is an integer from 0 to 0x7fff",
+          value: opcode,
+          hint: "opcodes from 0x8000 on may have another structure",
+        });
+      }
+      const taken = owners.get(opcode);
+      if (taken !== undefined) {
+        throw new VirtioError("FAMILY_INVALID", {
+          path: `${path}.opcode`,
+          message: `the opcode is taken by family ${taken}`,
+          value: opcode,
+        });
+      }
+      owners.set(opcode, family.name);
+      for (const range of [data, result]) {
+        if (!(range.min >= 0 && range.min <= range.max && Number.isSafeInteger(range.max))) {
+          throw new VirtioError("FAMILY_INVALID", {
+            path,
+            message: "a length range has 0 <= min <= max",
+            value: `${range.min}..${range.max}`,
+          });
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,54 @@
+/** Administration commands, both halves. */
+export {
+  ADMIN_COMMAND_LIST,
+  decodeOpcodeList,
+  encodeOpcodeList,
+  INITIAL_OPCODES,
+  LIST_FAMILY,
+  LIST_QUERY,
+  LIST_USE,
+  OPCODE_COUNT,
+  opcodeListLength,
+} from "./commands/list.ts";
+export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
+export { AdminCommandError } from "./errors.ts";
+export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";
+export { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
+export type { BoundCommand, CommandLists, GroupLists, ListRefusal } from "./lists.ts";
+export {
+  ADMIN_QUALIFIER,
+  ADMIN_STATUS,
+  type AdminOutcome,
+  type AdminQualifierName,
+  type AdminStatusName,
+  effectiveQualifier,
+  effectiveStatus,
+  OUTCOME,
+  outcome,
+  qualifierName,
+  qualifierOf,
+  type StatusEntry,
+  statusName,
+  statusOf,
+} from "./status.ts";
+export { hostTimer } from "./timer.ts";
+export {
+  STRICT,
+  TOLERANCES,
+  TOLERANT,
+  type Tolerance,
+  type ToleranceId,
+  type Tolerances,
+} from "./tolerances.ts";
+export type {
+  AbortSignalLike,
+  AdminCall,
+  AdminCommand,
+  AdminOwner,
+  AdminQueuePort,
+  CommandFamily,
+  CommandHandler,
+  FamilyBinding,
+  LengthRange,
+  Timer,
+} from "./types.ts";

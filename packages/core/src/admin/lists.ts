@@ -1,0 +1,143 @@
+/**
+ * The command lists of an owner: which opcodes it supports and which ones the driver uses, for
+ * each group type on its own ("Group administration commands").
+ */
+import type { AdminCommand, CommandFamily, CommandHandler, FamilyBinding } from "./types.ts";
+
+/** A command with what an owner needs to carry it out. */
+export interface BoundCommand {
+  /** The declaration. */
+  readonly command: AdminCommand;
+  /** The family it belongs to. */
+  readonly family: CommandFamily;
+  /** The family at work for the owner. */
+  readonly binding: FamilyBinding;
+  /** What carries it out. */
+  readonly handler: CommandHandler;
+}
+
+/** True when `command` is for groups of this type. */
+export function appliesTo(command: AdminCommand, groupType: number): boolean {
+  return command.groups === "any" || command.groups.includes(groupType);
+}
+
+/** The lists of one group type. Both are indexed by opcode; 1 means that the opcode is in. */
+export interface GroupLists {
+  /** The group type. */
+  readonly groupType: number;
+  /** What LIST_QUERY reports. Only ever grows. */
+  readonly supported: Uint8Array;
+  /** What the driver may send. */
+  readonly used: Uint8Array;
+  /** True from the first successful LIST_USE until the device is reset. */
+  settled: boolean;
+}
+
+/** What LIST_USE comes to. */
+export type ListRefusal = "unsupported opcode" | "unmet dependency";
+
+/** The lists of all group types that an owner knows. */
+export class CommandLists {
+  readonly #commands: BoundCommand[] = [];
+  readonly #bindings = new Set<FamilyBinding>();
+  readonly #initial: readonly number[];
+  readonly #alsoListed: (bound: BoundCommand, groupType: number) => boolean;
+  readonly #length: number;
+  readonly #groups = new Map<number, GroupLists>();
+
+  /**
+   * Makes lists without commands and groups.
+   *
+   * @param length the largest opcode there will be, and one
+   * @param initial the opcodes that are legal after a reset
+   * @param alsoListed what a tolerance lists beyond the group types a command applies to
+   */
+  constructor(
+    length: number,
+    initial: readonly number[],
+    alsoListed: (bound: BoundCommand, groupType: number) => boolean,
+  ) {
+    this.#length = length;
+    this.#initial = initial;
+    this.#alsoListed = alsoListed;
+  }
+
+  /** Adds a command. */
+  addCommand(bound: BoundCommand): void {
+    this.#commands.push(bound);
+    this.#bindings.add(bound.binding);
+  }
+
+  /** Adds a group type, or returns what is there. */
+  add(groupType: number): GroupLists {
+    const known = this.#groups.get(groupType);
+    if (known !== undefined) return known;
+    const lists: GroupLists = {
+      groupType,
+      supported: new Uint8Array(this.#length),
+      used: new Uint8Array(this.#length),
+      settled: false,
+    };
+    this.#groups.set(groupType, lists);
+    this.#restore(lists);
+    return lists;
+  }
+
+  /** The opcodes that LIST_QUERY reports for this group type, ascending. */
+  supported(groupType: number): readonly number[] {
+    const lists = this.#groups.get(groupType);
+    if (lists === undefined) return [];
+    for (const bound of this.#commands) {
+      const { command, binding } = bound;
+      const { opcode } = command;
+      if (lists.supported[opcode] !== 0) continue;
+      if (!appliesTo(command, groupType) && !this.#alsoListed(bound, groupType)) continue;
+      if (binding.supports?.(command, groupType) === false) continue;
+      lists.supported[opcode] = 1;
+    }
+    return opcodesOf(lists.supported);
+  }
+
+  /** The opcodes that are legal for this group type now, ascending. */
+  used(groupType: number): readonly number[] {
+    const lists = this.#groups.get(groupType);
+    return lists === undefined ? [] : opcodesOf(lists.used);
+  }
+
+  /**
+   * Replaces the list in use by these opcodes. Returns why not, and changes nothing then.
+   */
+  use(groupType: number, opcodes: readonly number[]): ListRefusal | undefined {
+    const lists = this.#groups.get(groupType);
+    const supported = new Set(this.supported(groupType));
+    if (lists === undefined || opcodes.some((opcode) => !supported.has(opcode))) {
+      return "unsupported opcode";
+    }
+    const wanted = new Set(opcodes);
+    const uses = (opcode: number) => wanted.has(opcode);
+    for (const binding of this.#bindings) {
+      if (binding.refuseList?.(groupType, uses) !== undefined) return "unmet dependency";
+    }
+    lists.used.fill(0);
+    for (const opcode of opcodes) lists.used[opcode] = 1;
+    lists.settled = true;
+    return undefined;
+  }
+
+  /** Device reset: only the initial commands are legal; what is supported stays supported. */
+  reset(): void {
+    for (const lists of this.#groups.values()) this.#restore(lists);
+  }
+
+  #restore(lists: GroupLists): void {
+    lists.used.fill(0);
+    for (const opcode of this.#initial) lists.used[opcode] = 1;
+    lists.settled = false;
+  }
+}
+
+function opcodesOf(list: Uint8Array): number[] {
+  const opcodes: number[] = [];
+  for (let opcode = 0; opcode < list.length; opcode++) if (list[opcode] !== 0) opcodes.push(opcode);
+  return opcodes;
+}

@@ -1,0 +1,106 @@
+/**
+ * One command under way on the device half. Hot path: one object for each command interface, with
+ * buffers that are kept; a command allocates nothing unless it waits or is longer than any before.
+ */
+import type { DeviceGroup } from "../group/types.ts";
+import type { TraceSink } from "../trace/types.ts";
+import { LIST_QUERY } from "./commands/list.ts";
+import type { CommandHeader } from "./dialect.ts";
+import type { AdminOutcome } from "./status.ts";
+import type { AdminCall, AdminCommand } from "./types.ts";
+
+const FIRST_CAPACITY = 64;
+/** A longer buffer is given up once its command is answered. */
+const KEPT_CAPACITY = 16384;
+
+const NOWHERE: DeviceGroup = {
+  type: { id: 0, name: "", private: true, transports: "any", cite: "" },
+  exists: false,
+  memberCount: 0,
+  hasMember: () => false,
+};
+
+/** The state of one command, from header to outcome. */
+export class CommandWork implements AdminCall, CommandHeader {
+  opcode = 0;
+  groupType = 0;
+  memberId = 0;
+  command: AdminCommand = LIST_QUERY;
+  group: DeviceGroup = NOWHERE;
+  dataLength = 0;
+  dataBytes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
+  data: DataView = new DataView(this.dataBytes.buffer);
+  resultBytes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
+  result: DataView = new DataView(this.resultBytes.buffer);
+  resultLength = 0;
+  cancelled = false;
+  /** How the command ended, once it has. */
+  outcome: AdminOutcome = 0;
+  /** The id of the tolerance that the command needed, if any. */
+  tolerance: string | undefined = undefined;
+  /** The index of the queue it came through; -1 for another interface. */
+  readonly queue: number;
+  /** Where its event goes. */
+  trace: TraceSink | undefined = undefined;
+  /** Called when a command that had to wait is answered, unless it was cancelled. */
+  readonly whenDone: () => void;
+  #listeners: (() => void)[] | undefined = undefined;
+
+  constructor(queue: number, whenDone: () => void) {
+    this.queue = queue;
+    this.whenDone = whenDone;
+  }
+
+  /** Room for `length` bytes of data; what is in there is stale. */
+  reserveData(length: number): Uint8Array {
+    if (this.dataBytes.length < length) {
+      this.dataBytes = new Uint8Array(length);
+      this.data = new DataView(this.dataBytes.buffer);
+    }
+    return this.dataBytes;
+  }
+
+  /** Room for `length` bytes of result, zeroed. */
+  reserveResult(length: number): void {
+    if (this.resultBytes.length < length) {
+      this.resultBytes = new Uint8Array(length);
+      this.result = new DataView(this.resultBytes.buffer);
+    } else if (length > 0) {
+      this.resultBytes.fill(0, 0, length);
+    }
+  }
+
+  /** Gives up what only a long command needed, and forgets who listens. */
+  release(): void {
+    this.#listeners = undefined;
+    if (this.dataBytes.length > KEPT_CAPACITY) {
+      this.dataBytes = new Uint8Array(FIRST_CAPACITY);
+      this.data = new DataView(this.dataBytes.buffer);
+    }
+    if (this.resultBytes.length > KEPT_CAPACITY) {
+      this.resultBytes = new Uint8Array(FIRST_CAPACITY);
+      this.result = new DataView(this.resultBytes.buffer);
+    }
+  }
+
+  onCancel(listener: () => void): void {
+    if (this.cancelled) listener();
+    else if (this.#listeners === undefined) this.#listeners = [listener];
+    else this.#listeners.push(listener);
+  }
+
+  /** Nobody waits any more. The object is not used for another command. */
+  cancel(): void {
+    if (this.cancelled) return;
+    this.cancelled = true;
+    const listeners = this.#listeners ?? [];
+    this.#listeners = undefined;
+    for (const listener of listeners) {
+      try {
+        listener();
+      } catch {
+        // A handler's listener must not keep a reset from happening.
+      }
+    }
+  }
+}
