@@ -1,0 +1,133 @@
+/** What a driver asks of bring-up. */
+import type { FeatureDependency } from "../device/feature-rules.ts";
+import { RING_FEATURES } from "../device/feature-rules.ts";
+import { FEATURE } from "../device/features.ts";
+import { VirtioError } from "../errors.ts";
+
+/** One virtqueue that a driver uses. */
+export interface DriverQueueOption {
+  /** Its index in the device. */
+  readonly index: number;
+  /**
+   * How many entries it is given, a power of two; {@link DEFAULT_QUEUE_SIZE} unless given. The
+   * device's maximum lowers it.
+   */
+  readonly size?: number;
+}
+
+/** How many administration virtqueues a driver uses, and whether it can do without. */
+export interface AdminQueueOption {
+  /** How many to set up; `all` for as many as there are. Fewer are set up where there are fewer. */
+  readonly count: number | "all";
+  /** Whether bring-up fails where there is none. */
+  readonly required: boolean;
+  /** The size of each, as in {@link DriverQueueOption.size}. */
+  readonly size?: number;
+}
+
+/** What {@link bringUp} is told. */
+export interface BringUpOptions {
+  /** The device id that is expected; any unless given. */
+  readonly deviceId?: number;
+  /** The device-type feature bits that the driver knows and wants. */
+  readonly features?: readonly number[];
+  /** What those feature bits require, where they require another. */
+  readonly featureDependencies?: readonly FeatureDependency[];
+  /** The device-independent feature bits that it wants; {@link DRIVER_FEATURES} unless given. */
+  readonly ringFeatures?: readonly number[];
+  /** Feature bits that the driver cannot do without; they are wanted too. */
+  readonly requiredFeatures?: readonly number[];
+  /** The virtqueues to set up. */
+  readonly queues: readonly DriverQueueOption[];
+  /**
+   * The administration virtqueues to set up; none unless given. A number above 0 and `all` mean
+   * that they are required.
+   */
+  readonly adminQueues?: number | "all" | AdminQueueOption;
+  /** How long one operation of the transport may take, in milliseconds; 10000 unless given. */
+  readonly timeout?: number;
+}
+
+/** The size of a virtqueue where the driver asks for none. */
+export const DEFAULT_QUEUE_SIZE = 256;
+
+/** The device-independent features that a driver accepts by default, where they are offered. */
+export const DRIVER_FEATURES: readonly number[] = [
+  ...RING_FEATURES,
+  FEATURE.VIRTIO_F_ACCESS_PLATFORM,
+  FEATURE.VIRTIO_F_ORDER_PLATFORM,
+];
+
+const DEFAULT_TIMEOUT = 10_000;
+const HIGHEST_QUEUE_INDEX = 0xffff;
+
+/** {@link BringUpOptions} with every default in its place. */
+export interface Plan {
+  readonly deviceId: number | undefined;
+  readonly features: readonly number[];
+  readonly featureDependencies: readonly FeatureDependency[];
+  readonly requiredFeatures: readonly number[];
+  readonly queues: readonly Required<DriverQueueOption>[];
+  readonly admin: Required<AdminQueueOption>;
+  readonly timeout: number;
+}
+
+/**
+ * Checks the options and puts the defaults in.
+ *
+ * @throws VirtioError `VALUE_RANGE` or `QUEUE_SIZE` with the path of the option at fault.
+ */
+export function planOf(options: BringUpOptions): Plan {
+  const queues = options.queues.map(({ index, size }, i) => {
+    if (!Number.isInteger(index) || index < 0 || index > HIGHEST_QUEUE_INDEX) {
+      throw invalid(`queues[${i}].index`, "a virtqueue index is 0 to 65535", index);
+    }
+    return { index, size: sizeOf(`queues[${i}].size`, size) };
+  });
+  queues.forEach(({ index }, i) => {
+    if (queues.findIndex((other) => other.index === index) !== i) {
+      throw invalid(`queues[${i}].index`, "the virtqueue is named twice", index);
+    }
+  });
+  const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+  if (!(timeout > 0)) throw invalid("timeout", "a time limit is more than 0 ms", timeout);
+  const required = options.requiredFeatures ?? [];
+  return {
+    deviceId: options.deviceId,
+    features: [
+      ...(options.features ?? []),
+      ...(options.ringFeatures ?? DRIVER_FEATURES),
+      ...required,
+    ],
+    featureDependencies: options.featureDependencies ?? [],
+    requiredFeatures: required,
+    queues,
+    admin: adminOf(options.adminQueues ?? 0),
+    timeout,
+  };
+}
+
+function adminOf(option: number | "all" | AdminQueueOption): Required<AdminQueueOption> {
+  const asked = typeof option === "object" ? option : { count: option, required: option !== 0 };
+  const { count } = asked;
+  if (count !== "all" && !(Number.isInteger(count) && count >= 0 && count <= HIGHEST_QUEUE_INDEX)) {
+    throw invalid("adminQueues", "a number of administration virtqueues is 0 to 65535", count);
+  }
+  const size = sizeOf("adminQueues.size", asked.size);
+  return { count, required: asked.required && count !== 0, size };
+}
+
+function sizeOf(path: string, size: number = DEFAULT_QUEUE_SIZE): number {
+  if (!Number.isInteger(size) || size < 1 || size > 0x8000 || (size & (size - 1)) !== 0) {
+    throw new VirtioError("QUEUE_SIZE", {
+      message: "a queue size is a power of two up to 32768",
+      path,
+      value: size,
+    });
+  }
+  return size;
+}
+
+function invalid(path: string, message: string, value: unknown): VirtioError {
+  return new VirtioError("VALUE_RANGE", { message, path, value });
+}
