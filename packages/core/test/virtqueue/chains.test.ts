@@ -230,17 +230,16 @@ describe("copies", () => {
 describe("every value is read once", () => {
   it("from an indirect table", () => {
     const reads = new Map<number, number>();
-    class CountingView extends DataView {
-      override getUint32(offset: number, littleEndian?: boolean): number {
-        reads.set(offset, (reads.get(offset) ?? 0) + 1);
-        return super.getUint32(offset, littleEndian);
-      }
-    }
     const bytes = new Uint8Array(0x1000);
+    const counting = new DataView(bytes.buffer);
+    counting.getUint32 = (offset, littleEndian) => {
+      reads.set(offset, (reads.get(offset) ?? 0) + 1);
+      return DataView.prototype.getUint32.call(counting, offset, littleEndian);
+    };
     class CountingMemory extends RegionMemory {
       override find(address: number, length: number): MemoryRegion | undefined {
         const region = super.find(address, length);
-        return region && { ...region, view: new CountingView(bytes.buffer) };
+        return region && { ...region, view: counting };
       }
     }
     const memory = new CountingMemory();
@@ -482,7 +481,7 @@ describe("stopping and making anew", () => {
         false,
         false,
       ]);
-      expect(bytes).toEqual(before);
+      expect(Buffer.compare(bytes, before)).toBe(0);
     }
   });
 
