@@ -1,5 +1,14 @@
-import { accessors, isVirtioError, type ScalarType, struct } from "@virtio-admin/core";
-import { describe, expect, it } from "vitest";
+import {
+  accessors,
+  isVirtioError,
+  type NumberAccessor,
+  type NumbersAccessor,
+  type ScalarType,
+  struct,
+  type WideAccessor,
+  type WidesAccessor,
+} from "@virtio-admin/core";
+import { describe, expect, expectTypeOf, it } from "vitest";
 import { fromHex, toHex } from "./hex.ts";
 
 const META = { cite: "this project", doc: "A structure for tests." };
@@ -107,6 +116,19 @@ describe("arrays", () => {
   });
   const fields = accessors(layout);
   const hex = `00010203${"11223344"}${"0100000000000000"}${"efcdab8967452301"}${"0000000a0000000b"}`;
+
+  it("has an accessor of the kind that the declaration asks for", () => {
+    expectTypeOf(fields.bytes).toEqualTypeOf<NumbersAccessor>();
+    expectTypeOf(fields.wide).toEqualTypeOf<WidesAccessor>();
+    expectTypeOf(single("u8")).toEqualTypeOf<NumberAccessor | WideAccessor>();
+    expect(Object.values(fields).map(({ kind }) => kind)).toEqual([
+      "numbers",
+      "numbers",
+      "wides",
+      "numbers",
+    ]);
+    expect(Object.isFrozen(fields)).toBe(true);
+  });
 
   it("reads every element", () => {
     const view = new DataView(fromHex(hex).buffer);
