@@ -186,11 +186,7 @@ export type Fields = Readonly<Record<string, Field>>;
 /** The {@link Field} that a declaration becomes; keeps name, type, count and bit names only. */
 export type FieldOf<S extends FieldSpec> = FieldSpec extends S
   ? Field
-  : Field<
-      S["type"],
-      S extends { readonly count: infer C extends Count } ? C : undefined,
-      S extends { readonly bits: infer B } ? keyof B & string : never
-    >;
+  : Field<S["type"], S["count"] extends Count ? S["count"] : undefined, keyof S["bits"] & string>;
 
 /** A structure: what `struct` returns. Frozen, as everything it holds. */
 export interface StructLayout<F extends Fields = Fields> {
@@ -269,7 +265,7 @@ export type ChannelCommands = Readonly<Record<string, ChannelCommand>>;
 /** The {@link ChannelCommand} that a declaration becomes. */
 export type ChannelCommandOf<S extends ChannelCommandSpec> = ChannelCommandSpec extends S
   ? ChannelCommand
-  : ChannelCommand<S extends { readonly payload: infer P extends AnyStructLayout } ? P : undefined>;
+  : ChannelCommand<S["payload"] extends AnyStructLayout ? S["payload"] : undefined>;
 
 /** Channel commands: what `commands` returns. Frozen, as everything it holds. */
 export interface CommandLayout<C extends ChannelCommands = ChannelCommands> {
