@@ -3,4 +3,48 @@
  *
  * @packageDocumentation
  */
-export {};
+export {
+  LOOPBACK_MESSAGE_ADDRESS,
+  loopbackBus,
+  type MsixMessage,
+  type PciBus,
+  type PciInterrupt,
+} from "./bus.ts";
+export type { PciBar, PciIdentity } from "./config-space.ts";
+export { PciDevice, type PciDeviceInit } from "./device.ts";
+export type { Discovery, PassedOver } from "./discovery.ts";
+export { PciDriver, type PciDriverInit } from "./driver.ts";
+export type { PciInterruptSink } from "./interrupts.ts";
+export {
+  type CommonField,
+  MSIX_CAPABILITY_LAYOUT,
+  MSIX_ENTRY_LAYOUT,
+  MSIX_VECTORS_MAX,
+  NO_VECTOR,
+  PCI_CAPABILITY,
+  PCI_HEADER_LAYOUT,
+  PCI_LAYOUTS,
+  VIRTIO_PCI_CAP,
+  VIRTIO_PCI_CAP_LAYOUT,
+  VIRTIO_PCI_CAP64_LAYOUT,
+  VIRTIO_PCI_CFG_CAP_LAYOUT,
+  VIRTIO_PCI_COMMON_CFG_LAYOUT,
+  VIRTIO_PCI_DEVICE_BASE,
+  VIRTIO_PCI_DEVICE_LAST,
+  VIRTIO_PCI_ISR_LAYOUT,
+  VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
+  VIRTIO_PCI_VENDOR,
+} from "./layout.ts";
+export type { VectorMasking } from "./msix.ts";
+export {
+  type MsixPlacement,
+  PCI_UNSUPPORTED_FEATURES,
+  type PciCapabilityName,
+  type PciCapabilityPlace,
+  type PciPlacement,
+  type PciWindow,
+  type PciWindows,
+  type ResolvedPlacement,
+} from "./placement.ts";
+export { PCI_TRANSPORT, type PciTransportOptions, pciTransport } from "./plugin.ts";
+export type { InterruptChoice } from "./vectors.ts";

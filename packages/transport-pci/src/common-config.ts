@@ -1,0 +1,228 @@
+/**
+ * The common configuration structure: what each of its fields does when the driver reads or writes
+ * it (section "Common configuration structure layout").
+ *
+ * A driver must access a field in its own width, a 64-bit one as two dwords. What another access
+ * does is left open by the text; here it reads 0 and is ignored.
+ */
+import type { QueueArea, TransportFacingDevice } from "@virtio-admin/core";
+import { type CommonField, NO_VECTOR, VIRTIO_PCI_COMMON_CFG_LAYOUT } from "./layout.ts";
+
+/** What a field does; which direction a driver may use is the layout's to say. */
+interface Behaviour {
+  readonly read: () => number;
+  readonly write?: (value: number) => void;
+}
+
+interface Register {
+  readonly name: string;
+  readonly width: number;
+  readonly read: () => number;
+  readonly write: ((value: number) => void) | undefined;
+  /** The feature without which the field does not exist. */
+  readonly feature: number | undefined;
+}
+
+/** What the common configuration needs to know besides the device. */
+export interface CommonConfigInit {
+  /** The device behind the registers. */
+  readonly device: TransportFacingDevice;
+  /** The number of MSI-X vectors; 0 without MSI-X. */
+  readonly vectors: number;
+  /** The notification offset of a queue, in units of the multiplier. */
+  readonly notifyOffset: (queue: number) => number;
+  /** config_generation as the driver sees it. */
+  readonly generation: () => number;
+}
+
+const DWORD = 4;
+/** Counts of 0x10000 do not fit their fields. */
+const LARGEST_LE16 = 0xffff;
+const AREAS = {
+  queue_desc: "descriptorArea",
+  queue_driver: "driverArea",
+  queue_device: "deviceArea",
+} as const satisfies Partial<Record<CommonField, QueueArea>>;
+
+type AreaField = keyof typeof AREAS;
+
+/** The registers of the common configuration structure of one function. */
+export class CommonConfig {
+  readonly #init: CommonConfigInit;
+  /** By byte offset; halves of 64-bit fields have a register each. */
+  readonly #registers: (Register | undefined)[] = [];
+  /** The vector of queue `i`; shorter than the number of queues, absent ones are unmapped. */
+  #queueVectors: number[] = [];
+  #configVector = NO_VECTOR;
+  #deviceFeatureSelect = 0;
+  #driverFeatureSelect = 0;
+  #queueSelect = 0;
+
+  /** Makes the registers; nothing of the device is touched. */
+  constructor(init: CommonConfigInit) {
+    this.#init = init;
+    const behaviours = this.#behaviours();
+    for (const field of Object.values(VIRTIO_PCI_COMMON_CFG_LAYOUT.fields)) {
+      const { name, offset, width } = field;
+      if (name in AREAS) {
+        this.#registers[offset] = this.#areaRegister(name as AreaField, 0);
+        this.#registers[offset + DWORD] = this.#areaRegister(name as AreaField, 1);
+        continue;
+      }
+      const { read, write } = behaviours[name as Exclude<CommonField, AreaField>];
+      this.#registers[offset] = {
+        name,
+        width,
+        read,
+        write: field.access === "R" ? undefined : write,
+        feature: field.gate?.feature,
+      };
+    }
+  }
+
+  /** Reads `size` bytes at `offset`. */
+  read(offset: number, size: number): number {
+    const register = this.#registers[offset];
+    if (register === undefined || register.width !== size || !this.#exists(register)) return 0;
+    return register.read() >>> 0;
+  }
+
+  /** Writes `size` bytes at `offset`. */
+  write(offset: number, size: number, value: number): void {
+    const register = this.#registers[offset];
+    if (register === undefined || register.width !== size || !this.#exists(register)) return;
+    register.write?.(value >>> 0);
+  }
+
+  /** The name of the field at `offset`, for traces. */
+  nameAt(offset: number): string | undefined {
+    return this.#registers[offset]?.name;
+  }
+
+  /** The vector of configuration change notifications, or NO_VECTOR. */
+  get configVector(): number {
+    return this.#configVector;
+  }
+
+  /** The vector of a queue, or NO_VECTOR. */
+  queueVector(queue: number): number {
+    return this.#queueVectors[queue] ?? NO_VECTOR;
+  }
+
+  /** Puts selectors and vectors back to their reset values. */
+  reset(): void {
+    this.#queueVectors = [];
+    this.#configVector = NO_VECTOR;
+    this.#deviceFeatureSelect = 0;
+    this.#driverFeatureSelect = 0;
+    this.#queueSelect = 0;
+  }
+
+  #exists(register: Register): boolean {
+    return register.feature === undefined || this.#init.device.negotiated(register.feature);
+  }
+
+  #areaRegister(name: AreaField, half: 0 | 1): Register {
+    const { device } = this.#init;
+    const area = AREAS[name];
+    return {
+      name: half === 0 ? `${name}.low` : `${name}.high`,
+      width: DWORD,
+      read: () => device.queueAddress(this.#queueSelect, area, half),
+      write: (value) => device.setQueueAddress(this.#queueSelect, area, half, value),
+      feature: undefined,
+    };
+  }
+
+  /** A vector that the table has, or NO_VECTOR: how a failed mapping is reported. */
+  #mapped(vector: number): number {
+    return vector < this.#init.vectors ? vector : NO_VECTOR;
+  }
+
+  #setQueueVector(vector: number): void {
+    const { device } = this.#init;
+    if (device.queueSizeMax(this.#queueSelect) === 0) return;
+    for (let i = this.#queueVectors.length; i < this.#queueSelect; i++) {
+      this.#queueVectors.push(NO_VECTOR);
+    }
+    this.#queueVectors[this.#queueSelect] = this.#mapped(vector);
+  }
+
+  #resetQueue(): void {
+    const queue = this.#queueSelect;
+    this.#init.device.resetQueue(queue);
+    if (queue < this.#queueVectors.length) this.#queueVectors[queue] = NO_VECTOR;
+  }
+
+  #behaviours(): Readonly<Record<Exclude<CommonField, AreaField>, Behaviour>> {
+    const { device, notifyOffset, generation } = this.#init;
+    return {
+      device_feature_select: {
+        read: () => this.#deviceFeatureSelect,
+        write: (value) => {
+          this.#deviceFeatureSelect = value;
+        },
+      },
+      device_feature: { read: () => device.offeredFeatures.word(this.#deviceFeatureSelect) },
+      driver_feature_select: {
+        read: () => this.#driverFeatureSelect,
+        write: (value) => {
+          this.#driverFeatureSelect = value;
+        },
+      },
+      driver_feature: {
+        read: () => device.driverFeatures.word(this.#driverFeatureSelect),
+        write: (value) => device.writeDriverFeatures(this.#driverFeatureSelect, value),
+      },
+      config_msix_vector: {
+        read: () => this.#configVector,
+        write: (value) => {
+          this.#configVector = this.#mapped(value);
+        },
+      },
+      num_queues: { read: () => Math.min(device.queueCount, LARGEST_LE16) },
+      device_status: {
+        read: () => device.status,
+        write: (value) => {
+          device.writeStatus(value);
+        },
+      },
+      config_generation: { read: generation },
+      queue_select: {
+        read: () => this.#queueSelect,
+        write: (value) => {
+          this.#queueSelect = value;
+        },
+      },
+      queue_size: {
+        read: () => device.queueSize(this.#queueSelect),
+        write: (value) => device.setQueueSize(this.#queueSelect, value),
+      },
+      queue_msix_vector: {
+        read: () => this.queueVector(this.#queueSelect),
+        write: (value) => this.#setQueueVector(value),
+      },
+      queue_enable: {
+        read: () => (device.queueEnabled(this.#queueSelect) ? 1 : 0),
+        // The driver never writes 0: a queue is stopped through queue_reset.
+        write: (value) => {
+          if (value === 1) device.enableQueue(this.#queueSelect);
+        },
+      },
+      queue_notify_off: {
+        read: () =>
+          device.queueSizeMax(this.#queueSelect) === 0 ? 0 : notifyOffset(this.#queueSelect),
+      },
+      queue_notif_config_data: { read: () => this.#queueSelect },
+      queue_reset: {
+        // The reset is over when the write returns, so the field never reads 1.
+        read: () => 0,
+        write: (value) => {
+          if (value === 1) this.#resetQueue();
+        },
+      },
+      admin_queue_index: { read: () => device.adminQueueIndex },
+      admin_queue_num: { read: () => Math.min(device.adminQueueNum, LARGEST_LE16) },
+    };
+  }
+}

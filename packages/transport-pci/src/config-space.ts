@@ -1,0 +1,256 @@
+/**
+ * PCI configuration space of one function: the type 0 header, BARs that can be sized, and the
+ * capability list. It is bytes with a mask of what the driver may write; what a write means is its
+ * owner's business.
+ */
+import { accessors, VirtioError } from "@virtio-admin/core";
+import { BAR_COUNT, PCI_BAR_LAYOUT, PCI_HEADER_LAYOUT } from "./layout.ts";
+
+const HEADER = accessors(PCI_HEADER_LAYOUT);
+const FIELDS = PCI_HEADER_LAYOUT.fields;
+const COMMAND = FIELDS.command.bits;
+const BAR_BITS = PCI_BAR_LAYOUT.fields.bar.bits;
+const BAR_AT = FIELDS.bar.offset;
+const BAR_BYTES = FIELDS.bar.width;
+const WORD = 0x100000000;
+/** Capabilities are dword-aligned, lie above the header, and are linked by one byte. */
+const CAPABILITY_ALIGNMENT = 4;
+const CAPABILITIES_BASE = PCI_HEADER_LAYOUT.size;
+const CAPABILITIES_END = 0x100;
+const CAP_NEXT_AT = 1;
+const SMALLEST_BAR = 16;
+const LARGEST_BAR = 2 ** 31;
+/** What is read where nothing answers. */
+const ABSENT_BYTE = 0xff;
+
+/** The identity in the header. */
+export interface PciIdentity {
+  /** The vendor id. */
+  readonly vendorId: number;
+  /** The device id. */
+  readonly deviceId: number;
+  /** The revision id, 1 or more for a device that is not transitional. */
+  readonly revisionId: number;
+  /** Base class, sub-class and programming interface: `0xff0000` for a device of no class. */
+  readonly classCode: number;
+  /** The subsystem vendor id. */
+  readonly subsystemVendorId: number;
+  /** The subsystem id, 0x40 or more for a device that is not transitional. */
+  readonly subsystemId: number;
+  /** 1 to 4 for INTA to INTD, 0 for a function without INTx. */
+  readonly interruptPin: number;
+}
+
+/** One memory BAR. */
+export interface PciBar {
+  /** The number of the register, 0 to 5. */
+  readonly index: number;
+  /** The bytes it maps: a power of two from 16 to 2^31. */
+  readonly length: number;
+  /** Its width in bits; one of 64 bits takes the next register too. 32 by default. */
+  readonly width?: 32 | 64;
+  /** Reads have no side effects: false by default, as reading ISR status has one. */
+  readonly prefetchable?: boolean;
+}
+
+/** What configuration space is made from. */
+export interface PciConfigSpaceInit {
+  /** 256 bytes, or 4096 for PCI Express. */
+  readonly size: 256 | 4096;
+  /** The identity. */
+  readonly identity: PciIdentity;
+  /** The BARs. */
+  readonly bars: readonly PciBar[];
+}
+
+/** The configuration space of one function. */
+export class PciConfigSpace {
+  /** The number of bytes. */
+  readonly size: number;
+  /** The BARs by their numbers; `undefined` for none, and for the upper half of a 64-bit one. */
+  readonly bars: readonly (PciBar | undefined)[];
+
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #writable: Uint8Array;
+  readonly #initial: Uint8Array;
+  #lastLink: number = FIELDS.capabilities_pointer.offset;
+  #free: number = CAPABILITIES_BASE;
+
+  /** @throws VirtioError `TRANSPORT_OPTIONS` when an id does not fit or BARs contradict. */
+  constructor(init: PciConfigSpaceInit) {
+    this.size = init.size;
+    this.#bytes = new Uint8Array(init.size);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#writable = new Uint8Array(init.size);
+    this.#initial = new Uint8Array(init.size);
+    this.#writeIdentity(init.identity);
+    this.bars = this.#writeBars(init.bars);
+    const writable = new DataView(this.#writable.buffer);
+    const command = Object.values(COMMAND).reduce((mask, bit) => mask | bit.mask, 0);
+    HEADER.command.set(writable, 0, command);
+    HEADER.cache_line_size.set(writable, 0, 0xff);
+    HEADER.latency_timer.set(writable, 0, 0xff);
+    HEADER.interrupt_line.set(writable, 0, 0xff);
+    this.#initial.set(this.#bytes);
+  }
+
+  /** The bytes as they are, for their owner. */
+  get view(): DataView {
+    return this.#view;
+  }
+
+  /** True while the function answers accesses of memory BARs. */
+  get memorySpace(): boolean {
+    return (HEADER.command.get(this.#view, 0) & COMMAND.memory_space.mask) !== 0;
+  }
+
+  /** True while the function may access memory and send messages. */
+  get busMaster(): boolean {
+    return (HEADER.command.get(this.#view, 0) & COMMAND.bus_master.mask) !== 0;
+  }
+
+  /** True while INTx may not be asserted. */
+  get interruptDisable(): boolean {
+    return (HEADER.command.get(this.#view, 0) & COMMAND.interrupt_disable.mask) !== 0;
+  }
+
+  /** Shows in Status whether an INTx interrupt is pending. */
+  setInterruptStatus(pending: boolean): void {
+    const { mask } = FIELDS.status.bits.interrupt_status;
+    const status = HEADER.status.get(this.#view, 0);
+    HEADER.status.set(this.#view, 0, pending ? status | mask : status & ~mask);
+  }
+
+  /** The address that the driver gave a BAR, above 2^53 rounded; 0 when there is no such BAR. */
+  barAddress(index: number): number {
+    const bar = this.bars[index];
+    if (bar === undefined) return 0;
+    const low = (HEADER.bar.get(this.#view, 0, index) & BAR_BITS.address.mask) >>> 0;
+    return bar.width === 64 ? HEADER.bar.get(this.#view, 0, index + 1) * WORD + low : low;
+  }
+
+  /**
+   * Appends a capability to the list, at the lowest free offset unless one is given.
+   *
+   * @param bytes the capability; its `cap_next` is set here
+   * @param writable the bits that the driver may write, as long as `bytes`
+   * @returns its offset
+   * @throws VirtioError `TRANSPORT_OPTIONS` when it does not lie in free, aligned bytes below 256.
+   */
+  addCapability(bytes: Uint8Array, writable: Uint8Array, at: number = this.#free): number {
+    const end = at + Math.ceil(bytes.length / CAPABILITY_ALIGNMENT) * CAPABILITY_ALIGNMENT;
+    if (!Number.isInteger(at) || at % CAPABILITY_ALIGNMENT !== 0 || at < this.#free) {
+      throw new VirtioError("TRANSPORT_OPTIONS", {
+        message: "a capability lies at a multiple of 4, after the header and the one before it",
+        path: "capabilities.at",
+        value: at,
+        hint: `the lowest free offset is ${this.#free}`,
+      });
+    }
+    if (end > CAPABILITIES_END) {
+      throw new VirtioError("TRANSPORT_OPTIONS", {
+        message: "the capabilities do not fit into 256 bytes",
+        path: "capabilities.at",
+        value: at,
+        hint: "leave out capabilities, or place them closer together",
+      });
+    }
+    for (const target of [this.#bytes, this.#initial]) {
+      target.set(bytes, at);
+      target[at + CAP_NEXT_AT] = 0;
+      target[this.#lastLink] = at;
+    }
+    this.#writable.set(writable, at);
+    this.#lastLink = at + CAP_NEXT_AT;
+    this.#free = end;
+    const { mask } = FIELDS.status.bits.capabilities_list;
+    for (const target of [this.#view, new DataView(this.#initial.buffer)]) {
+      HEADER.status.set(target, 0, HEADER.status.get(target, 0) | mask);
+    }
+    return at;
+  }
+
+  /** The byte at `offset`; all ones outside. */
+  readByte(offset: number): number {
+    return this.#bytes[offset] ?? ABSENT_BYTE;
+  }
+
+  /** Writes the bits of a byte that the driver may write; the others, and bytes outside, stay. */
+  writeByte(offset: number, value: number): void {
+    const mask = this.#writable[offset];
+    if (mask === undefined) return;
+    this.#bytes[offset] = ((this.#bytes[offset] ?? 0) & ~mask) | (value & mask);
+  }
+
+  /** Puts everything back to what it was before the driver came. */
+  reset(): void {
+    this.#bytes.set(this.#initial);
+  }
+
+  #writeIdentity(identity: PciIdentity): void {
+    const view = this.#view;
+    HEADER.vendor_id.set(view, 0, fits("vendorId", identity.vendorId, 0xffff));
+    HEADER.device_id.set(view, 0, fits("deviceId", identity.deviceId, 0xffff));
+    HEADER.revision_id.set(view, 0, fits("revisionId", identity.revisionId, 0xff));
+    const classCode = fits("classCode", identity.classCode, 0xffffff);
+    HEADER.prog_if.set(view, 0, classCode & 0xff);
+    HEADER.sub_class.set(view, 0, (classCode >>> 8) & 0xff);
+    HEADER.base_class.set(view, 0, classCode >>> 16);
+    const subsystemVendor = fits("subsystemVendorId", identity.subsystemVendorId, 0xffff);
+    HEADER.subsystem_vendor_id.set(view, 0, subsystemVendor);
+    HEADER.subsystem_id.set(view, 0, fits("subsystemId", identity.subsystemId, 0xffff));
+    HEADER.interrupt_pin.set(view, 0, fits("interruptPin", identity.interruptPin, 4));
+  }
+
+  #writeBars(bars: readonly PciBar[]): (PciBar | undefined)[] {
+    const writable = new DataView(this.#writable.buffer);
+    const found: (PciBar | undefined)[] = new Array(BAR_COUNT).fill(undefined);
+    const taken = new Set<number>();
+    for (const bar of bars) {
+      const path = `bars[${bar.index}]`;
+      const registers = bar.width === 64 ? [bar.index, bar.index + 1] : [bar.index];
+      for (const register of registers) {
+        if (!Number.isInteger(register) || register < 0 || register >= BAR_COUNT) {
+          throw options(path, "there are BARs 0 to 5", register);
+        }
+        if (taken.has(register)) throw options(path, "the BAR register is taken", register);
+        taken.add(register);
+      }
+      const { length } = bar;
+      if (!isPowerOfTwo(length) || length < SMALLEST_BAR || length > LARGEST_BAR) {
+        throw options(path, "the length of a BAR is a power of two from 16 to 2^31", length);
+      }
+      const flags =
+        (bar.width === 64 ? BAR_BITS.wide.mask : 0) |
+        (bar.prefetchable === true ? BAR_BITS.prefetchable.mask : 0);
+      HEADER.bar.set(this.#view, 0, bar.index, flags);
+      // Sizing: the address bits below the length stay 0 whatever is written.
+      HEADER.bar.set(writable, 0, bar.index, -length >>> 0);
+      if (bar.width === 64) HEADER.bar.set(writable, 0, bar.index + 1, 0xffffffff);
+      found[bar.index] = bar;
+    }
+    return found;
+  }
+}
+
+/** The name of the header field at `offset`, for traces. */
+export function headerFieldAt(offset: number): string | undefined {
+  if (offset >= BAR_AT && offset < BAR_AT + BAR_COUNT * BAR_BYTES) {
+    return `bar${Math.floor((offset - BAR_AT) / BAR_BYTES)}`;
+  }
+  return Object.values(FIELDS).find((field) => field.offset === offset)?.name;
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(value) && value > 0 && Math.log2(value) % 1 === 0;
+}
+
+function fits(path: string, value: number, largest: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= largest) return value;
+  throw options(`identity.${path}`, `the value is an integer from 0 to ${largest}`, value);
+}
+
+function options(path: string, message: string, value: unknown): VirtioError {
+  return new VirtioError("TRANSPORT_OPTIONS", { message, path, value });
+}

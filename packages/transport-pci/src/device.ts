@@ -1,0 +1,511 @@
+/**
+ * The device half of virtio over PCI: what a VMM calls when the guest touches configuration space
+ * or a BAR.
+ *
+ * The specification leaves open what happens when a driver breaks its rules. Here: inside a BAR,
+ * an access that is no register of that width reads 0 and is ignored; where the function does not
+ * answer at all (no such BAR, beyond its end, Memory Space Enable clear) reads are all ones, as on
+ * a bus without a responder. A misaligned or longer access is cut into naturally aligned units of
+ * 4, 2 and 1 bytes, low address first. While Bus Master Enable is clear, available buffer
+ * notifications and MSI-X messages wait.
+ *
+ * Hot path: `barWrite` of a notification allocates nothing while no trace sink is set.
+ */
+import type { DevicePort, TransportFacingDevice } from "@virtio-admin/core";
+import { capabilityBytes, PciCfgAccess } from "./capabilities.ts";
+import { CommonConfig } from "./common-config.ts";
+import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
+import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
+import { BAR_COUNT, MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
+import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
+import {
+  featuresWithoutRegisters,
+  PCI_UNSUPPORTED_FEATURES,
+  type PciPlacement,
+  type ResolvedPlacement,
+  resolvePlacement,
+} from "./placement.ts";
+
+/** What a PCI device half is made from. */
+export interface PciDeviceInit extends PciPlacement {
+  /** The device behind the function; this transport connects itself to it. */
+  readonly device: TransportFacingDevice;
+  /** Where interrupts go; may be set later, see {@link PciDevice.interruptSink}. */
+  readonly interruptSink?: PciInterruptSink;
+  /** Who holds back masked vectors: the device by default. */
+  readonly vectorMasking?: VectorMasking;
+}
+
+/** A run of bytes of a BAR that answers accesses. Offsets are relative to its beginning. */
+interface Region {
+  readonly start: number;
+  readonly end: number;
+  /** True for the virtio structures, which the PCI configuration access capability reaches. */
+  readonly structure: boolean;
+  readonly nameAt: (offset: number) => string | undefined;
+  readonly read: (offset: number, size: number) => number;
+  readonly write: (offset: number, size: number, value: number) => void;
+}
+
+const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
+const NOTIFICATION_BYTES = 2;
+const UNIT_BYTES = 4;
+const ENTRY_NAMES = [
+  "message_address.low",
+  "message_address.high",
+  "message_data",
+  "vector_control",
+];
+
+/** One virtio device as a PCI function. */
+export class PciDevice implements DevicePort {
+  /** The transport's name. */
+  readonly transport: string = "pci";
+  /** The features that this function has no registers for, or that the transport does not carry. */
+  readonly reservedFeatures: readonly number[];
+  /** Where everything is. */
+  readonly placement: ResolvedPlacement;
+
+  readonly #device: TransportFacingDevice;
+  readonly #config: PciConfigSpace;
+  readonly #common: CommonConfig;
+  readonly #msix: MsixTable | undefined;
+  readonly #interrupts: FunctionInterrupts;
+  readonly #regions: readonly (readonly Region[])[];
+  readonly #capabilityNames = new Map<number, string>();
+  readonly #cfgAccess: PciCfgAccess | undefined;
+  #msixControlAt: number | undefined;
+  /** Scratch for one unit. */
+  readonly #unit = new Uint8Array(UNIT_BYTES);
+  readonly #unitView = new DataView(this.#unit.buffer);
+  /** Queues that were notified while the function was no bus master. */
+  readonly #waiting = new Set<number>();
+  #memorySpace = false;
+  #busMaster = false;
+  #generation = 0;
+  #seenGeneration: number;
+
+  /**
+   * Makes the function and connects it to the device.
+   *
+   * @throws VirtioError `TRANSPORT_OPTIONS` when the placement contradicts itself.
+   */
+  constructor(init: PciDeviceInit) {
+    const device = init.device;
+    const placement = resolvePlacement(device, init);
+    const { windows, msix, identity } = placement;
+    this.#device = device;
+    this.placement = placement;
+    this.reservedFeatures = [
+      ...new Set([...PCI_UNSUPPORTED_FEATURES, ...featuresWithoutRegisters(windows)]),
+    ];
+    this.#seenGeneration = device.configGeneration;
+    this.#msix =
+      msix === undefined
+        ? undefined
+        : new MsixTable(
+            msix.vectors,
+            (vector, address, data) => this.#interrupts.sink?.msix(vector, address, data),
+            init.vectorMasking,
+          );
+    this.#config = new PciConfigSpace({
+      size: placement.configSize,
+      identity,
+      bars: placement.bars,
+    });
+    this.#interrupts = new FunctionInterrupts(
+      this.#config,
+      this.#msix,
+      identity.interruptPin !== 0,
+    );
+    this.#interrupts.sink = init.interruptSink;
+    this.#common = new CommonConfig({
+      device,
+      vectors: this.#msix?.vectors ?? 0,
+      notifyOffset: (queue) => this.#notifyOffset(queue),
+      generation: () => this.#generation,
+    });
+    this.#regions = this.#makeRegions();
+    this.#cfgAccess = this.#addCapabilities();
+    device.connect(this);
+  }
+
+  /** Where interrupts go; `undefined` for nowhere. */
+  get interruptSink(): PciInterruptSink | undefined {
+    return this.#interrupts.sink;
+  }
+
+  set interruptSink(sink: PciInterruptSink | undefined) {
+    this.#interrupts.sink = sink;
+  }
+
+  /** True while INTx is asserted. */
+  get interruptLine(): boolean {
+    return this.#interrupts.line;
+  }
+
+  /** True while the function answers accesses of its BARs (Memory Space Enable). */
+  get memorySpace(): boolean {
+    return this.#memorySpace;
+  }
+
+  /** The address that the driver gave a BAR, 0 when it gave none or there is no such BAR. */
+  barAddress(bar: number): number {
+    return this.#config.barAddress(bar);
+  }
+
+  /** The bytes that a BAR maps; 0 when there is no such BAR. */
+  barLength(bar: number): number {
+    return this.#config.bars[bar]?.length ?? 0;
+  }
+
+  /** Reads 1, 2 or 4 bytes of configuration space, little-endian; all ones beyond its end. */
+  configRead(offset: number, size: number): number {
+    const bytes = this.#unit.subarray(0, isUnitSize(size) ? size : 0);
+    this.configReadBytes(offset, bytes);
+    return bytes.reduceRight((value, byte) => value * 0x100 + byte, 0);
+  }
+
+  /** Writes 1, 2 or 4 bytes of configuration space; read-only bits stay. */
+  configWrite(offset: number, size: number, value: number): void {
+    this.#unitView.setUint32(0, value, true);
+    this.configWriteBytes(offset, this.#unit.slice(0, isUnitSize(size) ? size : 0));
+  }
+
+  /** Reads any run of configuration space into `target`; all ones beyond its end. */
+  configReadBytes(offset: number, target: Uint8Array): void {
+    const config = this.#config;
+    const data = new Uint8Array(target.length);
+    this.#cfgAccess?.beforeRead(offset, target.length);
+    for (let i = 0; i < data.length; i++) data[i] = config.readByte(offset + i);
+    target.set(data);
+    this.#emit("read", "config", offset, data, () => this.#configName(offset));
+  }
+
+  /** Writes any run of configuration space; read-only bits, and what is beyond its end, stay. */
+  configWriteBytes(offset: number, source: Uint8Array): void {
+    this.#emit("write", "config", offset, source, () => this.#configName(offset));
+    for (let i = 0; i < source.length; i++) this.#config.writeByte(offset + i, source[i] ?? 0);
+    this.#applySwitches();
+    this.#cfgAccess?.afterWrite(offset, source.length);
+  }
+
+  /** Reads 1, 2 or 4 bytes of a BAR, little-endian. */
+  barRead(bar: number, offset: number, size: number): number {
+    if (!isUnitSize(size)) return 0;
+    let value: number;
+    if (!this.#answers(bar, offset)) value = 2 ** (8 * size) - 1;
+    else if (offset % size === 0) value = this.#read(bar, offset, size);
+    else {
+      value = 0;
+      for (let at = 0; at < size; ) {
+        const unit = unitAt(offset + at, size - at);
+        value += this.#read(bar, offset + at, unit) * 2 ** (8 * at);
+        at += unit;
+      }
+    }
+    if (this.#device.trace !== undefined) this.#emitValue("read", bar, offset, size, value);
+    return value;
+  }
+
+  /** Writes 1, 2 or 4 bytes of a BAR, little-endian. */
+  barWrite(bar: number, offset: number, size: number, value: number): void {
+    if (!isUnitSize(size)) return;
+    if (this.#device.trace !== undefined) this.#emitValue("write", bar, offset, size, value);
+    if (!this.#answers(bar, offset)) return;
+    if (offset % size === 0) {
+      this.#write(
+        bar,
+        offset,
+        size,
+        size === UNIT_BYTES ? value >>> 0 : value & (2 ** (8 * size) - 1),
+      );
+      return;
+    }
+    for (let at = 0; at < size; ) {
+      const unit = unitAt(offset + at, size - at);
+      this.#write(bar, offset + at, unit, ((value >>> 0) >>> (8 * at)) & (2 ** (8 * unit) - 1));
+      at += unit;
+    }
+  }
+
+  /** Reads any run of a BAR into `target`. */
+  barReadBytes(bar: number, offset: number, target: Uint8Array): void {
+    const data = new Uint8Array(target.length);
+    for (let at = 0; at < data.length; ) {
+      const size = unitAt(offset + at, data.length - at);
+      const answers = this.#answers(bar, offset + at);
+      this.#unitView.setUint32(0, answers ? this.#read(bar, offset + at, size) : 0xffffffff, true);
+      data.set(this.#unit.subarray(0, size), at);
+      at += size;
+    }
+    target.set(data);
+    this.#emit("read", `bar${bar}`, offset, data, () => this.#barName(bar, offset));
+  }
+
+  /** Writes any run of a BAR. */
+  barWriteBytes(bar: number, offset: number, source: Uint8Array): void {
+    this.#emit("write", `bar${bar}`, offset, source, () => this.#barName(bar, offset));
+    const data = new DataView(source.slice().buffer);
+    for (let at = 0; at < data.byteLength; ) {
+      const size = unitAt(offset + at, data.byteLength - at);
+      if (this.#answers(bar, offset + at)) {
+        this.#write(bar, offset + at, size, readUnit(data, at, size));
+      }
+      at += size;
+    }
+  }
+
+  /** Resets the function (FLR, or a reset of its bus): device, configuration space and MSI-X. */
+  reset(): void {
+    this.#device.reset();
+    this.#config.reset();
+    this.#msix?.reset();
+    this.#applySwitches();
+  }
+
+  /** Part of {@link DevicePort}: a used buffer notification. */
+  usedBuffers(queue: number): void {
+    this.#interrupts.usedBuffers(this.#common.queueVector(queue));
+  }
+
+  /** Part of {@link DevicePort}: a configuration change notification. */
+  configurationChange(): void {
+    this.#interrupts.configurationChange(this.#common.configVector);
+  }
+
+  /** Part of {@link DevicePort}: selectors, vectors, ISR status and what waited are reset. */
+  deviceReset(): void {
+    this.#common.reset();
+    this.#waiting.clear();
+    this.#interrupts.reset();
+  }
+
+  // Configuration space
+
+  /** Takes over what the driver may have switched in Command and Message Control. */
+  #applySwitches(): void {
+    const config = this.#config;
+    this.#memorySpace = config.memorySpace;
+    this.#busMaster = config.busMaster;
+    if (this.#msix !== undefined && this.#msixControlAt !== undefined) {
+      const control = config.view.getUint16(this.#msixControlAt, true);
+      const isSet = (mask: number) => (control & mask) !== 0;
+      this.#msix.configure(
+        isSet(CONTROL.bits.msix_enable.mask),
+        isSet(CONTROL.bits.function_mask.mask),
+        this.#busMaster,
+      );
+    }
+    this.#interrupts.update();
+    if (this.#busMaster && this.#waiting.size > 0) {
+      const queues = [...this.#waiting];
+      this.#waiting.clear();
+      for (const queue of queues) this.#device.notify(queue);
+    }
+  }
+
+  #addCapabilities(): PciCfgAccess | undefined {
+    let access: PciCfgAccess | undefined;
+    for (const { name, at } of this.placement.capabilities) {
+      const { bytes, writable, fields } = capabilityBytes(name, this.placement);
+      const start = this.#config.addCapability(bytes, writable, at);
+      for (const { name: field, offset } of fields) {
+        this.#capabilityNames.set(start + offset, `${name}.${field}`);
+      }
+      if (name === "msix") this.#msixControlAt = start + CONTROL.offset;
+      if (name === "pci-cfg") {
+        access = new PciCfgAccess(this.#config.view, start, {
+          read: (bar, offset, size) => this.#structure(bar, offset, size)?.read(offset, size) ?? 0,
+          write: (bar, offset, size, value) =>
+            this.#structure(bar, offset, size)?.write(offset, size, value),
+        });
+      }
+    }
+    return access;
+  }
+
+  #configName(offset: number): string | undefined {
+    return this.#capabilityNames.get(offset) ?? headerFieldAt(offset);
+  }
+
+  // BARs
+
+  #makeRegions(): Region[][] {
+    const { windows, msix } = this.placement;
+    const common = this.#common;
+    const table = this.#msix;
+    const regions: Region[][] = Array.from({ length: BAR_COUNT }, () => []);
+    const add = (
+      { bar, offset: start, length }: { bar: number; offset: number; length: number },
+      region: Pick<Region, "nameAt" | "read" | "write"> & { structure?: boolean },
+    ) => {
+      regions[bar]?.push({
+        start,
+        end: start + length,
+        structure: region.structure ?? true,
+        nameAt: (offset) => region.nameAt(offset - start),
+        read: (offset, size) => region.read(offset - start, size),
+        write: (offset, size, value) => region.write(offset - start, size, value),
+      });
+    };
+    // First, as this is the region of the hot path.
+    add(windows.notify, {
+      nameAt: () => "queue_notify",
+      read: () => 0,
+      write: (offset, size, value) => this.#notify(offset, size, value),
+    });
+    add(windows.common, {
+      nameAt: (offset) => common.nameAt(offset),
+      read: (offset, size) => common.read(offset, size),
+      write: (offset, size, value) => common.write(offset, size, value),
+    });
+    add(windows.isr, {
+      nameAt: (offset) => (offset === 0 ? VIRTIO_PCI_ISR_LAYOUT.fields.isr_status.name : undefined),
+      // The reserved bits above the byte are read along where the window has room for them.
+      read: (offset) => (offset === 0 ? this.#interrupts.readIsrStatus() : 0),
+      write: () => {},
+    });
+    if (windows.device !== undefined) {
+      add(windows.device, {
+        nameAt: () => "device_config",
+        read: (offset, size) => this.#readDeviceConfig(offset, size),
+        write: (offset, size, value) => this.#writeDeviceConfig(offset, size, value),
+      });
+    }
+    if (msix !== undefined && table !== undefined) {
+      add(
+        { ...msix.table, length: msixTableBytes(msix.vectors) },
+        {
+          structure: false,
+          nameAt: (offset) => `msix_table[${offset >> 4}].${ENTRY_NAMES[(offset >> 2) & 3]}`,
+          read: (offset, size) => table.read(offset, size),
+          write: (offset, size, value) => table.write(offset, size, value),
+        },
+      );
+      add(
+        { ...msix.pba, length: msixPendingBytes(msix.vectors) },
+        {
+          structure: false,
+          nameAt: () => "msix_pba",
+          read: (offset, size) => table.readPending(offset, size),
+          write: () => {},
+        },
+      );
+    }
+    return regions;
+  }
+
+  #answers(bar: number, offset: number): boolean {
+    return (
+      this.#memorySpace && Number.isInteger(offset) && offset >= 0 && offset < this.barLength(bar)
+    );
+  }
+
+  #regionAt(bar: number, offset: number, size: number): Region | undefined {
+    const regions = this.#regions[bar];
+    if (regions === undefined) return undefined;
+    for (const region of regions) {
+      if (offset >= region.start && offset + size <= region.end) return region;
+    }
+    return undefined;
+  }
+
+  #structure(bar: number, offset: number, size: number): Region | undefined {
+    const region = this.#regionAt(bar, offset, size);
+    return region?.structure === true ? region : undefined;
+  }
+
+  #read(bar: number, offset: number, size: number): number {
+    return this.#regionAt(bar, offset, size)?.read(offset, size) ?? 0;
+  }
+
+  #write(bar: number, offset: number, size: number, value: number): void {
+    this.#regionAt(bar, offset, size)?.write(offset, size, value);
+  }
+
+  #barName(bar: number, offset: number): string | undefined {
+    return this.#regionAt(bar, offset, 1)?.nameAt(offset);
+  }
+
+  // Structures
+
+  /**
+   * The notification offset of a queue. Queues for which the window has no address of their own
+   * share the last one: the value that is written tells them apart.
+   */
+  #notifyOffset(queue: number): number {
+    const { notifyOffMultiplier, windows } = this.placement;
+    if (notifyOffMultiplier === 0) return queue;
+    const last = Math.floor((windows.notify.length - NOTIFICATION_BYTES) / notifyOffMultiplier);
+    return Math.min(queue, last);
+  }
+
+  #notify(offset: number, size: number, queue: number): void {
+    if (size !== NOTIFICATION_BYTES) return;
+    if (offset !== this.#notifyOffset(queue) * this.placement.notifyOffMultiplier) return;
+    if (this.#busMaster) this.#device.notify(queue);
+    else if (this.#device.queueEnabled(queue)) this.#waiting.add(queue);
+  }
+
+  #readDeviceConfig(offset: number, size: number): number {
+    // A change shows in config_generation when the driver reads, so that it cannot wrap unseen.
+    const generation = this.#device.configGeneration;
+    if (generation !== this.#seenGeneration) {
+      this.#seenGeneration = generation;
+      this.#generation = (this.#generation + 1) & 0xff;
+    }
+    const bytes = this.#unit.subarray(0, size);
+    this.#unit.fill(0);
+    this.#device.readConfig(offset, bytes);
+    return this.#unitView.getUint32(0, true);
+  }
+
+  #writeDeviceConfig(offset: number, size: number, value: number): void {
+    this.#unitView.setUint32(0, value, true);
+    this.#device.writeConfig(offset, this.#unit.slice(0, size));
+  }
+
+  // Trace
+
+  #emitValue(op: "read" | "write", bar: number, offset: number, size: number, value: number): void {
+    const data = new Uint8Array(UNIT_BYTES);
+    new DataView(data.buffer).setUint32(0, value, true);
+    this.#emit(op, `bar${bar}`, offset, data.subarray(0, size), () => this.#barName(bar, offset));
+  }
+
+  #emit(
+    op: "read" | "write",
+    region: string,
+    offset: number,
+    data: Uint8Array,
+    nameOf: () => string | undefined,
+  ): void {
+    const trace = this.#device.trace;
+    if (trace === undefined) return;
+    const name = nameOf();
+    trace.emit({
+      op,
+      region,
+      offset,
+      size: data.length,
+      data: Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+      ...(name === undefined ? {} : { name }),
+    });
+  }
+}
+
+function isUnitSize(size: number): boolean {
+  return size === 1 || size === 2 || size === 4;
+}
+
+/** The largest naturally aligned unit at `offset` of at most `room` bytes. */
+function unitAt(offset: number, room: number): number {
+  if (room >= 4 && offset % 4 === 0) return 4;
+  return room >= 2 && offset % 2 === 0 ? 2 : 1;
+}
+
+function readUnit(view: DataView, at: number, size: number): number {
+  if (size === 4) return view.getUint32(at, true);
+  return size === 2 ? view.getUint16(at, true) : view.getUint8(at);
+}

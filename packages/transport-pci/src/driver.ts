@@ -1,0 +1,546 @@
+/**
+ * The driver half of virtio over PCI: what a guest driver does with configuration space and BARs.
+ * A notification is synchronous where the bus is.
+ */
+import {
+  type AdminQueuePlace,
+  CONFIG_SPACE_LIMIT,
+  type DeviceIdentity,
+  type DmaAllocator,
+  type DriverTransport,
+  Exclusive,
+  FEATURE,
+  FEATURE_BITS,
+  FEATURE_WORDS,
+  FeatureSet,
+  type InterruptListener,
+  type MaybePromise,
+  type QueueAddresses,
+  type QueueDoorbell,
+  VirtioError,
+} from "@virtio-admin/core";
+import { assignBars, readBars } from "./bars.ts";
+import type { PciBus } from "./bus.ts";
+import { type Discovery, discover } from "./discovery.ts";
+import {
+  type CommonField,
+  MSIX_VECTORS_MAX,
+  PCI_HEADER_LAYOUT,
+  VIRTIO_PCI_COMMON_CFG_LAYOUT,
+  VIRTIO_PCI_DEVICE_BASE,
+  VIRTIO_PCI_DEVICE_LAST,
+  VIRTIO_PCI_VENDOR,
+} from "./layout.ts";
+import { PCI_UNSUPPORTED_FEATURES, type PciWindow } from "./placement.ts";
+import { DriverInterrupts, type InterruptChoice } from "./vectors.ts";
+
+/** What a PCI driver half is made from. */
+export interface PciDriverInit {
+  /** The function. */
+  readonly bus: PciBus;
+  /** Memory that is shared with the device. */
+  readonly dma: DmaAllocator;
+  /** Give BARs without an address one, from here on; without this, such BARs are not used. */
+  readonly assignBarsAt?: number;
+  /** Which interrupts to use: MSI-X where it can, by default. */
+  readonly interrupts?: InterruptChoice;
+  /** The most MSI-X vectors to use; as many as the device has, by default. */
+  readonly vectorLimit?: number;
+}
+
+const NAME = "pci";
+const HEADER = PCI_HEADER_LAYOUT.fields;
+const COMMAND = HEADER.command.bits;
+const COMMON = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields;
+const WORD = 0x100000000;
+const DWORD = 4;
+const NOTIFICATION_BYTES = 2;
+/** Bit 7 of header_type says that there are other functions. */
+const HEADER_TYPE_MASK = 0x7f;
+const QUEUE_INDEXES = 0x10000;
+/** How often a register is read before the device is given up. */
+const POLL_LIMIT = 10_000;
+/** How often the configuration is read again because it changed meanwhile. */
+const CONFIG_ATTEMPTS = 64;
+/** The device types of transitional PCI device ids (section "PCI Device Discovery"). */
+const TRANSITIONAL: ReadonlyMap<number, number> = new Map([
+  [0x1000, 1],
+  [0x1001, 2],
+  [0x1002, 5],
+  [0x1003, 3],
+  [0x1004, 8],
+  [0x1005, 4],
+  [0x1009, 9],
+]);
+
+/** What the driver half knows once it has opened the device. */
+interface Opened {
+  readonly found: Discovery;
+  readonly common: PciWindow;
+  readonly notify: PciWindow;
+}
+
+/** Drives one virtio PCI function through a bus. */
+export class PciDriver implements DriverTransport {
+  /** The transport's name. */
+  readonly name: string = NAME;
+  /** Memory that is shared with the device. */
+  readonly dma: DmaAllocator;
+  /** Every feature bit but those that this transport does not carry. */
+  readonly allowedFeatures: FeatureSet;
+
+  readonly #init: PciDriverInit;
+  readonly #bus: PciBus;
+  readonly #exclusive = new Exclusive();
+  #opened: Opened | undefined;
+  #listener: InterruptListener | undefined;
+  #interrupts: DriverInterrupts | undefined;
+  #features: FeatureSet = FeatureSet.EMPTY;
+
+  /** Makes a driver half; nothing is read before {@link open}. */
+  constructor(init: PciDriverInit) {
+    this.#init = init;
+    this.#bus = init.bus;
+    this.dma = init.dma;
+    const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
+    this.allowedFeatures = FeatureSet.of(...all).without(...PCI_UNSUPPORTED_FEATURES);
+  }
+
+  /** What the walk over the capability list found; `undefined` before {@link open}. */
+  get discovery(): Discovery | undefined {
+    return this.#opened?.found;
+  }
+
+  /**
+   * Checks the header, finds the structures, and lets the function answer and master the bus.
+   *
+   * @throws VirtioError `DEVICE_UNKNOWN` when this is no virtio device, or one without a usable
+   * common configuration, notification or ISR structure.
+   */
+  async open(): Promise<DeviceIdentity> {
+    const { vendor, deviceId } = await this.#identify();
+    const base = this.#init.assignBarsAt;
+    const bars = await (base === undefined ? readBars(this.#bus) : assignBars(this.#bus, base));
+    const found = await discover(this.#bus, bars);
+    const { common, notify, isr } = found.structures;
+    if (common === undefined || notify === undefined || isr === undefined) {
+      throw unusable(found);
+    }
+    const enable =
+      COMMAND.memory_space.mask |
+      COMMAND.bus_master.mask |
+      (bars.some((bar) => bar?.kind === "io") ? COMMAND.io_space.mask : 0);
+    const command = await this.#config("command");
+    await this.#bus.configWrite(HEADER.command.offset, HEADER.command.width, command | enable);
+    this.#opened = { found, common, notify };
+    return { deviceId, vendorId: vendor };
+  }
+
+  /** Switches interrupts on and delivers them to `listener` from now on. */
+  async listen(listener: InterruptListener): Promise<void> {
+    const { found } = this.#open();
+    this.#listener = listener;
+    this.#interrupts = new DriverInterrupts(this.#bus, found, listener);
+    const limit = this.#init.vectorLimit ?? MSIX_VECTORS_MAX;
+    await this.#interrupts.start(this.#init.interrupts ?? "auto", limit);
+  }
+
+  /** Writes status 0 and waits until it reads back. */
+  reset(): Promise<void> {
+    return this.#exclusive.run(async () => {
+      await this.#write("device_status", 0);
+      await this.#poll("device_status", 0);
+      this.#interrupts?.forgetMappings();
+      this.#features = FeatureSet.EMPTY;
+    });
+  }
+
+  /** Reads device_status. */
+  readStatus(): Promise<number> {
+    return this.#exclusive.run(async () => this.#read("device_status"));
+  }
+
+  /** Writes device_status. @throws VirtioError `DRIVER_STATE` for 0, which would reset. */
+  writeStatus(status: number): Promise<void> {
+    return this.#exclusive.run(async () => {
+      if (status === 0) {
+        throw new VirtioError("DRIVER_STATE", {
+          message: "status 0 resets the device",
+          path: "pci.device_status",
+          value: status,
+          hint: "call reset",
+        });
+      }
+      await this.#write("device_status", status);
+    });
+  }
+
+  /** Reads the four words of device_feature. */
+  readFeatures(): Promise<FeatureSet> {
+    return this.#exclusive.run(async () => {
+      const words: number[] = [];
+      for (let word = 0; word < FEATURE_WORDS; word++) {
+        await this.#write("device_feature_select", word);
+        words.push(await this.#read("device_feature"));
+      }
+      return FeatureSet.fromWords(words);
+    });
+  }
+
+  /** Writes the four words of driver_feature. */
+  writeFeatures(features: FeatureSet): Promise<void> {
+    return this.#exclusive.run(async () => {
+      for (let word = 0; word < FEATURE_WORDS; word++) {
+        await this.#write("driver_feature_select", word);
+        await this.#write("driver_feature", features.word(word));
+      }
+      this.#features = features;
+    });
+  }
+
+  /**
+   * Reads configuration bytes. One aligned field of 2, 4 or 8 bytes is read in its own width, 8
+   * bytes as two dwords; anything else byte by byte, as the text asks for byte fields.
+   *
+   * @throws VirtioError `VALUE_RANGE` for a range outside the structure, `DEVICE_FAILED` when the
+   * configuration never stops changing.
+   */
+  readConfig(offset: number, length: number): Promise<Uint8Array> {
+    return this.#exclusive.run(async () => {
+      const window = this.#deviceWindow(offset, length);
+      const width = configWidth(offset, length);
+      const bytes = new Uint8Array(length);
+      const view = new DataView(bytes.buffer);
+      for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
+        const before = await this.#read("config_generation");
+        for (let at = 0; at < length; at += width) {
+          const value = await this.#bus.barRead(window.bar, window.offset + offset + at, width);
+          if (width === 4) view.setUint32(at, value, true);
+          else if (width === 2) view.setUint16(at, value, true);
+          else view.setUint8(at, value);
+        }
+        if ((await this.#read("config_generation")) === before) return bytes;
+      }
+      throw new VirtioError("DEVICE_FAILED", {
+        message: "the configuration changed during every read",
+        path: "pci.config_generation",
+        value: CONFIG_ATTEMPTS,
+        hint: "reset the device",
+      });
+    });
+  }
+
+  /** Writes configuration bytes in the widths of {@link readConfig}. */
+  writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
+    const view = new DataView(bytes.slice().buffer);
+    return this.#exclusive.run(async () => {
+      const length = view.byteLength;
+      const window = this.#deviceWindow(offset, length);
+      const width = configWidth(offset, length);
+      for (let at = 0; at < length; at += width) {
+        const value =
+          width === 4
+            ? view.getUint32(at, true)
+            : width === 2
+              ? view.getUint16(at, true)
+              : view.getUint8(at);
+        await this.#bus.barWrite(window.bar, window.offset + offset + at, width, value);
+      }
+    });
+  }
+
+  /** Reads queue_size of a queue: its maximum, as long as it has not been set up. */
+  queueSizeMax(index: number): Promise<number> {
+    return this.#exclusive.run(async () => {
+      await this.#write("queue_select", index);
+      return this.#read("queue_size");
+    });
+  }
+
+  /**
+   * Sets a queue up, maps it to a vector, and enables it.
+   *
+   * @throws VirtioError `TRANSPORT` when it is in use already, its notification address is not
+   * inside the structure, no vector can be mapped, or it does not become enabled.
+   */
+  enableQueue(index: number, size: number, areas: QueueAddresses): Promise<QueueDoorbell> {
+    return this.#exclusive.run(async () => {
+      await this.#mapConfig();
+      await this.#write("queue_select", index);
+      await this.#expectEnabled(index, 0);
+      await this.#write("queue_size", size);
+      await this.#writeAddress("queue_desc", areas.descriptorArea);
+      await this.#writeAddress("queue_driver", areas.driverArea);
+      await this.#writeAddress("queue_device", areas.deviceArea);
+      const address = await this.#notifyAddress(index);
+      const vector = await this.#mapQueue(index);
+      await this.#write("queue_enable", 1);
+      await this.#expectEnabled(index, 1);
+      if (vector !== undefined) this.#interrupts?.queueIsMapped(index, vector);
+      return this.#doorbell(address, index);
+    });
+  }
+
+  /** Resets one queue through queue_reset and waits until queue_reset and queue_enable read 0. */
+  resetQueue(index: number): Promise<void> {
+    return this.#exclusive.run(async () => {
+      if (!this.#features.has(FEATURE.VIRTIO_F_RING_RESET) || !this.#has("queue_reset")) {
+        throw new VirtioError("TRANSPORT_UNSUPPORTED", {
+          message: `one queue cannot be reset without VIRTIO_F_RING_RESET (bit ${FEATURE.VIRTIO_F_RING_RESET})`,
+          path: "pci.queue_reset",
+          value: this.#features.toString(),
+          hint: "reset the device",
+        });
+      }
+      await this.#write("queue_select", index);
+      await this.#write("queue_reset", 1);
+      await this.#poll("queue_reset", 0);
+      await this.#poll("queue_enable", 0);
+      this.#interrupts?.queueIsStopped(index);
+    });
+  }
+
+  /** Maps the configuration event, where enabling a queue has not done so. */
+  queuesReady(): Promise<void> {
+    return this.#exclusive.run(() => this.#mapConfig());
+  }
+
+  /** Reads admin_queue_index and admin_queue_num, once VIRTIO_F_ADMIN_VQ is negotiated. */
+  async adminQueues(features: FeatureSet): Promise<AdminQueuePlace> {
+    if (!features.has(FEATURE.VIRTIO_F_ADMIN_VQ)) {
+      throw unavailable(
+        `on pci VIRTIO_F_ADMIN_VQ (bit ${FEATURE.VIRTIO_F_ADMIN_VQ}) is not negotiated`,
+        features.toString(),
+      );
+    }
+    if (!this.#has("admin_queue_num")) {
+      throw unavailable(
+        `the pci common configuration is too short for VIRTIO_F_ADMIN_VQ (bit ${FEATURE.VIRTIO_F_ADMIN_VQ})`,
+        this.#open().common.length,
+      );
+    }
+    return this.#exclusive.run(async () => {
+      const index = await this.#read("admin_queue_index");
+      const count = await this.#read("admin_queue_num");
+      const queues = await this.#read("num_queues");
+      if (count > 0 && (index < queues || count > QUEUE_INDEXES - index)) {
+        throw new VirtioError("TRANSPORT", {
+          message: `administration virtqueues ${index} and up, ${count} of them, are no queues of their own`,
+          path: "pci.admin_queue_index",
+          value: index,
+          hint: `the device is faulty: they begin at num_queues (${queues}) or above, and end below 65536`,
+        });
+      }
+      const { admin_queue_index: first, admin_queue_num: number } = COMMON;
+      const source = `${VIRTIO_PCI_COMMON_CFG_LAYOUT.name}, offsets ${first.offset} and ${number.offset}`;
+      return { index, count, source };
+    });
+  }
+
+  /** Switches interrupts off, and the function's access to memory. */
+  async close(): Promise<void> {
+    const interrupts = this.#interrupts;
+    this.#listener = undefined;
+    this.#interrupts = undefined;
+    if (this.#opened === undefined) return;
+    this.#opened = undefined;
+    await interrupts?.stop();
+    const command = await this.#config("command");
+    const { offset, width } = HEADER.command;
+    await this.#bus.configWrite(offset, width, command & ~COMMAND.bus_master.mask);
+  }
+
+  async #identify(): Promise<{ vendor: number; deviceId: number }> {
+    const vendor = await this.#config("vendor_id");
+    if (vendor !== VIRTIO_PCI_VENDOR) {
+      throw unknown("this is no virtio device", "vendor_id", vendor);
+    }
+    const device = await this.#config("device_id");
+    const modern = device >= VIRTIO_PCI_DEVICE_BASE && device <= VIRTIO_PCI_DEVICE_LAST;
+    const deviceId = modern ? device - VIRTIO_PCI_DEVICE_BASE : TRANSITIONAL.get(device);
+    if (deviceId === undefined) throw unknown("no virtio device type", "device_id", device);
+    const type = (await this.#config("header_type")) & HEADER_TYPE_MASK;
+    if (type !== 0) throw unknown("the header is not of type 0", "header_type", type);
+    return { vendor, deviceId };
+  }
+
+  async #mapConfig(): Promise<void> {
+    const interrupts = this.#interrupts;
+    if (interrupts === undefined || interrupts.configMapped) return;
+    const vector = await this.#mapEvent("config_msix_vector", interrupts.configCandidates);
+    if (vector !== undefined) interrupts.configIsMapped();
+    else await interrupts.startIntx();
+  }
+
+  async #mapQueue(index: number): Promise<number | undefined> {
+    const interrupts = this.#interrupts;
+    if (interrupts === undefined || !interrupts.usesMsix) return undefined;
+    const vector = await this.#mapEvent("queue_msix_vector", interrupts.queueCandidates(index));
+    if (vector !== undefined) return vector;
+    throw new VirtioError("TRANSPORT", {
+      message: "the device maps no MSI-X vector to the queue",
+      path: `pci.queue[${index}].queue_msix_vector`,
+      value: interrupts.queueCandidates(index).join(", "),
+      hint: "use INTx instead",
+    });
+  }
+
+  /** Maps the first vector that the device takes: what it took reads back. */
+  async #mapEvent(
+    field: "config_msix_vector" | "queue_msix_vector",
+    candidates: readonly number[],
+  ): Promise<number | undefined> {
+    for (const vector of candidates) {
+      await this.#write(field, vector);
+      if ((await this.#read(field)) === vector) return vector;
+    }
+    return undefined;
+  }
+
+  async #notifyAddress(index: number): Promise<number> {
+    const { found, notify } = this.#open();
+    const offset = (await this.#read("queue_notify_off")) * found.notifyOffMultiplier;
+    if (offset + NOTIFICATION_BYTES > notify.length) {
+      throw new VirtioError("TRANSPORT", {
+        message: "the queue is notified outside the notification structure",
+        path: `pci.queue[${index}].queue_notify_off`,
+        value: offset,
+        hint: `the device is faulty: the structure has ${notify.length} bytes`,
+      });
+    }
+    return notify.offset + offset;
+  }
+
+  #doorbell(address: number, index: number): QueueDoorbell {
+    const bus = this.#bus;
+    const { bar } = this.#open().notify;
+    const failed = (error: unknown) => this.#listener?.failed(error);
+    return {
+      ring: () => {
+        try {
+          bus.barWrite(bar, address, NOTIFICATION_BYTES, index)?.then(undefined, failed);
+        } catch (error) {
+          failed(error);
+        }
+      },
+    };
+  }
+
+  async #expectEnabled(index: number, wanted: 0 | 1): Promise<void> {
+    const enabled = await this.#read("queue_enable");
+    if (enabled === wanted) return;
+    throw new VirtioError("TRANSPORT", {
+      message: wanted === 1 ? "the queue did not become enabled" : "the queue is in use already",
+      path: `pci.queue[${index}].queue_enable`,
+      value: enabled,
+      hint: "reset the device and begin again",
+    });
+  }
+
+  async #poll(field: CommonField, wanted: number): Promise<void> {
+    for (let i = 0; i < POLL_LIMIT; i++) {
+      if ((await this.#read(field)) === wanted) return;
+    }
+    throw new VirtioError("DEVICE_FAILED", {
+      message: `the field never read ${wanted}`,
+      path: `pci.${field}`,
+      value: POLL_LIMIT,
+      hint: "the device hangs",
+    });
+  }
+
+  #deviceWindow(offset: number, length: number): PciWindow {
+    const window = this.#open().found.structures.device;
+    const room = Math.min(window?.length ?? 0, CONFIG_SPACE_LIMIT);
+    const whole = Number.isInteger(offset) && Number.isInteger(length);
+    if (window !== undefined && whole && offset >= 0 && length >= 0 && offset + length <= room) {
+      return window;
+    }
+    throw new VirtioError("VALUE_RANGE", {
+      message: `the device-specific configuration structure has ${room} bytes`,
+      path: "pci.config",
+      value: offset,
+      hint: "stay inside the structure",
+    });
+  }
+
+  /** True when the common configuration that the device shows reaches to the end of the field. */
+  #has(field: CommonField): boolean {
+    const { offset, width } = COMMON[field];
+    return offset + width <= this.#open().common.length;
+  }
+
+  #open(): Opened {
+    if (this.#opened !== undefined) return this.#opened;
+    throw new VirtioError("DRIVER_STATE", {
+      message: "the device is not open",
+      path: "pci",
+      hint: "call open first",
+    });
+  }
+
+  async #config(field: keyof typeof HEADER): Promise<number> {
+    const { offset, width } = HEADER[field];
+    return this.#bus.configRead(offset, width);
+  }
+
+  #read(field: CommonField): MaybePromise<number> {
+    const { common } = this.#open();
+    const { offset, width } = COMMON[field];
+    return this.#bus.barRead(common.bar, common.offset + offset, width);
+  }
+
+  #write(field: CommonField, value: number): MaybePromise<void> {
+    const { common } = this.#open();
+    const { offset, width } = COMMON[field];
+    return this.#bus.barWrite(common.bar, common.offset + offset, width, value);
+  }
+
+  async #writeAddress(
+    field: "queue_desc" | "queue_driver" | "queue_device",
+    address: number,
+  ): Promise<void> {
+    const { common } = this.#open();
+    const at = common.offset + COMMON[field].offset;
+    await this.#bus.barWrite(common.bar, at, DWORD, address % WORD);
+    await this.#bus.barWrite(common.bar, at + DWORD, DWORD, Math.floor(address / WORD));
+  }
+}
+
+/** The width to access configuration bytes in. */
+function configWidth(offset: number, length: number): number {
+  if (length === 2 && offset % 2 === 0) return 2;
+  if ((length === 4 || length === 8) && offset % 4 === 0) return 4;
+  return 1;
+}
+
+function unknown(message: string, field: string, value: number): VirtioError {
+  return new VirtioError("DEVICE_UNKNOWN", {
+    message,
+    path: `pci.${field}`,
+    value,
+    hint: "look at another function",
+  });
+}
+
+function unusable(found: Discovery): VirtioError {
+  const reasons = found.passedOver.map(({ at, why }) => `0x${at.toString(16)}: ${why}`);
+  const missing = ["common", "notify", "isr"].filter((name) => !(name in found.structures));
+  return new VirtioError("DEVICE_UNKNOWN", {
+    message: found.modern
+      ? `the device has no usable structure: ${missing.join(", ")}`
+      : "the device has no virtio capability; it is a legacy device",
+    path: "pci.capabilities",
+    value: reasons.join("; "),
+    hint: found.modern ? "assign its BARs, or pass assignBarsAt" : "use a legacy driver",
+  });
+}
+
+function unavailable(message: string, value: unknown): VirtioError {
+  return new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
+    message,
+    path: "pci.admin_queue_index",
+    value,
+    hint: "the device has no administration virtqueue; do without",
+  });
+}

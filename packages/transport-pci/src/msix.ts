@@ -1,0 +1,170 @@
+/**
+ * MSI-X of one function: the table, the pending bits, and when a message is sent.
+ *
+ * A message waits, as a pending bit, while its vector or the function is masked or the function
+ * may not master the bus, and is sent once nothing holds it back. Accesses are aligned dwords, as
+ * PCI requires; others read 0 and are ignored.
+ */
+import { accessors, VirtioError } from "@virtio-admin/core";
+import { MSIX_ENTRY_LAYOUT, MSIX_VECTORS_MAX } from "./layout.ts";
+
+const ENTRY = accessors(MSIX_ENTRY_LAYOUT);
+const ENTRY_BYTES = MSIX_ENTRY_LAYOUT.size;
+const MASK = MSIX_ENTRY_LAYOUT.fields.vector_control.bits.mask.mask;
+const CONTROL_AT = MSIX_ENTRY_LAYOUT.fields.vector_control.offset;
+/** Messages are dwords: the low two address bits are always 0. */
+const ADDRESS_LOW_MASK = 0xfffffffc;
+const DWORD = 4;
+/** The pending bits come in units of 64. */
+const PENDING_UNIT_BITS = 64;
+
+/** Where a message of a vector goes. Must not throw. */
+export type MsixDelivery = (vector: number, address: number, data: number) => void;
+
+/**
+ * Who holds back a masked vector: the device, which has the table, or the VMM in front of it,
+ * which keeps the table away from the device (as VFIO does). Then masks and messages of the table
+ * are not looked at.
+ */
+export type VectorMasking = "table" | "vmm";
+
+/** The bytes that the table of `vectors` entries takes. */
+export function msixTableBytes(vectors: number): number {
+  return vectors * ENTRY_BYTES;
+}
+
+/** The bytes that the pending bits of `vectors` entries take. */
+export function msixPendingBytes(vectors: number): number {
+  return Math.ceil(vectors / PENDING_UNIT_BITS) * (PENDING_UNIT_BITS / 8);
+}
+
+/** The MSI-X table of one function. */
+export class MsixTable {
+  /** The number of vectors, 1 to 2048. */
+  readonly vectors: number;
+
+  readonly #masking: VectorMasking;
+  readonly #deliver: MsixDelivery;
+  readonly #table: DataView;
+  readonly #pending: DataView;
+  #enabled = false;
+  #functionMask = false;
+  #busMaster = false;
+
+  /** @throws VirtioError `VALUE_RANGE` when `vectors` is not 1 to 2048. */
+  constructor(vectors: number, deliver: MsixDelivery, masking: VectorMasking = "table") {
+    if (!Number.isInteger(vectors) || vectors < 1 || vectors > MSIX_VECTORS_MAX) {
+      throw new VirtioError("VALUE_RANGE", {
+        message: `an MSI-X table has 1 to ${MSIX_VECTORS_MAX} vectors`,
+        path: "msix.vectors",
+        value: vectors,
+      });
+    }
+    this.vectors = vectors;
+    this.#deliver = deliver;
+    this.#masking = masking;
+    this.#table = new DataView(new ArrayBuffer(msixTableBytes(vectors)));
+    this.#pending = new DataView(new ArrayBuffer(msixPendingBytes(vectors)));
+    this.reset();
+  }
+
+  /** True while MSI-X Enable is set. */
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  /** Takes over the switches from Message Control and Command; what they held back is sent. */
+  configure(enabled: boolean, functionMask: boolean, busMaster: boolean): void {
+    this.#enabled = enabled;
+    this.#functionMask = functionMask;
+    this.#busMaster = busMaster;
+    if (this.#open) for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
+  }
+
+  /** Sends the message of `vector`, or makes it pending. Ignored for no vector of the table. */
+  raise(vector: number): void {
+    if (vector < 0 || vector >= this.vectors || !this.#enabled) return;
+    if (!this.#open || this.#masked(vector)) this.#setPending(vector, true);
+    else this.#send(vector);
+  }
+
+  /** True while the message of `vector` waits. */
+  isPending(vector: number): boolean {
+    if (vector < 0 || vector >= this.vectors) return false;
+    return ((this.#pending.getUint8(vector >>> 3) >>> (vector & 7)) & 1) === 1;
+  }
+
+  /** Forgets what waits: after a device reset nothing may be sent for what was before. */
+  clearPending(): void {
+    new Uint8Array(this.#pending.buffer).fill(0);
+  }
+
+  /** Puts table, pending bits and switches back to their values after a function reset. */
+  reset(): void {
+    this.#enabled = false;
+    this.#functionMask = false;
+    this.#busMaster = false;
+    new Uint8Array(this.#table.buffer).fill(0);
+    for (let vector = 0; vector < this.vectors; vector++) {
+      ENTRY.vector_control.set(this.#table, vector * ENTRY_BYTES, MASK);
+    }
+    this.clearPending();
+  }
+
+  /** Reads the table. */
+  read(offset: number, size: number): number {
+    return readDword(this.#table, offset, size);
+  }
+
+  /** Writes the table; unmasking a vector sends what was pending. */
+  write(offset: number, size: number, value: number): void {
+    if (!isDword(this.#table, offset, size)) return;
+    const at = offset % ENTRY_BYTES;
+    const kept = at === 0 ? value & ADDRESS_LOW_MASK : at === CONTROL_AT ? value & MASK : value;
+    this.#table.setUint32(offset, kept >>> 0, true);
+    if (at === CONTROL_AT && this.#open) this.#release((offset - at) / ENTRY_BYTES);
+  }
+
+  /** Reads the pending bits, which no driver writes. */
+  readPending(offset: number, size: number): number {
+    return readDword(this.#pending, offset, size);
+  }
+
+  get #open(): boolean {
+    return this.#enabled && !this.#functionMask && this.#busMaster;
+  }
+
+  #masked(vector: number): boolean {
+    if (this.#masking === "vmm") return false;
+    return (ENTRY.vector_control.get(this.#table, vector * ENTRY_BYTES) & MASK) !== 0;
+  }
+
+  #release(vector: number): void {
+    if (!this.isPending(vector) || this.#masked(vector)) return;
+    this.#setPending(vector, false);
+    this.#send(vector);
+  }
+
+  #setPending(vector: number, pending: boolean): void {
+    const bit = 1 << (vector & 7);
+    const byte = this.#pending.getUint8(vector >>> 3);
+    this.#pending.setUint8(vector >>> 3, pending ? byte | bit : byte & ~bit);
+  }
+
+  #send(vector: number): void {
+    const at = vector * ENTRY_BYTES;
+    this.#deliver(
+      vector,
+      ENTRY.message_address.getNumber(this.#table, at),
+      ENTRY.message_data.get(this.#table, at),
+    );
+  }
+}
+
+function isDword(view: DataView, offset: number, size: number): boolean {
+  return size === DWORD && offset % DWORD === 0 && offset >= 0 && offset + DWORD <= view.byteLength;
+}
+
+function readDword(view: DataView, offset: number, size: number): number {
+  return isDword(view, offset, size) ? view.getUint32(offset, true) : 0;
+}

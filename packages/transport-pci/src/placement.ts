@@ -1,0 +1,330 @@
+/**
+ * Where a device half puts its structures: BARs, windows, capabilities. Everything has a default,
+ * and everything can be said, so that a device answers exactly as another one that was recorded.
+ */
+import { FEATURE, type TransportFacingDevice, VirtioError } from "@virtio-admin/core";
+import type { PciBar, PciIdentity } from "./config-space.ts";
+import {
+  BAR_COUNT,
+  MSIX_VECTORS_MAX,
+  VIRTIO_PCI_COMMON_CFG_LAYOUT,
+  VIRTIO_PCI_DEVICE_BASE,
+  VIRTIO_PCI_DEVICE_LAST,
+  VIRTIO_PCI_VENDOR,
+} from "./layout.ts";
+import { msixPendingBytes, msixTableBytes } from "./msix.ts";
+
+/** A run of bytes of a BAR. */
+export interface PciWindow {
+  /** The BAR, 0 to 5. */
+  readonly bar: number;
+  /** Where in the BAR it begins. */
+  readonly offset: number;
+  /** Its length in bytes. */
+  readonly length: number;
+}
+
+/** The virtio structures that lie in BARs. */
+export interface PciWindows {
+  /** The common configuration structure, 56 to 64 bytes of which are used. */
+  readonly common: PciWindow;
+  /** ISR status. */
+  readonly isr: PciWindow;
+  /** The notification addresses. */
+  readonly notify: PciWindow;
+  /** The device-specific configuration; absent when the device type has none. */
+  readonly device?: PciWindow;
+}
+
+/** Where MSI-X is. */
+export interface MsixPlacement {
+  /** The number of vectors, 1 to 2048. */
+  readonly vectors: number;
+  /** Where the table is. */
+  readonly table: { readonly bar: number; readonly offset: number };
+  /** Where the pending bits are. */
+  readonly pba: { readonly bar: number; readonly offset: number };
+}
+
+/** The capabilities that this transport offers. */
+export type PciCapabilityName = "common" | "isr" | "device" | "notify" | "msix" | "pci-cfg";
+
+/** One capability of the list. */
+export interface PciCapabilityPlace {
+  /** Which. */
+  readonly name: PciCapabilityName;
+  /** Its offset in configuration space; the lowest free one by default. */
+  readonly at?: number;
+}
+
+/** What can be said about a function; see {@link resolvePlacement} for what is not said. */
+export interface PciPlacement {
+  /** Fields of the header; by default those of a device of this type that is not transitional. */
+  readonly identity?: Partial<PciIdentity>;
+  /** The bytes of configuration space; 256 by default. */
+  readonly configSize?: 256 | 4096;
+  /** The BARs; by default BAR 0 for the structures and BAR 1 for MSI-X, of 32 bits. */
+  readonly bars?: readonly PciBar[];
+  /** Where structures are; by default at 0, 0x1000, 0x2000 and 0x3000 of BAR 0. */
+  readonly windows?: Partial<PciWindows>;
+  /** `notify_off_multiplier`: a power of two, 2 or more, or 0; 4 by default. */
+  readonly notifyOffMultiplier?: number;
+  /**
+   * MSI-X, or `false` for a function without. By default it has a vector for the configuration,
+   * for every queue and for one administration virtqueue.
+   */
+  readonly msix?: Partial<MsixPlacement> | false;
+  /** The capability list in its order; all that there are by default. */
+  readonly capabilities?: readonly PciCapabilityPlace[];
+}
+
+/** A {@link PciPlacement} with nothing left open. */
+export interface ResolvedPlacement {
+  /** The header. */
+  readonly identity: PciIdentity;
+  /** The bytes of configuration space. */
+  readonly configSize: 256 | 4096;
+  /** The BARs. */
+  readonly bars: readonly PciBar[];
+  /** The structures. */
+  readonly windows: PciWindows;
+  /** The multiplier of queue_notify_off. */
+  readonly notifyOffMultiplier: number;
+  /** MSI-X, unless the function has none. */
+  readonly msix: MsixPlacement | undefined;
+  /** The capability list. */
+  readonly capabilities: readonly PciCapabilityPlace[];
+}
+
+const PAGE = 0x1000;
+const STRUCTURES_BAR = 0;
+const MSIX_BAR = 1;
+const DEFAULT_MULTIPLIER = 4;
+/** A device of no class that PCI knows. */
+const CLASS_UNASSIGNED = 0xff0000;
+/** Interrupt pin INTA. */
+const INTA = 1;
+/** The smallest offset of the pending bits in a BAR that MSI-X has for itself. */
+const PENDING_BASE = 0x800;
+/** A notification is 16 bits wide. */
+const NOTIFICATION_BYTES = 2;
+/** PCI has this much of a structure's alignment in the low bits of another value. */
+const MSIX_ALIGNMENT = 8;
+const STRUCTURE_ALIGNMENT = { common: 4, isr: 1, notify: 2, device: 4 } as const;
+
+/** The bytes of the common configuration structure that every device has. */
+export const COMMON_BYTES_MIN = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields.queue_notif_config_data.offset;
+
+/**
+ * Fills in what `placement` leaves open, and checks all of it.
+ *
+ * @throws VirtioError `TRANSPORT_OPTIONS` when two windows overlap, one is not inside its BAR or is
+ * misaligned, or a value is not what the specification allows.
+ */
+export function resolvePlacement(
+  device: TransportFacingDevice,
+  placement: PciPlacement = {},
+): ResolvedPlacement {
+  const windows = resolveWindows(device, placement);
+  const msix = resolveMsix(device, placement);
+  const resolved: ResolvedPlacement = {
+    identity: resolveIdentity(device, placement),
+    configSize: placement.configSize ?? 256,
+    bars: placement.bars ?? defaultBars(windows, msix),
+    windows,
+    notifyOffMultiplier: placement.notifyOffMultiplier ?? DEFAULT_MULTIPLIER,
+    msix,
+    capabilities: placement.capabilities ?? defaultCapabilities(windows, msix),
+  };
+  checkPlacement(resolved);
+  return resolved;
+}
+
+/** The features whose registers lie beyond the end of the common configuration window. */
+export function featuresWithoutRegisters(windows: PciWindows): number[] {
+  const bits = new Set<number>();
+  for (const field of Object.values(VIRTIO_PCI_COMMON_CFG_LAYOUT.fields)) {
+    const feature = field.gate?.feature;
+    if (feature !== undefined && field.offset + field.width > windows.common.length) {
+      bits.add(feature);
+    }
+  }
+  return [...bits];
+}
+
+/**
+ * The features that this transport does not carry: SR-IOV groups and notification data are not
+ * implemented by this device half.
+ */
+export const PCI_UNSUPPORTED_FEATURES: readonly number[] = [
+  FEATURE.VIRTIO_F_SR_IOV,
+  FEATURE.VIRTIO_F_NOTIFICATION_DATA,
+  FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA,
+];
+
+function resolveIdentity(device: TransportFacingDevice, placement: PciPlacement): PciIdentity {
+  const deviceId = VIRTIO_PCI_DEVICE_BASE + device.deviceId;
+  return {
+    vendorId: VIRTIO_PCI_VENDOR,
+    deviceId,
+    revisionId: 1,
+    classCode: CLASS_UNASSIGNED,
+    subsystemVendorId: VIRTIO_PCI_VENDOR,
+    subsystemId: deviceId,
+    interruptPin: INTA,
+    ...placement.identity,
+  };
+}
+
+function resolveWindows(device: TransportFacingDevice, placement: PciPlacement): PciWindows {
+  const given = placement.windows ?? {};
+  const at = (page: number, length: number): PciWindow => ({
+    bar: STRUCTURES_BAR,
+    offset: page * PAGE,
+    length,
+  });
+  const config = given.device ?? (device.configLength > 0 ? at(2, PAGE) : undefined);
+  return {
+    common: given.common ?? at(0, VIRTIO_PCI_COMMON_CFG_LAYOUT.size),
+    isr: given.isr ?? at(1, 1),
+    ...(config === undefined ? {} : { device: config }),
+    notify: given.notify ?? at(3, PAGE),
+  };
+}
+
+function resolveMsix(
+  device: TransportFacingDevice,
+  placement: PciPlacement,
+): MsixPlacement | undefined {
+  if (placement.msix === false) return undefined;
+  const vectors = placement.msix?.vectors ?? Math.min(device.queueCount + 2, MSIX_VECTORS_MAX);
+  const pending = Math.max(PENDING_BASE, powerOfTwoFrom(msixTableBytes(vectors)));
+  return {
+    vectors,
+    table: placement.msix?.table ?? { bar: MSIX_BAR, offset: 0 },
+    pba: placement.msix?.pba ?? { bar: MSIX_BAR, offset: pending },
+  };
+}
+
+function defaultBars(windows: PciWindows, msix: MsixPlacement | undefined): PciBar[] {
+  const ends = new Map<number, number>();
+  for (const { bar, offset, length } of Object.values(namedWindows(windows, msix))) {
+    ends.set(bar, Math.max(ends.get(bar) ?? PAGE, offset + length));
+  }
+  return [...ends].map(([index, end]) => ({ index, length: powerOfTwoFrom(end) }));
+}
+
+function defaultCapabilities(
+  windows: PciWindows,
+  msix: MsixPlacement | undefined,
+): PciCapabilityPlace[] {
+  const names: PciCapabilityName[] = ["common", "isr", "device", "notify", "msix", "pci-cfg"];
+  return names
+    .filter((name) => name !== "device" || windows.device !== undefined)
+    .filter((name) => name !== "msix" || msix !== undefined)
+    .map((name) => ({ name }));
+}
+
+/** Everything that takes bytes of a BAR, by name. */
+function namedWindows(
+  windows: PciWindows,
+  msix: MsixPlacement | undefined,
+): Record<string, PciWindow> {
+  const all: Record<string, PciWindow> = {};
+  for (const [name, window] of Object.entries(windows)) all[`windows.${name}`] = window;
+  if (msix !== undefined) {
+    all["msix.table"] = { ...msix.table, length: msixTableBytes(msix.vectors) };
+    all["msix.pba"] = { ...msix.pba, length: msixPendingBytes(msix.vectors) };
+  }
+  return all;
+}
+
+function checkPlacement(placement: ResolvedPlacement): void {
+  const { identity, windows, msix, notifyOffMultiplier } = placement;
+  if (identity.deviceId > VIRTIO_PCI_DEVICE_LAST) {
+    throw refuse(
+      "identity.deviceId",
+      "a virtio PCI device id is at most 0x107f",
+      identity.deviceId,
+    );
+  }
+  if (msix !== undefined) checkVectors(msix.vectors);
+  const named = Object.entries(namedWindows(windows, msix));
+  for (const [path, window] of named) checkWindow(path, window, placement.bars);
+  named.forEach(([path, window], i) => {
+    for (const [other, { bar, offset, length }] of named.slice(0, i)) {
+      const apart = window.offset + window.length <= offset || offset + length <= window.offset;
+      if (bar === window.bar && !apart) throw refuse(path, `it overlaps ${other}`, window.offset);
+    }
+  });
+  for (const [name, alignment] of Object.entries(STRUCTURE_ALIGNMENT)) {
+    const window = windows[name as keyof PciWindows];
+    if (window !== undefined) checkAlignment(`windows.${name}`, window.offset, alignment);
+  }
+  if (msix !== undefined) {
+    checkAlignment("msix.table", msix.table.offset, MSIX_ALIGNMENT);
+    checkAlignment("msix.pba", msix.pba.offset, MSIX_ALIGNMENT);
+  }
+  if (windows.common.length < COMMON_BYTES_MIN) {
+    const message = `the common configuration has at least ${COMMON_BYTES_MIN} bytes`;
+    throw refuse("windows.common.length", message, windows.common.length);
+  }
+  if (windows.notify.length < NOTIFICATION_BYTES) {
+    throw refuse("windows.notify.length", "a notification has 2 bytes", windows.notify.length);
+  }
+  const odd = notifyOffMultiplier % NOTIFICATION_BYTES !== 0;
+  if (
+    notifyOffMultiplier !== 0 &&
+    (odd || powerOfTwoFrom(notifyOffMultiplier) !== notifyOffMultiplier)
+  ) {
+    throw refuse("notifyOffMultiplier", "it is 0, or an even power of two", notifyOffMultiplier);
+  }
+  checkCapabilities(placement);
+}
+
+function checkVectors(vectors: number): void {
+  if (Number.isInteger(vectors) && vectors >= 1 && vectors <= MSIX_VECTORS_MAX) return;
+  throw refuse("msix.vectors", `there are 1 to ${MSIX_VECTORS_MAX} vectors`, vectors);
+}
+
+function checkCapabilities({ capabilities, windows, msix }: ResolvedPlacement): void {
+  const names = capabilities.map(({ name }) => name);
+  if (new Set(names).size !== names.length) {
+    throw refuse("capabilities", "each capability is in the list once", names.join(", "));
+  }
+  for (const name of names) {
+    const absent =
+      (name === "device" && windows.device === undefined) ||
+      (name === "msix" && msix === undefined);
+    if (absent) throw refuse("capabilities", "the function has no such structure", name);
+  }
+}
+
+function checkWindow(path: string, window: PciWindow, bars: readonly PciBar[]): void {
+  const { bar, offset, length } = window;
+  const holder = bars.find(({ index }) => index === bar);
+  if (holder === undefined || bar >= BAR_COUNT) throw refuse(`${path}.bar`, "no such BAR", bar);
+  const whole = Number.isInteger(offset) && Number.isInteger(length) && offset >= 0 && length > 0;
+  if (!whole || offset + length > holder.length) {
+    throw refuse(path, `it is not inside the ${holder.length} bytes of BAR ${bar}`, offset);
+  }
+}
+
+function checkAlignment(path: string, offset: number, alignment: number): void {
+  if (offset % alignment !== 0) {
+    throw refuse(`${path}.offset`, `it is not a multiple of ${alignment}`, offset);
+  }
+}
+
+function powerOfTwoFrom(value: number): number {
+  return 2 ** Math.ceil(Math.log2(value));
+}
+
+function refuse(path: string, message: string, value: unknown): VirtioError {
+  return new VirtioError("TRANSPORT_OPTIONS", {
+    message,
+    path,
+    value,
+    hint: "leave it out for the default",
+  });
+}
