@@ -8,8 +8,6 @@ import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
 import type { Chain, DeviceQueue } from "../virtqueue/types.ts";
 import type { AdminExecutor } from "./executor.ts";
-import { hostTimer } from "./timer.ts";
-import type { Timer } from "./types.ts";
 import { CommandWork } from "./work.ts";
 
 const DEFAULT_MAX_SIZE = 256;
@@ -29,8 +27,6 @@ export interface AdminQueuesOptions {
    * keeps adding; the queue's size when absent.
    */
   readonly budget?: number;
-  /** Where the turn comes from; the host's timers when absent. */
-  readonly timer?: Timer;
 }
 
 /**
@@ -47,7 +43,6 @@ export class AdminQueues implements AdminFacility {
   readonly executor: AdminExecutor;
 
   readonly #budget: number | undefined;
-  readonly #timer: Timer;
   readonly #lanes: (Lane | undefined)[] = [];
   #host: DeviceHost | undefined;
 
@@ -58,7 +53,7 @@ export class AdminQueues implements AdminFacility {
    * two up to 32768.
    */
   constructor(options: AdminQueuesOptions) {
-    const { executor, count = 1, maxSize = DEFAULT_MAX_SIZE, budget, timer } = options;
+    const { executor, count = 1, maxSize = DEFAULT_MAX_SIZE, budget } = options;
     if (!Number.isInteger(count) || count < 1 || count > MOST_QUEUES) {
       throw new VirtioError("DEVICE_MODEL", {
         path: "admin.count",
@@ -85,7 +80,6 @@ export class AdminQueues implements AdminFacility {
     this.queueCount = count;
     this.maxSize = maxSize;
     this.#budget = budget;
-    this.#timer = timer ?? hostTimer;
   }
 
   /** See {@link AdminFacility.attach}. */
@@ -110,7 +104,7 @@ export class AdminQueues implements AdminFacility {
     if (host === undefined || place < 0 || place >= this.queueCount) return;
     let lane = this.#lanes[place];
     if (lane === undefined) {
-      lane = new Lane(host, this.executor, index, this.#budget, this.#timer);
+      lane = new Lane(host, this.executor, index, this.#budget);
       this.#lanes[place] = lane;
     }
     lane.serve();
@@ -137,7 +131,6 @@ class Lane {
   private readonly executor: AdminExecutor;
   private readonly index: number;
   private readonly budget: number | undefined;
-  private readonly timer: Timer;
   private readonly work: CommandWork;
   private readonly header: Uint8Array;
   private readonly headerView: DataView;
@@ -146,20 +139,17 @@ class Lane {
   private heldBy: DeviceQueue | undefined = undefined;
   private serving = false;
   private fenced = false;
-  private turn: unknown = undefined;
 
   constructor(
     host: DeviceHost,
     executor: AdminExecutor,
     index: number,
     budget: number | undefined,
-    timer: Timer,
   ) {
     this.host = host;
     this.executor = executor;
     this.index = index;
     this.budget = budget;
-    this.timer = timer;
     this.work = new CommandWork(index, () => this.answerHeld());
     this.header = new Uint8Array(
       Math.max(executor.commandHeaderLength, executor.responseHeaderLength),
@@ -172,8 +162,6 @@ class Lane {
     this.fenced = true;
     this.held = undefined;
     this.heldBy = undefined;
-    if (this.turn !== undefined) this.timer.clear(this.turn);
-    this.turn = undefined;
     this.executor.cancel(this.work);
   }
 
@@ -186,44 +174,28 @@ class Lane {
     this.serving = true;
     work.trace = host.trace ?? executor.trace;
     let left = this.budget ?? queue.size;
-    let unpublished = 0;
-    while (left > 0) {
+    let answered = false;
+    while (left > 0 && this.held === undefined) {
       const chain = queue.pop();
-      if (chain === undefined) {
-        if (unpublished === 0) break;
-        // The interrupt may bring the next buffers at once: look again after it.
-        unpublished = 0;
-        host.publish(index);
-        if (this.fenced) return;
-        continue;
-      }
+      if (chain === undefined) break;
       left--;
       this.read(queue, chain);
       const done = executor.start(work);
-      // A handler or a trace sink may have had the device reset.
+      // A handler may have had the device reset.
       if (this.fenced) return;
-      if (!done) {
+      if (done) {
+        queue.push(chain, this.write(queue, chain));
+        work.release();
+        answered = true;
+      } else {
         this.held = chain;
         this.heldBy = queue;
-        break;
       }
-      queue.push(chain, this.write(queue, chain));
-      work.release();
-      unpublished++;
     }
-    if (unpublished > 0) host.publish(index);
-    if (this.fenced) return;
     this.serving = false;
-    if (this.held === undefined && !host.checkDefect(index) && left === 0) this.takeTurn();
-  }
-
-  /** Goes on later: the driver may never stop adding buffers, and is not alone. */
-  private takeTurn(): void {
-    if (this.turn !== undefined || this.fenced) return;
-    this.turn = this.timer.set(() => {
-      this.turn = undefined;
-      this.serve();
-    }, 0);
+    if (answered) host.publish(index);
+    // The driver may never stop adding buffers, and is not alone: the rest waits for its turn.
+    if (this.held === undefined && !host.checkDefect(index) && left === 0) host.revisit(index);
   }
 
   private answerHeld(): void {

@@ -1,4 +1,6 @@
 /** Administration commands, both halves. */
+export { AdminChannel, type AdminChannelOptions } from "./channel.ts";
+export { AdminClient, type AdminClientOptions } from "./client.ts";
 export {
   ADMIN_COMMAND_LIST,
   decodeOpcodeList,
@@ -15,6 +17,8 @@ export { AdminCommandError } from "./errors.ts";
 export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";
 export { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
 export type { BoundCommand, CommandLists, GroupLists, ListRefusal } from "./lists.ts";
+export { AdminMailbox, type AdminMailboxOptions } from "./mailbox.ts";
+export type { AdminExecuteOptions, AdminReply, AdminRequest, RetryPolicy } from "./pending.ts";
 export {
   ADMIN_QUALIFIER,
   ADMIN_STATUS,

@@ -1,0 +1,349 @@
+/**
+ * One administration virtqueue of the driver half, synchronous and in batches: add commands,
+ * publish them, reap answers. Hot path: buffers are taken from DMA memory once, a command
+ * allocates nothing unless it is longer than its slot, and there is no promise.
+ */
+import { VirtioError } from "../errors.ts";
+import type { DmaBlock } from "../memory/types.ts";
+import type { DriverQueue } from "../virtqueue/types.ts";
+import { VIRTIO_1_4 } from "./dialect.ts";
+import type { AdminOutcome } from "./status.ts";
+import type { AdminQueuePort } from "./types.ts";
+
+const DEFAULT_CAPACITY = 128;
+const WORD_BYTES = 8;
+const SLOT_ALIGNMENT = 64;
+/** Readable part and writable part. */
+const SEGMENTS = 2;
+/** The most bytes of data, or of result, that one command has; far above any command there is. */
+export const LONGEST_PART = 2 ** 24;
+
+const DIALECT = VIRTIO_1_4;
+const HEADER = DIALECT.commandHeaderLength;
+const RESPONSE = DIALECT.responseHeaderLength;
+
+/** How an {@link AdminChannel} lays out its buffers. */
+export interface AdminChannelOptions {
+  /** How many commands can be outstanding; half the queue's size when absent, and at most that. */
+  readonly slots?: number;
+  /** The bytes of command data that every slot has room for; 128 when absent. */
+  readonly dataCapacity?: number;
+  /** The bytes of result that every slot has room for; 128 when absent. */
+  readonly resultCapacity?: number;
+}
+
+/**
+ * The slots of one administration virtqueue. A slot is a pair of buffers: `acquire` one, write the
+ * data into {@link view} at {@link dataAt}, `submit` it, and after `publish` and `reap` read the
+ * result from {@link view} at {@link resultAt}, then `release` it. Between `submit` and `reap` the
+ * device owns the slot's bytes.
+ */
+export class AdminChannel {
+  /** How many slots there are. */
+  readonly slots: number;
+  /** The port that the commands go through. */
+  readonly port: AdminQueuePort;
+
+  private readonly queue: DriverQueue;
+  private readonly block: DmaBlock;
+  private readonly dataCapacity: number;
+  private readonly resultCapacity: number;
+  private readonly freeSlots: Int32Array;
+  private freeCount: number;
+  /** The slot of each buffer id, or -1. */
+  private readonly slotOf: Int32Array;
+  /** Where the two buffers of each slot start, as guest addresses and in the view. */
+  private readonly addresses: Float64Array;
+  private readonly requestAt: Float64Array;
+  private readonly responseAt: Float64Array;
+  private readonly views: DataView[] = [];
+  private readonly bytes: Uint8Array[] = [];
+  /** Memory of a slot whose command is longer than the slot. */
+  private readonly extra: (DmaBlock | undefined)[] = [];
+  private readonly roomForData: Float64Array;
+  private readonly roomForResult: Float64Array;
+  private readonly outcomes: Uint32Array;
+  private readonly usedLengths: Float64Array;
+  /** What the queue is given: addresses and lengths of the segments. */
+  private readonly segmentAddresses: Float64Array = new Float64Array(SEGMENTS);
+  private readonly segmentLengths: Float64Array = new Float64Array(SEGMENTS);
+  private outstandingCount = 0;
+  private closed = false;
+
+  /**
+   * Takes the memory for all slots.
+   *
+   * @throws VirtioError `ADMIN_COMMAND` when the queue or an option leaves no slot or a capacity is
+   * out of range; `MEMORY_EXHAUSTED` when there is no room for the slots.
+   */
+  constructor(port: AdminQueuePort, options: AdminChannelOptions = {}) {
+    const {
+      slots = Math.floor(port.queue.size / SEGMENTS),
+      dataCapacity = DEFAULT_CAPACITY,
+      resultCapacity = DEFAULT_CAPACITY,
+    } = options;
+    const most = Math.floor(port.queue.size / SEGMENTS);
+    if (!Number.isInteger(slots) || slots < 1 || slots > most) {
+      throw new VirtioError("ADMIN_COMMAND", {
+        path: "slots",
+        message: `a queue of ${port.queue.size} entries carries 1 to ${most} commands`,
+        value: slots,
+        hint: "set up a larger queue, or ask for fewer slots",
+      });
+    }
+    checkLength("dataCapacity", dataCapacity);
+    checkLength("resultCapacity", resultCapacity);
+    this.port = port;
+    this.queue = port.queue;
+    this.slots = slots;
+    this.dataCapacity = roundUp(dataCapacity, WORD_BYTES);
+    this.resultCapacity = roundUp(resultCapacity, WORD_BYTES);
+    const requestSize = roundUp(HEADER + this.dataCapacity, SLOT_ALIGNMENT);
+    const stride = requestSize + roundUp(RESPONSE + this.resultCapacity, SLOT_ALIGNMENT);
+    this.block = port.dma.allocate(slots * stride, SLOT_ALIGNMENT);
+
+    this.freeSlots = Int32Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.freeCount = slots;
+    this.slotOf = new Int32Array(port.queue.size).fill(-1);
+    this.addresses = new Float64Array(SEGMENTS * slots);
+    this.requestAt = new Float64Array(slots);
+    this.responseAt = new Float64Array(slots);
+    this.roomForData = new Float64Array(slots);
+    this.roomForResult = new Float64Array(slots);
+    this.outcomes = new Uint32Array(slots);
+    this.usedLengths = new Float64Array(slots);
+    for (let slot = 0; slot < slots; slot++) {
+      this.extra.push(undefined);
+      this.views.push(this.block.region.view);
+      this.bytes.push(this.block.region.bytes);
+      this.place(slot);
+    }
+  }
+
+  /** How many slots are free. */
+  get free(): number {
+    return this.freeCount;
+  }
+
+  /** How many commands are with the device. */
+  get outstanding(): number {
+    return this.outstandingCount;
+  }
+
+  /** True when the device broke the rules of the queue: nothing more will be reaped from it. */
+  get broken(): boolean {
+    return this.queue.defect !== undefined;
+  }
+
+  /** Takes a free slot; -1 when there is none. */
+  acquire(): number {
+    if (this.freeCount === 0 || this.closed) return -1;
+    return this.freeSlots[--this.freeCount] as number;
+  }
+
+  /**
+   * Gives a slot that is not with the device back. The bytes stay: read the result before.
+   */
+  release(slot: number): void {
+    const extra = this.extra[slot];
+    if (extra !== undefined) {
+      extra.free();
+      this.extra[slot] = undefined;
+      this.views[slot] = this.block.region.view;
+      this.bytes[slot] = this.block.region.bytes;
+      this.place(slot);
+    }
+    this.freeSlots[this.freeCount++] = slot;
+  }
+
+  /**
+   * Sees to it that the slot has room for these lengths, with memory of its own if need be.
+   *
+   * @throws VirtioError `ADMIN_COMMAND` when a length is not 0..2^24; `MEMORY_EXHAUSTED`.
+   */
+  reserve(slot: number, dataLength: number, resultLength: number): void {
+    if (
+      dataLength <= (this.roomForData[slot] as number) &&
+      resultLength <= (this.roomForResult[slot] as number) &&
+      dataLength >= 0 &&
+      resultLength >= 0
+    ) {
+      return;
+    }
+    checkLength("dataLength", dataLength);
+    checkLength("resultLength", resultLength);
+    const data = roundUp(dataLength, WORD_BYTES);
+    const result = roundUp(resultLength, WORD_BYTES);
+    const requestSize = roundUp(HEADER + data, SLOT_ALIGNMENT);
+    const block = this.port.dma.allocate(requestSize + RESPONSE + result, SLOT_ALIGNMENT);
+    this.extra[slot]?.free();
+    this.extra[slot] = block;
+    this.views[slot] = block.region.view;
+    this.bytes[slot] = block.region.bytes;
+    this.layOut(slot, block, 0, requestSize, data, result);
+  }
+
+  /** The view that holds the slot's data and result. */
+  view(slot: number): DataView {
+    return this.views[slot] as DataView;
+  }
+
+  /** The same bytes as {@link view}, at the same offsets. */
+  bytesOf(slot: number): Uint8Array {
+    return this.bytes[slot] as Uint8Array;
+  }
+
+  /** The offset of the slot's command data in its view. */
+  dataAt(slot: number): number {
+    return (this.requestAt[slot] as number) + HEADER;
+  }
+
+  /** The offset of the slot's result in its view; only {@link resultLength} bytes of it count. */
+  resultAt(slot: number): number {
+    return (this.responseAt[slot] as number) + RESPONSE;
+  }
+
+  /**
+   * Adds the slot's command to the queue; the device sees it after {@link publish}. Both parts are
+   * padded with zeros to a multiple of 8 bytes.
+   *
+   * @param memberId the member id, 0..2^53-1
+   * @param dataLength how many bytes of data were written, at most the slot's room
+   * @param resultLength how many bytes of result the device may write, at most the slot's room
+   * @returns false, and nothing happened, when the queue has no room or is broken
+   */
+  submit(
+    slot: number,
+    opcode: number,
+    groupType: number,
+    memberId: number,
+    dataLength: number,
+    resultLength: number,
+  ): boolean {
+    const high = memberId > 0xffffffff ? Math.floor(memberId / 2 ** 32) : 0;
+    return this.submitWide(slot, opcode, groupType, memberId >>> 0, high, dataLength, resultLength);
+  }
+
+  /** As {@link submit}, with the member id in two halves of 32 bits: for ids above 2^53-1. */
+  submitWide(
+    slot: number,
+    opcode: number,
+    groupType: number,
+    memberLow: number,
+    memberHigh: number,
+    dataLength: number,
+    resultLength: number,
+  ): boolean {
+    const view = this.views[slot] as DataView;
+    const at = this.requestAt[slot] as number;
+    DIALECT.encodeCommand(view, at, opcode, groupType, memberLow, memberHigh);
+    const padded = (dataLength + WORD_BYTES - 1) & -WORD_BYTES;
+    for (let i = dataLength; i < padded; i++) view.setUint8(at + HEADER + i, 0);
+    const room = (resultLength + WORD_BYTES - 1) & -WORD_BYTES;
+    const { segmentAddresses, segmentLengths, addresses } = this;
+    segmentAddresses[0] = addresses[SEGMENTS * slot] as number;
+    segmentAddresses[1] = addresses[SEGMENTS * slot + 1] as number;
+    segmentLengths[0] = HEADER + padded;
+    segmentLengths[1] = RESPONSE + room;
+    const id = this.queue.add(segmentAddresses, segmentLengths, SEGMENTS, 1);
+    if (id < 0) return false;
+    this.slotOf[id] = slot;
+    this.outstandingCount++;
+    return true;
+  }
+
+  /** Shows the submitted commands to the device, and notifies it if it asked for that. */
+  publish(): void {
+    if (this.queue.publish()) this.port.notify();
+  }
+
+  /** The slot of the next command that the device answered; -1 when there is none. */
+  reap(): number {
+    const id = this.queue.reap();
+    if (id < 0) return -1;
+    const slot = this.slotOf[id] as number;
+    this.slotOf[id] = -1;
+    const used = this.queue.usedLength;
+    this.outstandingCount--;
+    this.usedLengths[slot] = used;
+    this.outcomes[slot] = DIALECT.decodeOutcome(
+      this.views[slot] as DataView,
+      this.responseAt[slot] as number,
+      used,
+    );
+    return slot;
+  }
+
+  /**
+   * The outcome of a reaped command: 0 is success. It was read once, when the slot was reaped, and
+   * bytes beyond the used length count as zero.
+   */
+  outcome(slot: number): AdminOutcome {
+    return this.outcomes[slot] as number;
+  }
+
+  /** The used length of a reaped command: how many bytes of the response the device wrote. */
+  usedLength(slot: number): number {
+    return this.usedLengths[slot] as number;
+  }
+
+  /** How many bytes of result the device wrote; what is beyond counts as zero. */
+  resultLength(slot: number): number {
+    return Math.max(0, (this.usedLengths[slot] as number) - RESPONSE);
+  }
+
+  /**
+   * Gives the memory of all slots back, also of those that are with the device: only after the
+   * device or the queue was reset. Nothing can be acquired afterwards.
+   */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.outstandingCount = 0;
+    for (const extra of this.extra) extra?.free();
+    this.block.free();
+  }
+
+  private place(slot: number): void {
+    const requestSize = roundUp(HEADER + this.dataCapacity, SLOT_ALIGNMENT);
+    const stride = requestSize + roundUp(RESPONSE + this.resultCapacity, SLOT_ALIGNMENT);
+    this.layOut(
+      slot,
+      this.block,
+      slot * stride,
+      requestSize,
+      this.dataCapacity,
+      this.resultCapacity,
+    );
+  }
+
+  private layOut(
+    slot: number,
+    block: DmaBlock,
+    from: number,
+    requestSize: number,
+    data: number,
+    result: number,
+  ): void {
+    const address = block.address + from;
+    this.addresses[SEGMENTS * slot] = address;
+    this.addresses[SEGMENTS * slot + 1] = address + requestSize;
+    this.requestAt[slot] = address - block.region.base;
+    this.responseAt[slot] = address - block.region.base + requestSize;
+    this.roomForData[slot] = data;
+    this.roomForResult[slot] = result;
+  }
+}
+
+function roundUp(length: number, multiple: number): number {
+  return Math.ceil(length / multiple) * multiple;
+}
+
+function checkLength(path: string, length: number): void {
+  if (Number.isInteger(length) && length >= 0 && length <= LONGEST_PART) return;
+  throw new VirtioError("ADMIN_COMMAND", {
+    path,
+    message: "a part of a command has 0 to 2^24 bytes",
+    value: length,
+  });
+}

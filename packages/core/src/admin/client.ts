@@ -1,0 +1,543 @@
+/**
+ * The driver half of administration commands: one promise a command, over any number of
+ * administration virtqueues. The thin layer over {@link AdminChannel}, which has no promises.
+ */
+import { VirtioError } from "../errors.ts";
+import { copyBytes } from "../memory/copy.ts";
+import { AdminChannel, type AdminChannelOptions } from "./channel.ts";
+import {
+  decodeOpcodeList,
+  encodeOpcodeList,
+  INITIAL_OPCODES,
+  LIST_QUERY,
+  LIST_USE,
+} from "./commands/list.ts";
+import { VIRTIO_1_4 } from "./dialect.ts";
+import { AdminCommandError } from "./errors.ts";
+import {
+  type AdminExecuteOptions,
+  type AdminReply,
+  type AdminRequest,
+  PendingCommand,
+  type RetryPolicy,
+} from "./pending.ts";
+import { effectiveStatus, statusOf } from "./status.ts";
+import { hostTimer } from "./timer.ts";
+import type { AdminQueuePort, Timer } from "./types.ts";
+
+const DEFAULT_WAITING = 1024;
+/** Repeats for about a second. */
+const DEFAULT_RETRY: RetryPolicy = { attempts: 10, firstDelayMs: 1, maxDelayMs: 500 };
+const FIRST_LIST_LENGTH = 64;
+const LIST_GROWTH = 4;
+const NO_BYTES = new Uint8Array(0);
+
+/** How an {@link AdminClient} works. */
+export interface AdminClientOptions extends AdminChannelOptions {
+  /** How many commands may wait for a slot, over all queues, before calls fail; 1024 when absent. */
+  readonly maxWaiting?: number;
+  /** What happens upon EAGAIN, unless a call says otherwise: ten repetitions within a second. */
+  readonly retry?: RetryPolicy;
+  /** Where deadlines and delays come from; the host's timers when absent. */
+  readonly timer?: Timer;
+}
+
+/** One queue, its slots, and the command in each of them. */
+interface Line {
+  readonly channel: AdminChannel;
+  readonly commands: (PendingCommand | undefined)[];
+  /** Something was submitted and not published. */
+  dirty: boolean;
+  /** Its breaking was noticed. */
+  failed: boolean;
+}
+
+/** Where the commands of a member go while any of them is outstanding. */
+interface Affinity {
+  readonly line: Line;
+  count: number;
+}
+
+/** Commands of a member that wait until an earlier one was repeated. */
+interface Hold {
+  /** How many earlier ones are being repeated. */
+  count: number;
+  readonly commands: PendingCommand[];
+}
+
+/**
+ * Sends administration commands and settles a promise for each.
+ *
+ * - Commands to one member reach the device in the order of the calls. A command that is repeated
+ *   after EAGAIN comes after those of its member that were with the device already; later ones
+ *   wait for it. Commands to different members have no order between them.
+ * - LIST_USE waits until nothing is outstanding, and holds everything else meanwhile.
+ * - A command that the lists do not allow is refused before it is sent (`ADMIN_LIST`).
+ * - What finds no slot waits, in order; what finds no place to wait either is refused
+ *   (`QUEUE_FULL`).
+ * - A command whose wait was ended by a signal or a deadline keeps its slot until the device
+ *   returns the buffer.
+ */
+export class AdminClient {
+  readonly #lines: readonly Line[];
+  readonly #maxWaiting: number;
+  readonly #retry: RetryPolicy;
+  readonly #timer: Timer;
+  readonly #reported = new Map<number, Set<number>>();
+  readonly #used = new Map<number, Set<number>>();
+  readonly #waiting: PendingCommand[] = [];
+  readonly #backingOff = new Set<PendingCommand>();
+  readonly #holds = new Map<number | string, Hold>();
+  readonly #affinities = new Map<number | string, Affinity>();
+  #heldCount = 0;
+  #outstanding = 0;
+  #exclusive: PendingCommand | undefined;
+  #flushing = false;
+  #closed: VirtioError | undefined;
+
+  /**
+   * Takes the memory for the slots of every queue and starts listening.
+   *
+   * @throws VirtioError `ADMIN_QUEUE_UNAVAILABLE` without any port; `ADMIN_COMMAND` and
+   * `MEMORY_EXHAUSTED` as {@link AdminChannel}.
+   */
+  constructor(ports: readonly AdminQueuePort[], options: AdminClientOptions = {}) {
+    if (ports.length === 0) {
+      throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
+        path: "ports",
+        message: "administration commands need at least one administration virtqueue",
+        hint: "bring the device up with VIRTIO_F_ADMIN_VQ and enable a queue",
+      });
+    }
+    const { maxWaiting = DEFAULT_WAITING, retry = DEFAULT_RETRY, timer = hostTimer } = options;
+    this.#maxWaiting = maxWaiting;
+    this.#retry = retry;
+    this.#timer = timer;
+    const lines: Line[] = [];
+    try {
+      for (const port of ports) {
+        const channel = new AdminChannel(port, options);
+        const commands = Array.from({ length: channel.slots }, () => undefined);
+        lines.push({ channel, commands, dirty: false, failed: false });
+      }
+    } catch (error) {
+      for (const { channel } of lines) channel.close();
+      throw error;
+    }
+    this.#lines = lines;
+    for (const line of lines) line.channel.port.onUsed(() => this.#answered(line));
+  }
+
+  /** How many commands are with the device, those included whose promise is settled already. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /** How many commands wait to be sent. */
+  get waiting(): number {
+    return this.#waiting.length + this.#heldCount + this.#backingOff.size;
+  }
+
+  /** The opcodes that the device reported for this group type; `undefined` before LIST_QUERY. */
+  reportedOpcodes(group: number): readonly number[] | undefined {
+    const reported = this.#reported.get(group);
+    return reported === undefined ? undefined : [...reported].sort((a, b) => a - b);
+  }
+
+  /** The opcodes that may be sent for this group type: what LIST_USE settled, ascending. */
+  usedOpcodes(group: number): readonly number[] {
+    return [...(this.#used.get(group) ?? INITIAL_OPCODES)].sort((a, b) => a - b);
+  }
+
+  /**
+   * Asks which commands a group type has; asks again with more room where the list does not fit.
+   *
+   * @returns the opcodes, ascending
+   * @throws VirtioError `ADMIN_RESPONSE` when the list lacks the list commands themselves; and as
+   * {@link execute}. {@link AdminCommandError} with `INVALID_GROUP` means that the device has no
+   * such group.
+   */
+  async listQuery(group: number, options: AdminExecuteOptions = {}): Promise<readonly number[]> {
+    for (let length = FIRST_LIST_LENGTH; ; length *= LIST_GROWTH) {
+      const room = Math.min(length, LIST_QUERY.result.max);
+      const request = { opcode: LIST_QUERY.opcode, group, resultLength: room };
+      const { result, usedLength } = await this.execute(request, options);
+      const filled = usedLength >= VIRTIO_1_4.responseHeaderLength + room;
+      if (filled && room < LIST_QUERY.result.max) continue;
+      const opcodes = decodeOpcodeList(result);
+      if (!INITIAL_OPCODES.every((opcode) => opcodes.includes(opcode))) {
+        throw new VirtioError("ADMIN_RESPONSE", {
+          path: `LIST_QUERY (group 0x${group.toString(16)})`,
+          message: "the list lacks LIST_QUERY or LIST_USE",
+          value: opcodes.join(", "),
+        });
+      }
+      return opcodes;
+    }
+  }
+
+  /**
+   * Settles which commands are used for a group type; it replaces what was settled before. A list
+   * without LIST_USE cannot be changed until the device is reset.
+   *
+   * @throws VirtioError `ADMIN_LIST` for an opcode that LIST_QUERY did not report; and as
+   * {@link execute}
+   */
+  async listUse(
+    group: number,
+    opcodes: readonly number[],
+    options: AdminExecuteOptions = {},
+  ): Promise<void> {
+    const data = encodeOpcodeList(opcodes);
+    await this.execute({ opcode: LIST_USE.opcode, group, data }, options);
+  }
+
+  /**
+   * Sends one command.
+   *
+   * @returns what the device answered, when it answered OK
+   * @throws {@link AdminCommandError} when the device answered anything else
+   * @throws VirtioError `ADMIN_COMMAND` for a field that cannot be encoded, `ADMIN_LIST` for a
+   * command that the lists do not allow, `QUEUE_FULL` when too many wait, `MEMORY_EXHAUSTED` for a
+   * command longer than a slot when there is no memory, `ADMIN_ABORTED`, `ADMIN_DEADLINE`,
+   * `ADMIN_RESET` when the client was closed, `QUEUE_BROKEN` when the device broke the queue
+   */
+  execute(request: AdminRequest, options: AdminExecuteOptions = {}): Promise<AdminReply> {
+    return new Promise<AdminReply>((resolve, reject) => {
+      const settlers = { resolve, reject };
+      this.#accept(
+        new PendingCommand(request, options, this.#retry, this.#timer, settlers),
+        options,
+      );
+    });
+  }
+
+  /**
+   * Ends the client: every command that is not settled is rejected with `ADMIN_RESET`, and the
+   * memory of the slots is given back. Only after the device, or each of the queues, was reset:
+   * until then the device may write to that memory.
+   */
+  close(): void {
+    if (this.#closed !== undefined) return;
+    this.#closed = new VirtioError("ADMIN_RESET", {
+      message: "the device was reset or the driver closed",
+      hint: "bring the device up again and make a new client",
+    });
+    for (const command of this.#backingOff) {
+      this.#timer.clear(command.backoff);
+      command.reject(this.#closed);
+    }
+    for (const command of this.#waiting) command.reject(this.#closed);
+    for (const hold of this.#holds.values()) {
+      for (const command of hold.commands) command.reject(this.#closed);
+    }
+    for (const line of this.#lines) {
+      line.channel.port.onUsed(undefined);
+      for (const command of line.commands) command?.reject(this.#closed);
+      line.commands.fill(undefined);
+      line.channel.close();
+    }
+    this.#backingOff.clear();
+    this.#waiting.length = 0;
+    this.#holds.clear();
+    this.#affinities.clear();
+    this.#heldCount = 0;
+    this.#outstanding = 0;
+    this.#exclusive = undefined;
+  }
+
+  #accept(command: PendingCommand, options: AdminExecuteOptions): void {
+    if (this.#closed !== undefined) return command.reject(this.#closed);
+    if (options.signal?.aborted === true) return command.reject(command.aborted(options.signal));
+    if (this.#waiting.length === 0 && this.#start(command)) {
+      if (!command.settled) command.watch(options, (error) => this.#abandon(command, error));
+      return;
+    }
+    if (this.waiting >= this.#maxWaiting) {
+      return command.reject(
+        new VirtioError("QUEUE_FULL", {
+          path: command.label,
+          message: `${this.waiting} commands are waiting already`,
+          hint: "wait for answers before sending more, or raise maxWaiting",
+        }),
+      );
+    }
+    command.data = command.data.slice();
+    command.state = "waiting";
+    this.#waiting.push(command);
+    command.watch(options, (error) => this.#abandon(command, error));
+  }
+
+  /**
+   * Sends the command, puts it aside with its member's, or refuses it. False: it has to wait, as
+   * everything behind it.
+   */
+  #start(command: PendingCommand): boolean {
+    if (this.#exclusive !== undefined && this.#exclusive !== command) return false;
+    const alone = this.#outstanding === 0 && this.#backingOff.size === 0;
+    if (command.exclusive && !alone) {
+      // What a broken queue took never comes back, so that nothing could be sent alone.
+      if (!this.#lines.some(({ failed }) => failed)) return false;
+      this.#finish(command, brokenQueue(command));
+      return true;
+    }
+    const hold = command.attempts === 0 ? this.#holds.get(command.key) : undefined;
+    if (hold !== undefined) {
+      if (this.waiting >= this.#maxWaiting && command.state === "new") return false;
+      if (command.state === "new") command.data = command.data.slice();
+      command.state = "held";
+      hold.commands.push(command);
+      this.#heldCount++;
+      return true;
+    }
+    const refusal = this.#refusal(command);
+    if (refusal !== undefined) {
+      this.#finish(command, refusal);
+      return true;
+    }
+    const line = this.#lineFor(command);
+    if (line === undefined) {
+      this.#finish(command, brokenQueue(command));
+      return true;
+    }
+    return this.#send(command, line);
+  }
+
+  #send(command: PendingCommand, line: Line): boolean {
+    const { channel } = line;
+    const slot = channel.acquire();
+    if (slot < 0) return false;
+    const { data, resultLength } = command;
+    try {
+      channel.reserve(slot, data.length, resultLength);
+    } catch (error) {
+      channel.release(slot);
+      this.#finish(command, error);
+      return true;
+    }
+    copyBytes(channel.bytesOf(slot), channel.dataAt(slot), data, 0, data.length);
+    const { opcode, group, memberLow, memberHigh } = command;
+    if (
+      !channel.submitWide(slot, opcode, group, memberLow, memberHigh, data.length, resultLength)
+    ) {
+      channel.release(slot);
+      if (!channel.broken) return false;
+      this.#finish(command, brokenQueue(command));
+      return true;
+    }
+    line.commands[slot] = command;
+    command.state = "outstanding";
+    this.#outstanding++;
+    if (command.exclusive) this.#exclusive = command;
+    if (this.#lines.length > 1) this.#bindTo(line, command);
+    line.dirty = true;
+    if (!this.#flushing) {
+      this.#flushing = true;
+      void Promise.resolve().then(() => this.#flush());
+    }
+    return true;
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    for (const line of this.#lines) {
+      if (!line.dirty || this.#closed !== undefined) continue;
+      line.dirty = false;
+      line.channel.publish();
+    }
+  }
+
+  /** Why the lists do not allow this command, if they do not. */
+  #refusal(command: PendingCommand): VirtioError | undefined {
+    if (command.unchecked) return undefined;
+    const { group, opcode, uses } = command;
+    const used = this.#used.get(group);
+    if (!(used === undefined ? INITIAL_OPCODES.includes(opcode) : used.has(opcode))) {
+      return new VirtioError("ADMIN_LIST", {
+        path: command.label,
+        message: "the command is not in the list that LIST_USE settled for its group type",
+        value: opcode,
+        hint: "call listUse with it first",
+      });
+    }
+    const reported = this.#reported.get(group);
+    const unknown = uses?.find((wanted) => reported?.has(wanted) !== true);
+    if (unknown === undefined) return undefined;
+    return new VirtioError("ADMIN_LIST", {
+      path: command.label,
+      message: "LIST_QUERY has not reported this opcode for the group type",
+      value: unknown,
+      hint: reported === undefined ? "call listQuery first" : "leave it out",
+    });
+  }
+
+  /** The queue that a command goes to; `undefined` when all that it may go to are broken. */
+  #lineFor(command: PendingCommand): Line | undefined {
+    const bound = this.#affinities.get(command.key)?.line;
+    if (bound !== undefined) return bound.channel.broken ? undefined : bound;
+    let best: Line | undefined;
+    for (const line of this.#lines) {
+      if (line.channel.broken) continue;
+      if (best === undefined || line.channel.free > best.channel.free) best = line;
+    }
+    return best;
+  }
+
+  #bindTo(line: Line, command: PendingCommand): void {
+    const affinity = this.#affinities.get(command.key);
+    if (affinity === undefined) this.#affinities.set(command.key, { line, count: 1 });
+    else affinity.count++;
+  }
+
+  #unbind(command: PendingCommand): void {
+    const affinity = this.#affinities.get(command.key);
+    if (affinity !== undefined && --affinity.count === 0) this.#affinities.delete(command.key);
+  }
+
+  #answered(line: Line): void {
+    const { channel, commands } = line;
+    for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
+      const command = commands[slot];
+      commands[slot] = undefined;
+      this.#outstanding--;
+      if (command !== undefined) {
+        this.#unbind(command);
+        this.#answer(command, channel, slot);
+      }
+      channel.release(slot);
+    }
+    if (channel.broken && !line.failed) {
+      line.failed = true;
+      // The slots stay with the device: it may still write to them.
+      for (const command of commands) if (command !== undefined) this.#lose(command);
+    }
+    this.#pump();
+  }
+
+  #lose(command: PendingCommand): void {
+    this.#finish(command, brokenQueue(command));
+  }
+
+  #answer(command: PendingCommand, channel: AdminChannel, slot: number): void {
+    const outcome = channel.outcome(slot);
+    const status = statusOf(outcome);
+    if (status === 0) {
+      const result = copyResult(command, channel, slot);
+      this.#learn(command, result);
+      command.resolve({ usedLength: channel.usedLength(slot), result });
+      this.#finish(command, undefined);
+      return;
+    }
+    const { retry } = command;
+    const again =
+      !command.settled &&
+      retry !== undefined &&
+      command.attempts < retry.attempts &&
+      effectiveStatus(status) === "EAGAIN";
+    if (again) {
+      if (command.attempts === 0) command.data = readBack(command, channel, slot);
+      this.#backOff(command, retry);
+    } else {
+      this.#finish(command, new AdminCommandError(outcome, command.label));
+    }
+  }
+
+  /** What a successful list command tells. */
+  #learn(command: PendingCommand, result: Uint8Array): void {
+    const { group, opcode, uses } = command;
+    if (uses !== undefined) this.#used.set(group, new Set(uses));
+    if (opcode !== LIST_QUERY.opcode) return;
+    const known = this.#reported.get(group) ?? new Set();
+    for (const reported of decodeOpcodeList(result)) known.add(reported);
+    this.#reported.set(group, known);
+  }
+
+  #backOff(command: PendingCommand, retry: RetryPolicy): void {
+    const delay = Math.min(retry.maxDelayMs, retry.firstDelayMs * 2 ** command.attempts);
+    if (command.attempts++ === 0) {
+      const hold = this.#holds.get(command.key);
+      if (hold === undefined) this.#holds.set(command.key, { count: 1, commands: [] });
+      else hold.count++;
+    }
+    command.state = "backing-off";
+    this.#backingOff.add(command);
+    command.backoff = this.#timer.set(() => {
+      this.#backingOff.delete(command);
+      command.state = "waiting";
+      this.#waiting.unshift(command);
+      this.#pump();
+    }, delay);
+  }
+
+  /** Ends a command that is not with the device (any more); settles it if there is an error. */
+  #finish(command: PendingCommand, error: unknown): void {
+    if (error !== undefined) command.reject(error);
+    if (this.#exclusive === command) this.#exclusive = undefined;
+    if (command.attempts === 0) return;
+    const hold = this.#holds.get(command.key);
+    if (hold === undefined || --hold.count > 0) return;
+    this.#holds.delete(command.key);
+    this.#heldCount -= hold.commands.length;
+    for (const held of hold.commands) held.state = "waiting";
+    this.#waiting.unshift(...hold.commands);
+  }
+
+  /** The caller does not wait any more. With the device, the command keeps its slot. */
+  #abandon(command: PendingCommand, error: VirtioError): void {
+    if (command.settled) return;
+    if (command.state === "outstanding") return command.reject(error);
+    if (command.state === "waiting") remove(this.#waiting, command);
+    if (command.state === "held") {
+      const commands = this.#holds.get(command.key)?.commands;
+      if (commands !== undefined && remove(commands, command)) this.#heldCount--;
+    }
+    if (command.state === "backing-off") {
+      this.#timer.clear(command.backoff);
+      this.#backingOff.delete(command);
+    }
+    this.#finish(command, error);
+    this.#pump();
+  }
+
+  #pump(): void {
+    for (;;) {
+      const command = this.#waiting[0];
+      if (command === undefined) return;
+      // It leaves the line first: what ends there may put held commands in front.
+      this.#waiting.shift();
+      if (this.#start(command)) continue;
+      this.#waiting.unshift(command);
+      return;
+    }
+  }
+}
+
+function brokenQueue(command: PendingCommand): VirtioError {
+  return new VirtioError("QUEUE_BROKEN", {
+    path: command.label,
+    message: "the device broke the rules of the administration virtqueue",
+    hint: "reset the device",
+  });
+}
+
+/** The result as asked for: a copy, zero where the device wrote nothing. */
+function copyResult(command: PendingCommand, channel: AdminChannel, slot: number): Uint8Array {
+  if (command.resultLength === 0) return NO_BYTES;
+  const result = new Uint8Array(command.resultLength);
+  const written = Math.min(result.length, channel.resultLength(slot));
+  copyBytes(result, 0, channel.bytesOf(slot), channel.resultAt(slot), written);
+  return result;
+}
+
+/** The command's data out of its slot: the caller's bytes may have changed since the call. */
+function readBack(command: PendingCommand, channel: AdminChannel, slot: number): Uint8Array {
+  const at = channel.dataAt(slot);
+  return channel.bytesOf(slot).slice(at, at + command.data.length);
+}
+
+function remove(commands: PendingCommand[], command: PendingCommand): boolean {
+  const index = commands.indexOf(command);
+  if (index < 0) return false;
+  commands.splice(index, 1);
+  return true;
+}

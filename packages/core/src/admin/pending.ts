@@ -1,0 +1,215 @@
+/** One command of an {@link AdminClient} from the call until its promise is settled. */
+import { VirtioError } from "../errors.ts";
+import { decodeOpcodeList, LIST_QUERY, LIST_USE } from "./commands/list.ts";
+import type { AbortSignalLike, Timer } from "./types.ts";
+
+/** One administration command as the driver asks for it. */
+export interface AdminRequest {
+  /** The opcode, 0..0xffff. */
+  readonly opcode: number;
+  /** The group type, 0..0xffff. */
+  readonly group: number;
+  /** The member id, 0..2^64-1; 0 when absent, as for commands that use none. */
+  readonly member?: number | bigint;
+  /** `command_specific_data`; none when absent. It is padded with zeros to a multiple of 8 bytes. */
+  readonly data?: Uint8Array;
+  /** How many bytes of `command_specific_result` are wanted; 0 when absent. */
+  readonly resultLength?: number;
+  /** What to call the command in errors: `DEV_MODE_SET`; its opcode when absent. */
+  readonly name?: string;
+}
+
+/** How often and when a command is repeated that the device answered with EAGAIN. */
+export interface RetryPolicy {
+  /** The most times it is repeated. */
+  readonly attempts: number;
+  /** The delay before the first repetition, in milliseconds; each later one is twice as long. */
+  readonly firstDelayMs: number;
+  /** The longest delay, in milliseconds. */
+  readonly maxDelayMs: number;
+}
+
+/** How one command is sent. */
+export interface AdminExecuteOptions {
+  /** Ends the wait with `ADMIN_ABORTED`; the device may still carry the command out. */
+  readonly signal?: AbortSignalLike;
+  /**
+   * Ends the wait with `ADMIN_DEADLINE` after this many milliseconds; the device may still carry
+   * the command out.
+   */
+  readonly deadlineMs?: number;
+  /** What happens upon EAGAIN: the client's own policy when absent, `false` for none. */
+  readonly retry?: RetryPolicy | false;
+  /** True sends a command that the lists do not allow: for testing devices. */
+  readonly unchecked?: boolean;
+}
+
+/** The answer to a command that succeeded. */
+export interface AdminReply {
+  /** How many bytes the device wrote, response header included. */
+  readonly usedLength: number;
+  /** As many bytes of result as were asked for, a copy; zero where the device wrote none. */
+  readonly result: Uint8Array;
+}
+
+/** Where a command is. */
+export type PendingState = "new" | "waiting" | "held" | "outstanding" | "backing-off";
+
+const NO_BYTES = new Uint8Array(0);
+const LARGEST_U16 = 0xffff;
+const LARGEST_U64 = 2n ** 64n - 1n;
+const LOW_MASK = 0xffffffffn;
+
+/** What a command's promise is settled with. */
+export interface Settlers {
+  resolve(reply: AdminReply): void;
+  reject(error: unknown): void;
+}
+
+/** A command under way. */
+export class PendingCommand {
+  readonly opcode: number;
+  readonly group: number;
+  readonly memberLow: number;
+  readonly memberHigh: number;
+  /** Commands of one member have the same key, others another. */
+  readonly key: number | string;
+  readonly resultLength: number;
+  readonly unchecked: boolean;
+  readonly retry: RetryPolicy | undefined;
+  /** LIST_USE: must be alone. */
+  readonly exclusive: boolean;
+  /** What LIST_USE asks for. */
+  readonly uses: readonly number[] | undefined;
+  data: Uint8Array;
+  state: PendingState = "new";
+  settled = false;
+  attempts = 0;
+  /** The timer of the next repetition. */
+  backoff: unknown = undefined;
+
+  readonly #name: string | undefined;
+  readonly #settlers: Settlers;
+  readonly #timer: Timer;
+  #deadline: unknown = undefined;
+  #signal: AbortSignalLike | undefined = undefined;
+  #onAbort: (() => void) | undefined = undefined;
+
+  /** @throws VirtioError `ADMIN_COMMAND` for a field that cannot be encoded. */
+  constructor(
+    request: AdminRequest,
+    options: AdminExecuteOptions,
+    retry: RetryPolicy,
+    timer: Timer,
+    settlers: Settlers,
+  ) {
+    const { opcode, group, member = 0, data = NO_BYTES, resultLength = 0 } = request;
+    checkU16("opcode", opcode);
+    checkU16("group", group);
+    const small = typeof member === "number" && member >= 0 && member <= 0xffffffff;
+    if (small && Number.isInteger(member)) {
+      this.memberLow = member;
+      this.memberHigh = 0;
+    } else {
+      const wide = wideMember(member);
+      this.memberLow = Number(wide & LOW_MASK);
+      this.memberHigh = Number(wide >> 32n);
+    }
+    const high = this.memberHigh;
+    this.key = high === 0 ? group * 2 ** 32 + this.memberLow : `${group}:${high}:${this.memberLow}`;
+    this.opcode = opcode;
+    this.group = group;
+    this.data = data;
+    this.resultLength = resultLength;
+    this.unchecked = options.unchecked === true;
+    this.retry = options.retry === false ? undefined : (options.retry ?? retry);
+    this.exclusive = opcode === LIST_USE.opcode;
+    this.uses = this.exclusive ? decodeOpcodeList(data) : undefined;
+    this.#name = request.name;
+    this.#settlers = settlers;
+    this.#timer = timer;
+  }
+
+  /** What to call it in errors. */
+  get label(): string {
+    const named =
+      this.#name ??
+      [LIST_QUERY, LIST_USE].find(({ opcode }) => opcode === this.opcode)?.name ??
+      `opcode 0x${this.opcode.toString(16).padStart(4, "0")}`;
+    return `${named} (group 0x${this.group.toString(16)})`;
+  }
+
+  /** Starts watching the signal and the clock; `abandon` is called at most once, if at all. */
+  watch(options: AdminExecuteOptions, abandon: (error: VirtioError) => void): void {
+    const { signal, deadlineMs } = options;
+    if (signal !== undefined) {
+      this.#signal = signal;
+      this.#onAbort = () => abandon(this.aborted(signal));
+      signal.addEventListener("abort", this.#onAbort);
+    }
+    if (deadlineMs !== undefined) {
+      this.#deadline = this.#timer.set(() => abandon(this.late(deadlineMs)), deadlineMs);
+    }
+  }
+
+  /** The error of an abort. */
+  aborted(signal: AbortSignalLike): VirtioError {
+    return new VirtioError("ADMIN_ABORTED", {
+      path: this.label,
+      message: "the command was aborted",
+      hint: "the device may still carry it out",
+      ...(signal.reason === undefined ? {} : { cause: signal.reason }),
+    });
+  }
+
+  private late(deadlineMs: number): VirtioError {
+    return new VirtioError("ADMIN_DEADLINE", {
+      path: this.label,
+      message: `the device did not answer within ${deadlineMs} ms`,
+      hint: "the device may still carry the command out; reset it if it has hung",
+    });
+  }
+
+  /** Settles the promise with a reply. Only the first settlement counts. */
+  resolve(reply: AdminReply): void {
+    if (!this.#settle()) return;
+    this.#settlers.resolve(reply);
+  }
+
+  /** Settles the promise with an error. Only the first settlement counts. */
+  reject(error: unknown): void {
+    if (!this.#settle()) return;
+    this.#settlers.reject(error);
+  }
+
+  #settle(): boolean {
+    if (this.settled) return false;
+    this.settled = true;
+    if (this.#deadline !== undefined) this.#timer.clear(this.#deadline);
+    if (this.#signal !== undefined && this.#onAbort !== undefined) {
+      this.#signal.removeEventListener("abort", this.#onAbort);
+    }
+    return true;
+  }
+}
+
+function checkU16(path: string, value: number): void {
+  if (Number.isInteger(value) && value >= 0 && value <= LARGEST_U16) return;
+  throw new VirtioError("ADMIN_COMMAND", {
+    path,
+    message: "the field is an integer from 0 to 0xffff",
+    value,
+  });
+}
+
+function wideMember(member: number | bigint): bigint {
+  const exact = typeof member === "bigint" || Number.isSafeInteger(member);
+  const wide = exact ? BigInt(member) : -1n;
+  if (wide >= 0n && wide <= LARGEST_U64) return wide;
+  throw new VirtioError("ADMIN_COMMAND", {
+    path: "member",
+    message: "a member id is an integer from 0 to 2^64-1",
+    value: member,
+    hint: "give ids above 2^53-1 as bigint",
+  });
+}
