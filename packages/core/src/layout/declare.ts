@@ -1,13 +1,7 @@
 /** Declarations become layouts here: checked, completed, frozen. */
-import {
-  busWidthsOf,
-  checkCommands,
-  checkRegisters,
-  checkStruct,
-  type Entry,
-  endOf,
-  Findings,
-} from "./check.ts";
+import { busWidthsOf, checkCommands, checkRegisters, checkStruct } from "./check.ts";
+import { endOf } from "./extents.ts";
+import { type Entry, Findings } from "./findings.ts";
 import { SCALARS } from "./scalars.ts";
 import type {
   BitSpec,

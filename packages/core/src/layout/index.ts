@@ -9,7 +9,6 @@ export {
   type WideAccessor,
   type WidesAccessor,
 } from "./accessors.ts";
-export { LAYOUT_LIMITS, type LayoutFinding } from "./check.ts";
 export {
   type Decoded,
   type DecodeOptions,
@@ -34,6 +33,7 @@ export {
   type RegistersDocument,
   type StructDocument,
 } from "./document.ts";
+export { LAYOUT_LIMITS, type LayoutFinding } from "./findings.ts";
 export { checkLayout, layoutFromJson } from "./read-document.ts";
 export {
   type CommandTable,

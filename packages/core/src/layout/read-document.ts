@@ -3,18 +3,10 @@
  * member, before the rules in check.ts see what the members say; nothing is built from a document
  * that has an error, and lists are bounded before they are walked.
  */
-import {
-  checkCommands,
-  checkRegisters,
-  checkStruct,
-  type Entry,
-  Findings,
-  isLayoutName,
-  LAYOUT_LIMITS,
-  type LayoutFinding,
-} from "./check.ts";
+import { checkCommands, checkRegisters, checkStruct, isLayoutName } from "./check.ts";
 import { commands, isLayout, registers, struct } from "./declare.ts";
 import { LAYOUT_FORMAT, LAYOUT_FORMAT_VERSION, layoutToJson } from "./document.ts";
+import { type Entry, Findings, LAYOUT_LIMITS, type LayoutFinding } from "./findings.ts";
 import type {
   AnyStructLayout,
   BitSpec,

@@ -34,3 +34,8 @@ export function fitsWidth(value: unknown, width: ScalarWidth): value is number |
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) return false;
   return width === 8 || value < 2 ** (8 * width);
 }
+
+/** True when `value` is a whole number from `least` to `most`. */
+export function isWhole(value: unknown, least: number, most: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
+}
