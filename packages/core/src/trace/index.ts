@@ -1,5 +1,11 @@
 /** What happened, as data. */
+export { ChromeSink, type ChromeSinkOptions } from "./chrome.ts";
+export { describeEvent } from "./describe.ts";
 export { toHex } from "./hex.ts";
+export { JsonlSink, type JsonlSinkOptions } from "./jsonl.ts";
+export { MemorySink } from "./memory.ts";
+export { PrettySink } from "./pretty.ts";
+export type { Microseconds } from "./time.ts";
 export {
   type BufferEvent,
   type ChannelEvent,

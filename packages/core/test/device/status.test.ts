@@ -1,5 +1,3 @@
-import fc from "fast-check";
-import { describe, expect, it } from "vitest";
 import {
   judgeStatusWrite,
   RING_FEATURES,
@@ -7,6 +5,8 @@ import {
   statusNames,
   VirtioDevice,
 } from "@virtio-admin/core";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
 import { makeMemory } from "../direct-transport.ts";
 import { FillModel } from "./models.ts";
 
@@ -117,7 +117,8 @@ class WriteFeatures implements fc.Command<Expected, Real> {
   run(expected: Expected, { device }: Real): void {
     const before = device.driverFeatures;
     device.writeDriverFeatures(1, this.good ? 1 : 0);
-    if ((expected.status & FEATURES_OK) !== 0) expect(device.driverFeatures.equals(before)).toBe(true);
+    if ((expected.status & FEATURES_OK) !== 0)
+      expect(device.driverFeatures.equals(before)).toBe(true);
     else expected.featuresGood = this.good;
   }
   toString(): string {
@@ -155,7 +156,11 @@ describe("the status machine", () => {
         ),
         (commands) => {
           const model = new FillModel();
-          const device = new VirtioDevice({ model, memory: makeMemory().memory, features: RING_FEATURES });
+          const device = new VirtioDevice({
+            model,
+            memory: makeMemory().memory,
+            features: RING_FEATURES,
+          });
           fc.modelRun(() => ({ model: new Expected(), real: { device, model } }), commands);
         },
       ),

@@ -1,0 +1,57 @@
+/** Events in words. */
+import { statusNames } from "../device/status.ts";
+import type { TraceEvent } from "./types.ts";
+
+/** How many hex digits of data a line shows. */
+const LONGEST_DATA = 64;
+
+/** One event in one line, without its time. */
+export function describeEvent(event: TraceEvent): string {
+  switch (event.op) {
+    case "read":
+    case "write": {
+      const place = `${event.region === undefined ? "" : `${event.region} `}${hex(event.offset, 3)}`;
+      const name = event.name === undefined ? "" : ` ${event.name}`;
+      const arrow = event.op === "read" ? "->" : "<-";
+      return `${event.op} ${place}${name} ${arrow} ${shorten(event.data)}`;
+    }
+    case "ccw": {
+      const name = event.name === undefined ? "" : ` ${event.name}`;
+      const count = `count ${event.count}, residual ${event.residual}`;
+      return `ccw ${hex(event.command, 2)}${name} ${count}, status ${hex(event.status, 4)} ${shorten(event.data)}`.trimEnd();
+    }
+    case "buffer": {
+      const { descriptors } = event;
+      const list = descriptors.map(({ length, writable }) => `${writable ? "w" : "r"}${length}`);
+      return `buffer queue ${event.queue} [${list.join(" ")}] used ${event.used} <- ${shorten(event.readable)} -> ${shorten(event.written)}`;
+    }
+    case "command": {
+      const name = event.name ?? hex(event.opcode, 4);
+      const through = event.queue === undefined ? "" : ` queue ${event.queue}`;
+      const tolerance = event.tolerance === undefined ? "" : ` (tolerated ${event.tolerance})`;
+      return `command${through} ${name} group ${hex(event.group, 4)} member ${event.member}: status ${event.status} qualifier ${event.qualifier}${tolerance}`;
+    }
+    case "status": {
+      const names = event.status === undefined ? "" : ` ${statusNames(event.status)}`;
+      return `status${names}${event.why === undefined ? "" : `: ${event.why}`}`;
+    }
+    case "needs-reset":
+      return `needs reset: ${event.why ?? "no reason given"}`;
+    case "interrupt": {
+      const of = event.queue === undefined ? "configuration" : `queue ${event.queue}`;
+      return `interrupt ${of}${event.vector === undefined ? "" : ` vector ${event.vector}`}`;
+    }
+    case "reset":
+    case "notify":
+      return `${event.op}${event.queue === undefined ? "" : ` queue ${event.queue}`}`;
+  }
+}
+
+function hex(value: number, digits: number): string {
+  return `0x${value.toString(16).padStart(digits, "0")}`;
+}
+
+function shorten(data: string): string {
+  if (data.length <= LONGEST_DATA) return data === "" ? "-" : data;
+  return `${data.slice(0, LONGEST_DATA)}... (${data.length / 2} bytes)`;
+}
