@@ -12,29 +12,36 @@ import type { Chain, DeviceQueue, QueueDefect, QueueInit } from "../types.ts";
 import {
   availEventOffset,
   usedEventOffset,
-  VIRTQ_AVAIL_ELEM_SIZE,
-  VIRTQ_AVAIL_F_NO_INTERRUPT,
-  VIRTQ_AVAIL_FLAGS,
-  VIRTQ_AVAIL_IDX,
-  VIRTQ_AVAIL_RING,
+  VIRTQ_AVAIL,
   VIRTQ_CHAIN_MAX_LENGTH,
-  VIRTQ_DESC_ADDR,
-  VIRTQ_DESC_ADDR_HIGH,
-  VIRTQ_DESC_F_INDIRECT,
-  VIRTQ_DESC_F_NEXT,
-  VIRTQ_DESC_F_WRITE,
-  VIRTQ_DESC_FLAGS,
-  VIRTQ_DESC_LEN,
-  VIRTQ_DESC_SIZE,
-  VIRTQ_USED_ELEM_ID,
-  VIRTQ_USED_ELEM_LEN,
-  VIRTQ_USED_ELEM_SIZE,
-  VIRTQ_USED_F_NO_NOTIFY,
-  VIRTQ_USED_FLAGS,
-  VIRTQ_USED_IDX,
-  VIRTQ_USED_RING,
+  VIRTQ_DESC,
+  VIRTQ_USED,
+  VIRTQ_USED_ELEM,
 } from "./layout.ts";
 import { load16, splitRings, store16 } from "./rings.ts";
+
+// Constants of the own module are folded into optimized code; imported ones are loaded each time.
+const DESC_ADDR = VIRTQ_DESC.fields.addr.offset;
+const DESC_ADDR_HIGH = DESC_ADDR + 4;
+const DESC_LEN = VIRTQ_DESC.fields.len.offset;
+const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset;
+const DESC_SIZE = VIRTQ_DESC.size;
+const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
+const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
+const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
+const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
+const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
+const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
+const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset;
+const AVAIL_ENTRY_SIZE = VIRTQ_AVAIL.fields.ring.width;
+const USED_FLAGS = VIRTQ_USED.fields.flags.offset;
+const F_NO_NOTIFY = VIRTQ_USED.fields.flags.bits.no_notify.mask;
+const USED_IDX = VIRTQ_USED.fields.idx.offset;
+const USED_RING = VIRTQ_USED.size;
+const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
+const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
+const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
+const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
 
 /** The highest upper half of an address that a number can hold, and that memory can cover. */
 const HIGHEST_ADDRESS_HIGH = 0x1fffff;
@@ -78,7 +85,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   private availEvent = -1;
 
   /** One descriptor of an indirect table that no single region holds. */
-  private readonly scratch = new Uint8Array(VIRTQ_DESC_SIZE);
+  private readonly scratch = new Uint8Array(DESC_SIZE);
   private readonly scratchView = new DataView(this.scratch.buffer);
 
   /**
@@ -129,8 +136,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (this.broken !== undefined || this.stopped) return undefined;
     if (next === this.seenAvail && !this.lookForBuffers()) return undefined;
 
-    const entry = (next & (this.size - 1)) * VIRTQ_AVAIL_ELEM_SIZE;
-    const head = this.avail.getUint16(VIRTQ_AVAIL_RING + entry, true);
+    const entry = (next & (this.size - 1)) * AVAIL_ENTRY_SIZE;
+    const head = this.avail.getUint16(AVAIL_RING + entry, true);
     if (head >= this.size) return this.fail("head-range");
     if (this.heldHeads[head] !== 0) return this.fail("head-outstanding");
 
@@ -161,10 +168,10 @@ export class SplitDeviceQueue implements DeviceQueue {
       });
     }
     const next = this.nextUsed;
-    const entry = VIRTQ_USED_RING + (next & (this.size - 1)) * VIRTQ_USED_ELEM_SIZE;
+    const entry = USED_RING + (next & (this.size - 1)) * USED_ELEM_SIZE;
     const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH));
-    this.used.setUint32(entry + VIRTQ_USED_ELEM_ID, chain.head, true);
-    this.used.setUint32(entry + VIRTQ_USED_ELEM_LEN, length, true);
+    this.used.setUint32(entry + USED_ELEM_ID, chain.head, true);
+    this.used.setUint32(entry + USED_ELEM_LEN, length, true);
     this.nextUsed = (next + 1) & 0xffff;
 
     chain.held = false;
@@ -181,21 +188,21 @@ export class SplitDeviceQueue implements DeviceQueue {
     const now = this.nextUsed;
     if (now === old || this.stopped) return false;
     this.publishedUsed = now;
-    store16(this.used, this.usedWords, VIRTQ_USED_IDX, now);
+    store16(this.used, this.usedWords, USED_IDX, now);
     if (this.eventIdx) {
       const usedEvent = load16(this.avail, this.availWords, this.usedEventAt);
       // The entries old..now-1 were written: was the one that the driver waits for among them?
       return ((now - usedEvent - 1) & 0xffff) < ((now - old) & 0xffff);
     }
-    const flags = load16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS);
-    return (flags & VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
+    const flags = load16(this.avail, this.availWords, AVAIL_FLAGS);
+    return (flags & F_NO_INTERRUPT) === 0;
   }
 
   /** See {@link DeviceQueue.enableNotifications}. */
   enableNotifications(): boolean {
     if (this.broken !== undefined || this.stopped) return false;
     this.wantsNotifications = true;
-    if (!this.eventIdx) store16(this.used, this.usedWords, VIRTQ_USED_FLAGS, 0);
+    if (!this.eventIdx) store16(this.used, this.usedWords, USED_FLAGS, 0);
     return this.nextAvail !== this.seenAvail || this.lookForBuffers();
   }
 
@@ -207,7 +214,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       // With event indexes flags stays 0; an entry that is past is not written again for a while.
       this.writeAvailEvent((this.nextAvail - 1) & 0xffff);
     } else {
-      store16(this.used, this.usedWords, VIRTQ_USED_FLAGS, VIRTQ_USED_F_NO_NOTIFY);
+      store16(this.used, this.usedWords, USED_FLAGS, F_NO_NOTIFY);
     }
   }
 
@@ -244,7 +251,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
 
   private readAvailIdx(): boolean {
-    const idx = load16(this.avail, this.availWords, VIRTQ_AVAIL_IDX);
+    const idx = load16(this.avail, this.availWords, AVAIL_IDX);
     const next = this.nextAvail;
     if (idx === next) return false;
     // What the driver has not seen used, it cannot have made available again.
@@ -286,22 +293,22 @@ export class SplitDeviceQueue implements DeviceQueue {
 
     for (;;) {
       if (++visited > entries) return "chain-loop";
-      let at = base + index * VIRTQ_DESC_SIZE;
+      let at = base + index * DESC_SIZE;
       if (copiedFrom >= 0) {
         if (!memory.read(copiedFrom + at, this.scratch)) return "table-unmapped";
         at = 0;
       }
-      const low = view.getUint32(at + VIRTQ_DESC_ADDR, true);
-      const high = view.getUint32(at + VIRTQ_DESC_ADDR_HIGH, true);
-      const length = view.getUint32(at + VIRTQ_DESC_LEN, true);
-      const flagsNext = view.getUint32(at + VIRTQ_DESC_FLAGS, true);
+      const low = view.getUint32(at + DESC_ADDR, true);
+      const high = view.getUint32(at + DESC_ADDR_HIGH, true);
+      const length = view.getUint32(at + DESC_LEN, true);
+      const flagsNext = view.getUint32(at + DESC_FLAGS_NEXT, true);
       const address = high * 0x100000000 + low;
 
-      if ((flagsNext & VIRTQ_DESC_F_INDIRECT) !== 0) {
+      if ((flagsNext & F_INDIRECT) !== 0) {
         if (inTable) return "indirect-nested";
         if (!this.indirect) return "indirect-not-negotiated";
-        if ((flagsNext & VIRTQ_DESC_F_NEXT) !== 0) return "indirect-chained";
-        if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) return "indirect-length";
+        if ((flagsNext & F_NEXT) !== 0) return "indirect-chained";
+        if (length === 0 || length % DESC_SIZE !== 0) return "indirect-length";
         if (high > HIGHEST_ADDRESS_HIGH) return "table-unmapped";
         const region = memory.find(address, length);
         if (region !== undefined) {
@@ -314,14 +321,14 @@ export class SplitDeviceQueue implements DeviceQueue {
           copiedFrom = address;
         }
         inTable = true;
-        entries = length / VIRTQ_DESC_SIZE;
+        entries = length / DESC_SIZE;
         visited = 0;
         index = 0;
         continue;
       }
 
       if (++elements > size) return "chain-length";
-      const writable = (flagsNext & VIRTQ_DESC_F_WRITE) !== 0;
+      const writable = (flagsNext & F_WRITE) !== 0;
       if (writable) writableSeen = true;
       else if (writableSeen) return "readable-after-writable";
       if (length !== 0) {
@@ -341,9 +348,9 @@ export class SplitDeviceQueue implements DeviceQueue {
           readableLength += length;
           readableCount = count;
         }
-        if (readableLength + writableLength > VIRTQ_CHAIN_MAX_LENGTH) return "total-length";
+        if (readableLength + writableLength > LONGEST_CHAIN) return "total-length";
       }
-      if ((flagsNext & VIRTQ_DESC_F_NEXT) === 0) break;
+      if ((flagsNext & F_NEXT) === 0) break;
       index = flagsNext >>> 16;
       if (index >= entries) return "next-range";
     }

@@ -11,31 +11,39 @@ import type { DriverQueue, DriverQueueInit, QueueDefect } from "../types.ts";
 import {
   availEventOffset,
   usedEventOffset,
-  VIRTQ_AVAIL_ELEM_SIZE,
-  VIRTQ_AVAIL_F_NO_INTERRUPT,
-  VIRTQ_AVAIL_FLAGS,
-  VIRTQ_AVAIL_IDX,
-  VIRTQ_AVAIL_RING,
+  VIRTQ_AVAIL,
   VIRTQ_CHAIN_MAX_LENGTH,
-  VIRTQ_DESC_ADDR,
-  VIRTQ_DESC_ADDR_HIGH,
-  VIRTQ_DESC_F_INDIRECT,
-  VIRTQ_DESC_F_NEXT,
-  VIRTQ_DESC_F_WRITE,
-  VIRTQ_DESC_FLAGS,
-  VIRTQ_DESC_LEN,
-  VIRTQ_DESC_SIZE,
-  VIRTQ_USED_ELEM_ID,
-  VIRTQ_USED_ELEM_LEN,
-  VIRTQ_USED_ELEM_SIZE,
-  VIRTQ_USED_F_NO_NOTIFY,
-  VIRTQ_USED_FLAGS,
-  VIRTQ_USED_IDX,
-  VIRTQ_USED_RING,
+  VIRTQ_DESC,
+  VIRTQ_USED,
+  VIRTQ_USED_ELEM,
 } from "./layout.ts";
 import { load16, splitRings, store16 } from "./rings.ts";
 
-const LONGEST_SEGMENT = 0xffffffff;
+// Constants of the own module are folded into optimized code; imported ones are loaded each time.
+const DESC_ADDR = VIRTQ_DESC.fields.addr.offset;
+const DESC_ADDR_HIGH = DESC_ADDR + 4;
+const DESC_LEN = VIRTQ_DESC.fields.len.offset;
+const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset;
+const DESC_SIZE = VIRTQ_DESC.size;
+const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
+const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
+const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
+const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
+const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
+const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
+const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset;
+const AVAIL_ENTRY_SIZE = VIRTQ_AVAIL.fields.ring.width;
+const USED_FLAGS = VIRTQ_USED.fields.flags.offset;
+const F_NO_NOTIFY = VIRTQ_USED.fields.flags.bits.no_notify.mask;
+const USED_IDX = VIRTQ_USED.fields.idx.offset;
+const USED_RING = VIRTQ_USED.size;
+const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
+const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
+const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
+const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+
+/** The upper half of 2^53-1, the highest address. */
+const HIGHEST_ADDRESS_HIGH = 0x1fffff;
 
 /**
  * The driver half of a split virtqueue. Making one writes the initial state of both rings: flags
@@ -105,7 +113,7 @@ export class SplitDriverQueue implements DriverQueue {
     this.usedEventAt = usedEventOffset(size);
     this.availEventAt = availEventOffset(size);
     this.tables = init.indirect ? init.indirectArea : undefined;
-    this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * VIRTQ_DESC_SIZE));
+    this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
     this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => index + 1);
     this.descriptorCount = new Uint16Array(size);
@@ -117,11 +125,11 @@ export class SplitDriverQueue implements DriverQueue {
     this.nextUsed = rings.start;
     this.seenUsed = rings.start;
     this.usedEvent = rings.start;
-    store16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS, 0);
-    store16(this.avail, this.availWords, VIRTQ_AVAIL_IDX, rings.start);
+    store16(this.avail, this.availWords, AVAIL_FLAGS, 0);
+    store16(this.avail, this.availWords, AVAIL_IDX, rings.start);
     store16(this.avail, this.availWords, this.usedEventAt, rings.start);
-    store16(this.used, this.usedWords, VIRTQ_USED_FLAGS, 0);
-    store16(this.used, this.usedWords, VIRTQ_USED_IDX, rings.start);
+    store16(this.used, this.usedWords, USED_FLAGS, 0);
+    store16(this.used, this.usedWords, USED_IDX, rings.start);
     store16(this.used, this.usedWords, this.availEventAt, rings.start);
   }
 
@@ -150,71 +158,28 @@ export class SplitDriverQueue implements DriverQueue {
     const { size } = this;
     if (!(Number.isInteger(count) && count >= 1 && count <= size))
       throw outOfRange("count", count, `1..${size}`);
-    if (!(Number.isInteger(readableCount) && readableCount >= 0 && readableCount <= count)) {
+    if (!(readableCount >= 0 && readableCount <= count && (readableCount | 0) === readableCount)) {
       throw outOfRange("readableCount", readableCount, `0..${count}`);
     }
-    const head = this.freeHead;
-    const tables = count > 1 && count <= this.tableEntries ? this.tables : undefined;
-    const needed = tables === undefined ? count : 1;
-    const room = needed <= this.freeCount && this.broken === undefined;
+    if (this.broken !== undefined) return -1;
+    const inTable = count > 1 && count <= this.tableEntries;
+    const needed = inTable ? 1 : count;
+    if (needed > this.freeCount) return -1;
 
     // Free descriptors are the driver's own, so they are filled while the segments are checked.
-    const { nextDescriptor } = this;
-    const view = tables === undefined ? this.descriptors : tables.region.view;
-    const tableAt = head * this.tableEntries * VIRTQ_DESC_SIZE;
-    const base = tables === undefined ? 0 : tables.address - tables.region.base + tableAt;
-    let index = tables === undefined ? head : 0;
-    let last = head;
-    let total = 0;
-    let writable = 0;
-    for (let i = 0; i < count; i++) {
-      const address = addresses[i] as number;
-      const length = lengths[i] as number;
-      if (!(Number.isSafeInteger(address) && address >= 0)) {
-        throw outOfRange(`addresses[${i}]`, address, "0..2^53-1");
-      }
-      if (!(length >= 1 && length <= LONGEST_SEGMENT && Number.isInteger(length))) {
-        throw outOfRange(`lengths[${i}]`, length, "1..2^32-1");
-      }
-      total += length;
-      let flags = i + 1 < count ? VIRTQ_DESC_F_NEXT : 0;
-      if (i >= readableCount) {
-        flags |= VIRTQ_DESC_F_WRITE;
-        writable += length;
-      }
-      if (!room) continue;
-      const next = tables === undefined ? (nextDescriptor[index] as number) : i + 1;
-      const at = base + index * VIRTQ_DESC_SIZE;
-      view.setUint32(at + VIRTQ_DESC_ADDR, address >>> 0, true);
-      view.setUint32(at + VIRTQ_DESC_ADDR_HIGH, (address / 0x100000000) >>> 0, true);
-      view.setUint32(at + VIRTQ_DESC_LEN, length, true);
-      view.setUint32(at + VIRTQ_DESC_FLAGS, i + 1 < count ? flags | (next << 16) : flags, true);
-      last = index;
-      index = next;
-    }
-    if (total > VIRTQ_CHAIN_MAX_LENGTH) throw outOfRange("lengths", total, "a sum up to 2^32");
-    if (!room) return -1;
-
-    if (tables !== undefined) {
-      const address = tables.address + tableAt;
-      const at = head * VIRTQ_DESC_SIZE;
-      this.descriptors.setUint32(at + VIRTQ_DESC_ADDR, address >>> 0, true);
-      this.descriptors.setUint32(at + VIRTQ_DESC_ADDR_HIGH, (address / 0x100000000) >>> 0, true);
-      this.descriptors.setUint32(at + VIRTQ_DESC_LEN, count * VIRTQ_DESC_SIZE, true);
-      this.descriptors.setUint32(at + VIRTQ_DESC_FLAGS, VIRTQ_DESC_F_INDIRECT, true);
-      last = head;
-      index = nextDescriptor[head] as number;
-    }
+    const head = this.freeHead;
+    const tail = inTable
+      ? this.fillTable(head, addresses, lengths, count, readableCount)
+      : this.fillChain(head, addresses, lengths, count, readableCount);
     const nextAvail = this.nextAvail;
-    const entry = (nextAvail & (size - 1)) * VIRTQ_AVAIL_ELEM_SIZE;
-    this.avail.setUint16(VIRTQ_AVAIL_RING + entry, head, true);
-    this.availIndex[head] = nextAvail;
+    const entry = (nextAvail & (size - 1)) * AVAIL_ENTRY_SIZE;
+    this.avail.setUint16(AVAIL_RING + entry, head, true);
     this.nextAvail = (nextAvail + 1) & 0xffff;
-    this.freeHead = index;
+    this.availIndex[head] = nextAvail;
+    this.freeHead = this.nextDescriptor[tail] as number;
     this.freeCount -= needed;
     this.descriptorCount[head] = needed;
-    this.tail[head] = last;
-    this.writableLength[head] = writable;
+    this.tail[head] = tail;
     this.added++;
     return head;
   }
@@ -225,14 +190,14 @@ export class SplitDriverQueue implements DriverQueue {
     const now = this.nextAvail;
     if (now === old) return false;
     this.publishedAvail = now;
-    store16(this.avail, this.availWords, VIRTQ_AVAIL_IDX, now);
+    store16(this.avail, this.availWords, AVAIL_IDX, now);
     if (this.eventIdx) {
       const availEvent = load16(this.used, this.usedWords, this.availEventAt);
       // The entries old..now-1 were written: was the one that the device waits for among them?
       return ((now - availEvent - 1) & 0xffff) < ((now - old) & 0xffff);
     }
-    const flags = load16(this.used, this.usedWords, VIRTQ_USED_FLAGS);
-    return (flags & VIRTQ_USED_F_NO_NOTIFY) === 0;
+    const flags = load16(this.used, this.usedWords, USED_FLAGS);
+    return (flags & F_NO_NOTIFY) === 0;
   }
 
   /** See {@link DriverQueue.reap}. */
@@ -242,9 +207,9 @@ export class SplitDriverQueue implements DriverQueue {
     if (next === this.seenUsed && !this.lookForBuffers()) return -1;
 
     const { size } = this;
-    const entry = VIRTQ_USED_RING + (next & (size - 1)) * VIRTQ_USED_ELEM_SIZE;
-    const id = this.used.getUint32(entry + VIRTQ_USED_ELEM_ID, true);
-    const length = this.used.getUint32(entry + VIRTQ_USED_ELEM_LEN, true);
+    const entry = USED_RING + (next & (size - 1)) * USED_ELEM_SIZE;
+    const id = this.used.getUint32(entry + USED_ELEM_ID, true);
+    const length = this.used.getUint32(entry + USED_ELEM_LEN, true);
     if (id >= size) return this.fail("used-id");
     const count = this.descriptorCount[id] as number;
     if (count === 0) return this.fail("used-id");
@@ -268,7 +233,7 @@ export class SplitDriverQueue implements DriverQueue {
   enableNotifications(): boolean {
     if (this.broken !== undefined) return false;
     this.wantsNotifications = true;
-    if (!this.eventIdx) store16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS, 0);
+    if (!this.eventIdx) store16(this.avail, this.availWords, AVAIL_FLAGS, 0);
     return this.nextUsed !== this.seenUsed || this.lookForBuffers();
   }
 
@@ -279,8 +244,78 @@ export class SplitDriverQueue implements DriverQueue {
       // With event indexes flags stays 0; an entry that is past is not written again for a while.
       this.writeUsedEvent((this.nextUsed - 1) & 0xffff);
     } else {
-      store16(this.avail, this.availWords, VIRTQ_AVAIL_FLAGS, VIRTQ_AVAIL_F_NO_INTERRUPT);
+      store16(this.avail, this.availWords, AVAIL_FLAGS, F_NO_INTERRUPT);
     }
+  }
+
+  /** Fills free descriptors from `head` on; returns the last. */
+  private fillChain(
+    head: number,
+    addresses: ArrayLike<number>,
+    lengths: ArrayLike<number>,
+    count: number,
+    readableCount: number,
+  ): number {
+    const { descriptors, nextDescriptor } = this;
+    let index = head;
+    let total = 0;
+    let readable = 0;
+    let flags = 0;
+    let at = 0;
+    let tail = head;
+    for (let i = 0; i < count; i++) {
+      if (i === readableCount) {
+        readable = total;
+        flags = F_WRITE;
+      }
+      tail = index;
+      at = tail * DESC_SIZE;
+      index = nextDescriptor[tail] as number;
+      total += putSegment(descriptors, at, addresses, lengths, i);
+      descriptors.setUint32(at + DESC_FLAGS_NEXT, flags | F_NEXT | (index << 16), true);
+    }
+    descriptors.setUint32(at + DESC_FLAGS_NEXT, flags, true);
+    this.noteLength(head, total, readableCount === count ? total : readable);
+    return tail;
+  }
+
+  /** Fills the indirect table of `head`, and that descriptor; returns it. */
+  private fillTable(
+    head: number,
+    addresses: ArrayLike<number>,
+    lengths: ArrayLike<number>,
+    count: number,
+    readableCount: number,
+  ): number {
+    const { address, region } = this.tables as DmaBlock;
+    const tableAt = address + head * this.tableEntries * DESC_SIZE;
+    let at = tableAt - region.base;
+    let total = 0;
+    let readable = 0;
+    let flags = 0;
+    for (let i = 0; i < count; i++) {
+      if (i === readableCount) {
+        readable = total;
+        flags = F_WRITE;
+      }
+      total += putSegment(region.view, at, addresses, lengths, i);
+      const next = i + 1 < count ? F_NEXT | ((i + 1) << 16) : 0;
+      region.view.setUint32(at + DESC_FLAGS_NEXT, flags | next, true);
+      at += DESC_SIZE;
+    }
+    const { descriptors } = this;
+    const headAt = head * DESC_SIZE;
+    descriptors.setUint32(headAt + DESC_ADDR, tableAt >>> 0, true);
+    descriptors.setUint32(headAt + DESC_ADDR_HIGH, (tableAt / 0x100000000) >>> 0, true);
+    descriptors.setUint32(headAt + DESC_LEN, count * DESC_SIZE, true);
+    descriptors.setUint32(headAt + DESC_FLAGS_NEXT, F_INDIRECT, true);
+    this.noteLength(head, total, readableCount === count ? total : readable);
+    return head;
+  }
+
+  private noteLength(head: number, total: number, readable: number): void {
+    if (total > LONGEST_CHAIN) throw outOfRange("lengths", total, "a sum up to 2^32");
+    this.writableLength[head] = total - readable;
   }
 
   private fail(defect: QueueDefect): -1 {
@@ -301,7 +336,7 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   private readUsedIdx(): boolean {
-    const idx = load16(this.used, this.usedWords, VIRTQ_USED_IDX);
+    const idx = load16(this.used, this.usedWords, USED_IDX);
     const next = this.nextUsed;
     if (idx === next) return false;
     const withDevice = (this.publishedAvail - next) & 0xffff;
@@ -317,6 +352,30 @@ export class SplitDriverQueue implements DriverQueue {
     this.usedEvent = index;
     store16(this.avail, this.availWords, this.usedEventAt, index);
   }
+}
+
+/** Checks segment `i` and writes its address and length to a descriptor; returns the length. */
+function putSegment(
+  view: DataView,
+  at: number,
+  addresses: ArrayLike<number>,
+  lengths: ArrayLike<number>,
+  i: number,
+): number {
+  const address = addresses[i] as number;
+  const length = lengths[i] as number;
+  const low = address >>> 0;
+  const high = (address / 0x100000000) >>> 0;
+  if (high * 0x100000000 + low !== address || high > HIGHEST_ADDRESS_HIGH) {
+    throw outOfRange(`addresses[${i}]`, address, "0..2^53-1");
+  }
+  if (length >>> 0 !== length || length === 0) {
+    throw outOfRange(`lengths[${i}]`, length, "1..2^32-1");
+  }
+  view.setUint32(at + DESC_ADDR, low, true);
+  view.setUint32(at + DESC_ADDR_HIGH, high, true);
+  view.setUint32(at + DESC_LEN, length, true);
+  return length;
 }
 
 function outOfRange(path: string, value: number, range: string): VirtioError {

@@ -3,70 +3,92 @@
  * table, the available ring and the used ring.
  */
 import { VirtioError } from "../../errors.ts";
+import { struct } from "../../layout/index.ts";
 
 /** The most entries that a split virtqueue can have. */
 export const SPLIT_QUEUE_MAX_SIZE = 32768;
 
-/** `struct virtq_desc`: the offsets of its fields, and its size in bytes. */
-export const VIRTQ_DESC_ADDR = 0;
-/** The upper half of the le64 `addr`. */
-export const VIRTQ_DESC_ADDR_HIGH = 4;
-/** le32 `len`. */
-export const VIRTQ_DESC_LEN = 8;
-/** le16 `flags`; `next` follows it, so that one 32-bit access reaches both. */
-export const VIRTQ_DESC_FLAGS = 12;
-/** le16 `next`. */
-export const VIRTQ_DESC_NEXT = 14;
-/** The size of `struct virtq_desc`. */
-export const VIRTQ_DESC_SIZE = 16;
+/** One entry of the descriptor table, or of an indirect table. */
+export const VIRTQ_DESC = struct(
+  "virtq_desc",
+  { cite: "The Virtqueue Descriptor Table", doc: "One element of a buffer." },
+  {
+    addr: { offset: 0, type: "le64", doc: "The guest address of the element." },
+    len: { offset: 8, type: "le32", doc: "Its length in bytes." },
+    flags: {
+      offset: 12,
+      type: "le16",
+      doc: "What the element is.",
+      bits: {
+        next: { at: 0, doc: "The buffer goes on in the descriptor that `next` names." },
+        write: { at: 1, doc: "Device-writable; device-readable when clear." },
+        indirect: { at: 2, doc: "The element is a table of descriptors." },
+      },
+    },
+    next: { offset: 14, type: "le16", doc: "The index of the descriptor after this one." },
+  },
+);
 
-/** The buffer goes on in the descriptor that `next` names. */
-export const VIRTQ_DESC_F_NEXT = 1;
-/** The element is device-writable, otherwise device-readable. */
-export const VIRTQ_DESC_F_WRITE = 2;
-/** The element is a table of descriptors. */
-export const VIRTQ_DESC_F_INDIRECT = 4;
+/** The available ring; `used_event` follows the last entry. */
+export const VIRTQ_AVAIL = struct(
+  "virtq_avail",
+  { cite: "The Virtqueue Available Ring", doc: "The buffers that the driver offers." },
+  {
+    flags: {
+      offset: 0,
+      type: "le16",
+      doc: "What the driver asks for, without VIRTIO_F_EVENT_IDX.",
+      bits: { no_interrupt: { at: 0, doc: "No used buffer notifications are needed." } },
+    },
+    idx: { offset: 2, type: "le16", doc: "Where the driver puts the next entry, modulo 2^16." },
+    ring: { offset: 4, type: "le16", count: "rest", doc: "Heads of descriptor chains." },
+  },
+);
 
-/** `struct virtq_avail`: le16 `flags`. */
-export const VIRTQ_AVAIL_FLAGS = 0;
-/** le16 `idx`. */
-export const VIRTQ_AVAIL_IDX = 2;
-/** le16 `ring[size]`; le16 `used_event` follows it. */
-export const VIRTQ_AVAIL_RING = 4;
-/** The size of an available ring entry. */
-export const VIRTQ_AVAIL_ELEM_SIZE = 2;
-/** The driver needs no used buffer notifications. */
-export const VIRTQ_AVAIL_F_NO_INTERRUPT = 1;
+/** One entry of the used ring. */
+export const VIRTQ_USED_ELEM = struct(
+  "virtq_used_elem",
+  { cite: "The Virtqueue Used Ring", doc: "A buffer that the device gives back." },
+  {
+    id: { offset: 0, type: "le32", doc: "The head of the buffer's descriptor chain." },
+    len: { offset: 4, type: "le32", doc: "How many bytes the device wrote into it." },
+  },
+);
 
-/** `struct virtq_used`: le16 `flags`. */
-export const VIRTQ_USED_FLAGS = 0;
-/** le16 `idx`. */
-export const VIRTQ_USED_IDX = 2;
-/** `struct virtq_used_elem ring[size]`; le16 `avail_event` follows it. */
-export const VIRTQ_USED_RING = 4;
-/** `struct virtq_used_elem`: le32 `id`. */
-export const VIRTQ_USED_ELEM_ID = 0;
-/** le32 `len`. */
-export const VIRTQ_USED_ELEM_LEN = 4;
-/** The size of `struct virtq_used_elem`. */
-export const VIRTQ_USED_ELEM_SIZE = 8;
-/** The device needs no available buffer notifications. */
-export const VIRTQ_USED_F_NO_NOTIFY = 1;
+/** The used ring: its entries, of type `virtq_used_elem`, begin here; `avail_event` follows. */
+export const VIRTQ_USED = struct(
+  "virtq_used",
+  { cite: "The Virtqueue Used Ring", doc: "The buffers that the device has used." },
+  {
+    flags: {
+      offset: 0,
+      type: "le16",
+      doc: "What the device asks for, without VIRTIO_F_EVENT_IDX.",
+      bits: { no_notify: { at: 0, doc: "No available buffer notifications are needed." } },
+    },
+    idx: { offset: 2, type: "le16", doc: "Where the device puts the next entry, modulo 2^16." },
+  },
+);
 
-/** The size of `used_event` and of `avail_event`. */
-export const VIRTQ_EVENT_SIZE = 2;
+/** `used_event` and `avail_event`, each at the end of its ring. */
+export const VIRTQ_EVENT = struct(
+  "virtq_event",
+  { cite: "Used Buffer Notification Suppression", doc: "The event index after a ring." },
+  { event: { offset: 0, type: "le16", doc: "Notify once the entry with this index is written." } },
+);
 
 /** The most bytes that the elements of one buffer have together. */
 export const VIRTQ_CHAIN_MAX_LENGTH = 2 ** 32;
 
 /** The offset of `used_event` in an available ring of `size` entries. */
 export function usedEventOffset(size: number): number {
-  return VIRTQ_AVAIL_RING + VIRTQ_AVAIL_ELEM_SIZE * size;
+  const { ring } = VIRTQ_AVAIL.fields;
+  return ring.offset + ring.width * size;
 }
 
 /** The offset of `avail_event` in a used ring of `size` entries. */
 export function availEventOffset(size: number): number {
-  return VIRTQ_USED_RING + VIRTQ_USED_ELEM_SIZE * size;
+  return VIRTQ_USED.size + VIRTQ_USED_ELEM.size * size;
 }
 
 /** The size and the alignment of one part of a virtqueue, in bytes. */
@@ -107,8 +129,8 @@ export function splitAreaSizes(size: number): QueueAreaSizes {
     });
   }
   return {
-    descriptorArea: { length: VIRTQ_DESC_SIZE * size, alignment: 16 },
-    driverArea: { length: usedEventOffset(size) + VIRTQ_EVENT_SIZE, alignment: 2 },
-    deviceArea: { length: availEventOffset(size) + VIRTQ_EVENT_SIZE, alignment: 4 },
+    descriptorArea: { length: VIRTQ_DESC.size * size, alignment: 16 },
+    driverArea: { length: usedEventOffset(size) + VIRTQ_EVENT.size, alignment: 2 },
+    deviceArea: { length: availEventOffset(size) + VIRTQ_EVENT.size, alignment: 4 },
   };
 }
