@@ -25,10 +25,10 @@ import {
 export const MEMORY_BASE = 0x10_0000;
 export const MEMORY_LENGTH = 0x10_0000;
 
-/** Guest memory of one MiB at one MiB, and an allocator over all of it. */
-export function makeMemory() {
-  const memory = createGuestMemory([{ base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_LENGTH) }]);
-  return { memory, dma: new DmaArena(memory, MEMORY_BASE, MEMORY_LENGTH) };
+/** Guest memory at one MiB, and an allocator over all of it. */
+export function makeMemory(length: number = MEMORY_LENGTH) {
+  const memory = createGuestMemory([{ base: MEMORY_BASE, bytes: new Uint8Array(length) }]);
+  return { memory, dma: new DmaArena(memory, MEMORY_BASE, length) };
 }
 
 export const ALL_FEATURES = FeatureSet.fromWords([-1, -1, -1, -1]);

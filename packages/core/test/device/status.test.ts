@@ -41,7 +41,7 @@ describe("writes of device status", () => {
     ["DRIVER_OK cleared", 0x0f, 0x0b],
     ["FAILED cleared", 0x83, 0x03],
     ["going on after FAILED", 0x83, 0x8b],
-  ])("[status-driver-2] [init-driver-1] refuses %s", (_what, current, value) => {
+  ])("[status-driver-2, init-driver-1] refuses %s", (_what, current, value) => {
     expect(judgeStatusWrite(current, value).kind).toBe("refused");
   });
 
@@ -141,7 +141,7 @@ class Break implements fc.Command<Expected, Real> {
 }
 
 describe("the status machine", () => {
-  it("[status-driver-2] [reset-device-1] [features-device-3] keeps to its model under any sequence of writes", () => {
+  it("[status-driver-2, reset-device-1, features-device-3] keeps to its model under any sequence of writes", () => {
     const steps = [0x00, 0x01, 0x03, 0x0b, 0x0f];
     fc.assert(
       fc.property(
@@ -158,7 +158,7 @@ describe("the status machine", () => {
           const model = new FillModel();
           const device = new VirtioDevice({
             model,
-            memory: makeMemory().memory,
+            memory: makeMemory(0x1000).memory,
             features: RING_FEATURES,
           });
           fc.modelRun(() => ({ model: new Expected(), real: { device, model } }), commands);
