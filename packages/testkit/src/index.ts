@@ -3,4 +3,7 @@
  *
  * @packageDocumentation
  */
-export {};
+export * from "./compliance/index.ts";
+export type { Connection, ConnectOptions, TransportFixture } from "./fixture.ts";
+export { Random } from "./random.ts";
+export * from "./replay/index.ts";
