@@ -80,16 +80,6 @@ export function measureCodec(slices = 31): readonly CodecRatio[] {
   ];
 }
 
-/** Measures and prints one line for each direction to standard output. */
-export function printCodec(slices?: number): void {
-  for (const { name, accessorNanoseconds, handNanoseconds, ratio } of measureCodec(slices)) {
-    console.log(
-      `codec ${name}: accessors ${accessorNanoseconds.toFixed(2)} ns, ` +
-        `by hand ${handNanoseconds.toFixed(2)} ns, ratio ${ratio.toFixed(3)}`,
-    );
-  }
-}
-
 type Side = (view: DataView) => number;
 
 function compare(

@@ -1,0 +1,167 @@
+/**
+ * The ring with more and more of the house on it: the executor, the synchronous client, one promise
+ * a command. One process plays both halves; a notification is a call.
+ */
+import {
+  ADMIN_COMMAND_HEADER,
+  AdminChannel,
+  AdminClient,
+  AdminExecutor,
+  type AdminQueuePort,
+  AdminQueues,
+  accessors,
+  createDeviceQueue,
+  type DeviceHost,
+  DmaArena,
+  type DriverQueue,
+  FeatureSet,
+  type GuestMemory,
+  LIST_QUERY,
+  SELF_GROUP,
+  SelfGroup,
+} from "@virtio-admin/core";
+import { measuredParts, measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
+import { MEMORY_BYTES, nanoseconds, RING_SIZE, type Subject, WRITABLE_BYTES } from "./subject.ts";
+
+const header = accessors(ADMIN_COMMAND_HEADER);
+const RESULT_BYTES = WRITABLE_BYTES - 8;
+const DMA_AT = 1 << 17;
+
+/** An owner's administration virtqueue in its memory, without the registers of a transport. */
+interface Owner {
+  readonly memory: GuestMemory;
+  readonly driver: DriverQueue;
+  /** Tells the owner that buffers are available. */
+  notify(): void;
+  /** Called when the driver is to be interrupted. */
+  onUsed: (() => void) | undefined;
+}
+
+function measuredOwner(atomic: boolean): Owner {
+  const { memory, driver } = measuredRing(atomic);
+  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic };
+  const device = createDeviceQueue({ ...init, ...ringPlace(RING_SIZE) });
+  const queues = new AdminQueues({ executor: new AdminExecutor({ groups: [new SelfGroup()] }) });
+  const owner: Owner = { memory, driver, notify: () => queues.queueNotified(0), onUsed: undefined };
+  const host: DeviceHost = {
+    memory,
+    features: FeatureSet.EMPTY,
+    adminQueueBase: 0,
+    running: true,
+    trace: undefined,
+    queue: () => device,
+    publish: () => {
+      if (device.publish()) owner.onUsed?.();
+    },
+    revisit: () => queues.queueNotified(0),
+    checkDefect: () => device.defect !== undefined,
+    needsReset: (why) => {
+      throw new Error(why);
+    },
+    configChanged: () => undefined,
+  };
+  queues.attach(host);
+  return owner;
+}
+
+function portOf(owner: Owner): AdminQueuePort {
+  return {
+    index: 0,
+    queue: owner.driver,
+    get onUsed() {
+      return owner.onUsed;
+    },
+    set onUsed(listener) {
+      owner.onUsed = listener;
+    },
+    notify() {
+      if (owner.driver.publish()) owner.notify();
+    },
+  };
+}
+
+function dmaOf(memory: GuestMemory): DmaArena {
+  return new DmaArena(memory, DMA_AT, MEMORY_BYTES - DMA_AT);
+}
+
+/** The path `command-executor`: buffers written by hand, LIST_QUERY carried out by the executor. */
+export function commandExecutor(): Subject {
+  const owner = measuredOwner(false);
+  const { driver, memory } = owner;
+  const parts = measuredParts();
+  const region = memory.find(0, MEMORY_BYTES);
+  if (region === undefined) throw new Error("the memory is one region");
+  return {
+    path: "command-executor",
+    slice(outstanding, rounds) {
+      const from = nanoseconds();
+      for (let round = 0; round < rounds; round++) {
+        submit(driver, parts, outstanding, (slot) => {
+          header.opcode.set(region.view, slot, LIST_QUERY.opcode);
+          header.group_type.set(region.view, slot, SELF_GROUP.id);
+        });
+        owner.notify();
+        reapAll(driver, outstanding);
+      }
+      return (nanoseconds() - from) / (rounds * outstanding);
+    },
+  };
+}
+
+/** The path `command-batch`: the synchronous client, with its codec and its slots. */
+export function commandBatch(atomic = false): Subject {
+  const owner = measuredOwner(atomic);
+  const channel = new AdminChannel(portOf(owner), dmaOf(owner.memory));
+  return {
+    path: atomic ? "command-batch-atomic" : "command-batch",
+    slice(outstanding, rounds) {
+      const from = nanoseconds();
+      for (let round = 0; round < rounds; round++) {
+        for (let i = 0; i < outstanding; i++) {
+          const slot = channel.acquire();
+          channel.submit(slot, LIST_QUERY.opcode, SELF_GROUP.id, 0, 0, RESULT_BYTES);
+        }
+        channel.publish();
+        let answered = 0;
+        for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
+          if (channel.outcome(slot) !== 0) throw new Error("a command failed");
+          channel.release(slot);
+          answered++;
+        }
+        if (answered !== outstanding) throw new Error("a command was lost");
+      }
+      return (nanoseconds() - from) / (rounds * outstanding);
+    },
+  };
+}
+
+/** The path `command-promise`: the typed client, one promise a command. */
+export function commandPromise(): Subject {
+  const owner = measuredOwner(false);
+  const client = new AdminClient([portOf(owner)], dmaOf(owner.memory));
+  return {
+    path: "command-promise",
+    slice: (outstanding, rounds) => promiseSlice(client, outstanding, rounds),
+  };
+}
+
+/** `rounds` batches of `outstanding` LIST_QUERY commands, each waited for with one `Promise.all`. */
+export async function promiseSlice(
+  client: AdminClient,
+  outstanding: number,
+  rounds: number,
+): Promise<number> {
+  const request = {
+    opcode: LIST_QUERY.opcode,
+    group: SELF_GROUP.id,
+    member: 0,
+    resultLength: RESULT_BYTES,
+  };
+  const batch: Promise<unknown>[] = [];
+  const from = nanoseconds();
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < outstanding; i++) batch[i] = client.execute(request);
+    await Promise.all(batch);
+  }
+  return (nanoseconds() - from) / (rounds * outstanding);
+}

@@ -1,0 +1,124 @@
+/** The ring alone: our driver half and our device half, one thread plays both. */
+import {
+  createDeviceQueue,
+  createDriverQueue,
+  createGuestMemory,
+  type DeviceQueue,
+  type DriverQueue,
+  type GuestMemory,
+  splitAreaSizes,
+} from "@virtio-admin/core";
+import {
+  MEMORY_BYTES,
+  nanoseconds,
+  READABLE_BYTES,
+  RING_SIZE,
+  type Subject,
+  WRITABLE_BYTES,
+} from "./subject.ts";
+
+const SLOT_BYTES = 64;
+const SLOTS_AT = 1 << 16;
+const WRITABLE_AT = 32;
+const PART_COUNT = 2;
+
+/** Where the measured ring lies: descriptor table first, the others behind it, aligned. */
+export function ringPlace(size: number) {
+  const areas = splitAreaSizes(size);
+  const driverArea = areas.descriptorArea.length;
+  const end = driverArea + areas.driverArea.length;
+  const deviceArea = Math.ceil(end / areas.deviceArea.alignment) * areas.deviceArea.alignment;
+  return { descriptorArea: 0, driverArea, deviceArea };
+}
+
+/** Guest memory of one megabyte, and the driver half of a ring in it. */
+export function measuredRing(atomic: boolean): {
+  memory: GuestMemory;
+  bytes: Uint8Array;
+  driver: DriverQueue;
+} {
+  const bytes = new Uint8Array(MEMORY_BYTES);
+  const memory = createGuestMemory([{ base: 0, bytes }]);
+  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic };
+  return { memory, bytes, driver: createDriverQueue({ ...init, ...ringPlace(RING_SIZE) }) };
+}
+
+/** Adds `outstanding` buffers of two parts, each filled by `fill`, and publishes them. */
+export function submit(
+  driver: DriverQueue,
+  parts: Parts,
+  outstanding: number,
+  fill?: (slot: number) => void,
+): void {
+  const { addresses, lengths } = parts;
+  for (let i = 0; i < outstanding; i++) {
+    const slot = SLOTS_AT + i * SLOT_BYTES;
+    fill?.(slot);
+    addresses[0] = slot;
+    addresses[1] = slot + WRITABLE_AT;
+    if (driver.add(addresses, lengths, PART_COUNT, 1) < 0) throw new Error("the ring is full");
+  }
+  driver.publish();
+}
+
+/** Takes back `outstanding` buffers. */
+export function reapAll(driver: DriverQueue, outstanding: number): void {
+  let reaped = 0;
+  while (driver.reap() >= 0) reaped++;
+  if (reaped !== outstanding) throw new Error(`${outstanding} submitted, ${reaped} came back`);
+}
+
+/** The two parts of a buffer, reused for every one. */
+export interface Parts {
+  /** Guest addresses, readable part first. */
+  readonly addresses: number[];
+  /** Lengths in bytes. */
+  readonly lengths: number[];
+}
+
+/** The parts of one measured buffer. */
+export function measuredParts(): Parts {
+  return { addresses: [0, 0], lengths: [READABLE_BYTES, WRITABLE_BYTES] };
+}
+
+function serve(device: DeviceQueue, memory: GuestMemory): void {
+  for (let chain = device.pop(); chain !== undefined; chain = device.pop()) {
+    const from = chain.addresses[0] as number;
+    const to = chain.addresses[1] as number;
+    const source = memory.find(from, READABLE_BYTES);
+    const target = memory.find(to, WRITABLE_BYTES);
+    if (source === undefined || target === undefined) throw new Error("unmapped");
+    const at = from - source.base;
+    const sum =
+      source.view.getUint32(at, true) +
+      source.view.getUint32(at + 16, true) +
+      source.view.getUint32(at + 20, true);
+    const out = to - target.base;
+    target.view.setUint32(out, 0, true);
+    target.view.setUint32(out + 4, 0, true);
+    target.view.setUint32(out + 8, sum >>> 0, true);
+    target.view.setUint32(out + 12, 0, true);
+    device.push(chain, WRITABLE_BYTES);
+  }
+  device.publish();
+}
+
+/** The path `raw-split`. */
+export function rawSplit(atomic = false): Subject {
+  const { memory, driver } = measuredRing(atomic);
+  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic };
+  const device = createDeviceQueue({ ...init, ...ringPlace(RING_SIZE) });
+  const parts = measuredParts();
+  return {
+    path: atomic ? "raw-split-atomic" : "raw-split",
+    slice(outstanding, rounds) {
+      const from = nanoseconds();
+      for (let round = 0; round < rounds; round++) {
+        submit(driver, parts, outstanding);
+        serve(device, memory);
+        reapAll(driver, outstanding);
+      }
+      return (nanoseconds() - from) / (rounds * outstanding);
+    },
+  };
+}
