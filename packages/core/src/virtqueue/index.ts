@@ -10,6 +10,11 @@ export {
   type QueueAreaSizes,
   SPLIT_QUEUE_MAX_SIZE,
   splitAreaSizes,
+  VIRTQ_AVAIL,
+  VIRTQ_DESC,
+  VIRTQ_EVENT,
+  VIRTQ_USED,
+  VIRTQ_USED_ELEM,
 } from "./split/layout.ts";
 export {
   type Chain,

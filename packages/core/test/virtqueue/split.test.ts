@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { VIRTQ_AVAIL, VIRTQ_DESC, VIRTQ_USED, VIRTQ_USED_ELEM } from "../../src/virtqueue/index.ts";
 import { makeRig, RIG_BASE } from "./rig.ts";
 
 const hex = (view: DataView, offset: number, length: number) =>
@@ -68,5 +69,21 @@ describe("the bytes of the rings", () => {
     expect(hex(used, 0, 4 + 32 + 2)).toBe(
       ["0000", "0100", "0000000005000000", "00".repeat(24), "0100"].join(""),
     );
+  });
+});
+
+describe("the declared layouts", () => {
+  it("have the sizes of the text's structures", () => {
+    expect([VIRTQ_DESC, VIRTQ_AVAIL, VIRTQ_USED, VIRTQ_USED_ELEM].map(({ size }) => size)).toEqual([
+      16, 4, 4, 8,
+    ]);
+    for (const layout of [VIRTQ_DESC, VIRTQ_AVAIL, VIRTQ_USED, VIRTQ_USED_ELEM]) {
+      expect(layout.packed).toBe(false);
+    }
+  });
+
+  it("let flags and next be reached by one access of 32 bits", () => {
+    const { flags, next } = VIRTQ_DESC.fields;
+    expect([flags.offset % 4, next.offset - flags.offset]).toEqual([0, 2]);
   });
 });
