@@ -4,7 +4,7 @@
  * allocates nothing unless it is longer than its slot, and there is no promise.
  */
 import { VirtioError } from "../errors.ts";
-import type { DmaBlock } from "../memory/types.ts";
+import type { DmaAllocator, DmaBlock } from "../memory/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
 import { VIRTIO_1_4 } from "./dialect.ts";
 import type { AdminOutcome } from "./status.ts";
@@ -44,6 +44,7 @@ export class AdminChannel {
   /** The port that the commands go through. */
   readonly port: AdminQueuePort;
 
+  private readonly dma: DmaAllocator;
   private readonly queue: DriverQueue;
   private readonly block: DmaBlock;
   private readonly dataCapacity: number;
@@ -76,7 +77,7 @@ export class AdminChannel {
    * @throws VirtioError `ADMIN_COMMAND` when the queue or an option leaves no slot or a capacity is
    * out of range; `MEMORY_EXHAUSTED` when there is no room for the slots.
    */
-  constructor(port: AdminQueuePort, options: AdminChannelOptions = {}) {
+  constructor(port: AdminQueuePort, dma: DmaAllocator, options: AdminChannelOptions = {}) {
     const {
       slots = Math.floor(port.queue.size / SEGMENTS),
       dataCapacity = DEFAULT_CAPACITY,
@@ -94,13 +95,14 @@ export class AdminChannel {
     checkLength("dataCapacity", dataCapacity);
     checkLength("resultCapacity", resultCapacity);
     this.port = port;
+    this.dma = dma;
     this.queue = port.queue;
     this.slots = slots;
     this.dataCapacity = roundUp(dataCapacity, WORD_BYTES);
     this.resultCapacity = roundUp(resultCapacity, WORD_BYTES);
     const requestSize = roundUp(HEADER + this.dataCapacity, SLOT_ALIGNMENT);
     const stride = requestSize + roundUp(RESPONSE + this.resultCapacity, SLOT_ALIGNMENT);
-    this.block = port.dma.allocate(slots * stride, SLOT_ALIGNMENT);
+    this.block = dma.allocate(slots * stride, SLOT_ALIGNMENT);
 
     this.freeSlots = Int32Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.freeCount = slots;
@@ -175,7 +177,7 @@ export class AdminChannel {
     const data = roundUp(dataLength, WORD_BYTES);
     const result = roundUp(resultLength, WORD_BYTES);
     const requestSize = roundUp(HEADER + data, SLOT_ALIGNMENT);
-    const block = this.port.dma.allocate(requestSize + RESPONSE + result, SLOT_ALIGNMENT);
+    const block = this.dma.allocate(requestSize + RESPONSE + result, SLOT_ALIGNMENT);
     this.extra[slot]?.free();
     this.extra[slot] = block;
     this.views[slot] = block.region.view;
@@ -254,7 +256,7 @@ export class AdminChannel {
 
   /** Shows the submitted commands to the device, and notifies it if it asked for that. */
   publish(): void {
-    if (this.queue.publish()) this.port.notify();
+    this.port.notify();
   }
 
   /** The slot of the next command that the device answered; -1 when there is none. */

@@ -4,6 +4,7 @@
  */
 import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
+import type { DmaAllocator } from "../memory/types.ts";
 import { AdminChannel, type AdminChannelOptions } from "./channel.ts";
 import {
   decodeOpcodeList,
@@ -23,7 +24,7 @@ import {
 } from "./pending.ts";
 import { effectiveStatus, statusOf } from "./status.ts";
 import { hostTimer } from "./timer.ts";
-import type { AdminQueuePort, Timer } from "./types.ts";
+import type { AdminQueuePort, AdminQueueSource, Timer } from "./types.ts";
 
 const DEFAULT_WAITING = 1024;
 /** Repeats for about a second. */
@@ -93,7 +94,7 @@ export class AdminClient {
   #outstanding = 0;
   #exclusive: PendingCommand | undefined;
   #flushing = false;
-  #closed: VirtioError | undefined;
+  #ended: VirtioError | undefined;
 
   /**
    * Takes the memory for the slots of every queue and starts listening.
@@ -101,7 +102,11 @@ export class AdminClient {
    * @throws VirtioError `ADMIN_QUEUE_UNAVAILABLE` without any port; `ADMIN_COMMAND` and
    * `MEMORY_EXHAUSTED` as {@link AdminChannel}.
    */
-  constructor(ports: readonly AdminQueuePort[], options: AdminClientOptions = {}) {
+  constructor(
+    ports: readonly AdminQueuePort[],
+    dma: DmaAllocator,
+    options: AdminClientOptions = {},
+  ) {
     if (ports.length === 0) {
       throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
         path: "ports",
@@ -116,7 +121,7 @@ export class AdminClient {
     const lines: Line[] = [];
     try {
       for (const port of ports) {
-        const channel = new AdminChannel(port, options);
+        const channel = new AdminChannel(port, dma, options);
         const commands = Array.from({ length: channel.slots }, () => undefined);
         lines.push({ channel, commands, dirty: false, failed: false });
       }
@@ -125,7 +130,7 @@ export class AdminClient {
       throw error;
     }
     this.#lines = lines;
-    for (const line of lines) line.channel.port.onUsed(() => this.#answered(line));
+    for (const line of lines) line.channel.port.onUsed = () => this.#answered(line);
   }
 
   /** How many commands are with the device, those included whose promise is settled already. */
@@ -213,54 +218,69 @@ export class AdminClient {
   }
 
   /**
-   * Ends the client: every command that is not settled is rejected with `ADMIN_RESET`, and the
-   * memory of the slots is given back. Only after the device, or each of the queues, was reset:
-   * until then the device may write to that memory.
+   * Gives up on the device: every command that is not settled is rejected with `ADMIN_RESET`, and
+   * so is every later one. The memory stays with the device until {@link close}.
+   *
+   * @param cause why, for the errors
    */
-  close(): void {
-    if (this.#closed !== undefined) return;
-    this.#closed = new VirtioError("ADMIN_RESET", {
-      message: "the device was reset or the driver closed",
+  fail(cause?: unknown): void {
+    if (this.#ended !== undefined) return;
+    const ended = new VirtioError("ADMIN_RESET", {
+      message: "the device failed, was reset, or its driver closed",
       hint: "bring the device up again and make a new client",
+      ...(cause === undefined ? {} : { cause }),
     });
-    for (const command of this.#backingOff) {
-      this.#timer.clear(command.backoff);
-      command.reject(this.#closed);
-    }
-    for (const command of this.#waiting) command.reject(this.#closed);
-    for (const hold of this.#holds.values()) {
-      for (const command of hold.commands) command.reject(this.#closed);
-    }
-    for (const line of this.#lines) {
-      line.channel.port.onUsed(undefined);
-      for (const command of line.commands) command?.reject(this.#closed);
-      line.commands.fill(undefined);
-      line.channel.close();
-    }
+    this.#ended = ended;
+    for (const command of this.#backingOff) this.#timer.clear(command.backoff);
+    const everything = [
+      ...this.#lines.flatMap(({ commands }) => commands),
+      ...this.#backingOff,
+      ...[...this.#holds.values()].flatMap(({ commands }) => commands),
+      ...this.#waiting,
+    ];
+    for (const command of everything) command?.reject(ended);
+    for (const line of this.#lines) line.channel.port.onUsed = undefined;
     this.#backingOff.clear();
     this.#waiting.length = 0;
     this.#holds.clear();
-    this.#affinities.clear();
     this.#heldCount = 0;
+  }
+
+  /**
+   * Ends the client as {@link fail} does, and gives the memory of the slots back. Only after the
+   * device, or each of the queues, was reset: until then the device may write to that memory.
+   */
+  close(): void {
+    this.fail();
     this.#outstanding = 0;
-    this.#exclusive = undefined;
+    for (const line of this.#lines) {
+      line.commands.fill(undefined);
+      line.channel.close();
+    }
   }
 
   #accept(command: PendingCommand, options: AdminExecuteOptions): void {
-    if (this.#closed !== undefined) return command.reject(this.#closed);
-    if (options.signal?.aborted === true) return command.reject(command.aborted(options.signal));
+    if (this.#ended !== undefined) {
+      command.reject(this.#ended);
+      return;
+    }
+    if (options.signal?.aborted === true) {
+      command.reject(command.aborted(options.signal));
+      return;
+    }
     if (this.#waiting.length === 0 && this.#start(command)) {
       if (!command.settled) command.watch(options, (error) => this.#abandon(command, error));
       return;
     }
     if (this.waiting >= this.#maxWaiting) {
-      return command.reject(
+      command.reject(
         new VirtioError("QUEUE_FULL", {
           path: command.label,
           message: `${this.waiting} commands are waiting already`,
           hint: "wait for answers before sending more, or raise maxWaiting",
         }),
       );
+      return;
     }
     command.data = command.data.slice();
     command.state = "waiting";
@@ -341,7 +361,7 @@ export class AdminClient {
   #flush(): void {
     this.#flushing = false;
     for (const line of this.#lines) {
-      if (!line.dirty || this.#closed !== undefined) continue;
+      if (!line.dirty || this.#ended !== undefined) continue;
       line.dirty = false;
       line.channel.publish();
     }
@@ -485,7 +505,10 @@ export class AdminClient {
   /** The caller does not wait any more. With the device, the command keeps its slot. */
   #abandon(command: PendingCommand, error: VirtioError): void {
     if (command.settled) return;
-    if (command.state === "outstanding") return command.reject(error);
+    if (command.state === "outstanding") {
+      command.reject(error);
+      return;
+    }
     if (command.state === "waiting") remove(this.#waiting, command);
     if (command.state === "held") {
       const commands = this.#holds.get(command.key)?.commands;
@@ -510,6 +533,22 @@ export class AdminClient {
       return;
     }
   }
+}
+
+/**
+ * A client over all administration virtqueues of a device that was brought up. When the device
+ * fails, so does the client. Close the device first and then the client; after a queue was reset,
+ * close the client and open another.
+ *
+ * @throws VirtioError as the constructor of {@link AdminClient}
+ */
+export function openAdminClient(
+  device: AdminQueueSource,
+  options: AdminClientOptions = {},
+): AdminClient {
+  const client = new AdminClient(device.adminQueues, device.dma, options);
+  device.onFailure((error) => client.fail(error));
+  return client;
 }
 
 function brokenQueue(command: PendingCommand): VirtioError {

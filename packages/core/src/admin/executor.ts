@@ -85,6 +85,7 @@ export class AdminExecutor {
   constructor(options: AdminExecutorOptions) {
     this.groups = options.groups;
     this.families = [LIST_FAMILY, ...(options.families ?? [])];
+    checkFamilies(this.families);
     this.tolerances = options.tolerances ?? STRICT;
     this.trace = options.trace;
     this.onFault = options.onFault;
@@ -94,7 +95,6 @@ export class AdminExecutor {
       INITIAL_OPCODES,
       (bound, groupType) => this.listedByTolerance(bound, groupType),
     );
-    checkFamilies(this.families);
     const owner: AdminOwner = {
       groups: this.groups,
       group: (type) => this.groups.find((group) => group.type.id === type),

@@ -1,6 +1,6 @@
 /** Administration commands, both halves. */
 export { AdminChannel, type AdminChannelOptions } from "./channel.ts";
-export { AdminClient, type AdminClientOptions } from "./client.ts";
+export { AdminClient, type AdminClientOptions, openAdminClient } from "./client.ts";
 export {
   ADMIN_COMMAND_LIST,
   decodeOpcodeList,
@@ -50,6 +50,7 @@ export type {
   AdminCommand,
   AdminOwner,
   AdminQueuePort,
+  AdminQueueSource,
   CommandFamily,
   CommandHandler,
   FamilyBinding,

@@ -124,18 +124,28 @@ export interface CommandFamily {
   bind(owner: AdminOwner): FamilyBinding;
 }
 
-/** What the driver half needs of one administration virtqueue. */
+/**
+ * What the driver half needs of one administration virtqueue; a `DriverQueueHandle` is one.
+ */
 export interface AdminQueuePort {
   /** The index of the queue in the device. */
   readonly index: number;
   /** The driver half of the virtqueue. */
   readonly queue: DriverQueue;
+  /** Called whenever used buffers may be there; set by whoever sends through the port. */
+  onUsed: (() => void) | undefined;
+  /** Makes added buffers visible, and notifies the device if it asked for that. */
+  notify(): void;
+}
+
+/** What the driver half needs of a device to send it commands; a `DriverDevice` is one. */
+export interface AdminQueueSource {
+  /** The administration virtqueues that were set up. */
+  readonly adminQueues: readonly AdminQueuePort[];
   /** Where buffers are taken from. */
   readonly dma: DmaAllocator;
-  /** Sends an available buffer notification. */
-  notify(): void;
-  /** Calls `listener` whenever used buffers may be there; replaces the one before. */
-  onUsed(listener: (() => void) | undefined): void;
+  /** Calls `listener` once when the device fails. Returns what ends that. */
+  onFailure(listener: (error: Error) => void): () => void;
 }
 
 /** Where delays come from: a test brings its own clock. */
