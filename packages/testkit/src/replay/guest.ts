@@ -115,9 +115,13 @@ export class ReplayGuest {
     });
   }
 
-  /** Follows the device after a request: what it has stopped is gone here too. */
+  /**
+   * Follows the device after a request: takes what it used out of the queues, into the results of
+   * the placed buffers, and forgets the queues that it has stopped.
+   */
   follow(device: TransportFacingDevice): void {
     for (const [index, queue] of this.#queues) {
+      this.#reap(queue);
       if (device.queueEnabled(index)) queue.enabled = true;
       else if (queue.enabled) this.#drop(index);
     }
@@ -167,10 +171,7 @@ export class ReplayGuest {
     return placed;
   }
 
-  /** Takes what the device used out of a queue; the results stand in the placed buffers then. */
-  reap(index: number): void {
-    const queue = this.#queues.get(index);
-    if (queue === undefined) return;
+  #reap(queue: GuestQueue): void {
     for (let id = queue.ring.reap(); id >= 0; id = queue.ring.reap()) {
       const placed = queue.placed.get(id);
       queue.placed.delete(id);

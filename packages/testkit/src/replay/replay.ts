@@ -154,7 +154,6 @@ class Run {
   }
 
   #buffer(line: BufferLine): void {
-    this.#session.guest.reap(line.queue);
     const placed = this.#placed.get(line) ?? "no notification of its queue stands above it";
     const what = `buffer of queue ${line.queue}`;
     const expected = toHex(this.#expectedBuffer(line));
