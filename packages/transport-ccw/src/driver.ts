@@ -90,6 +90,8 @@ export class CcwDriver implements DriverTransport {
   /** The status that was written last, for revisions without READ_STATUS. */
   #status = 0;
   #configLength: number | undefined;
+  /** The words of feature bits that were written with bits since the reset. */
+  readonly #wordsWritten = new Set<number>();
   #queues: readonly number[] = [];
   #indicators: DmaBlock | undefined;
   #adapter: AdapterIndicators | undefined;
@@ -238,16 +240,21 @@ export class CcwDriver implements DriverTransport {
     return FeatureSet.fromWords(words);
   }
 
-  /** Writes the accepted feature bits; words beyond the first two only where they are not 0. */
+  /**
+   * Writes the accepted feature bits; words beyond the first two only where they are not 0, or were
+   * not the last time.
+   */
   async writeFeatures(accepted: FeatureSet): Promise<void> {
     const command = this.#bound.commands.WRITE_FEAT;
     const { index, features } = this.#bound.writeFeat;
     for (let word = 0; word < FEATURE_WORDS; word++) {
-      if (word >= CERTAIN_WORDS && accepted.word(word) === 0) continue;
+      const isEmpty = accepted.word(word) === 0;
+      if (word >= CERTAIN_WORDS && isEmpty && !this.#wordsWritten.has(word)) continue;
       const data = new Uint8Array(command.payload.size);
       index.set(viewOf(data), 0, word);
       features.set(viewOf(data), 0, accepted.word(word));
       await this.#channel.demand(command, data);
+      if (!isEmpty) this.#wordsWritten.add(word);
     }
   }
 
