@@ -5,12 +5,12 @@
  *
  * Hot path: `notify`, `publish` and what they call allocate nothing while no trace sink is set.
  */
-import { defer } from "../clock.ts";
 import { VirtioError } from "../errors.ts";
 import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import { createDeviceQueue } from "../virtqueue/index.ts";
 import { type DeviceQueue, QUEUE_DEFECTS } from "../virtqueue/types.ts";
+import { Deliveries } from "./deliveries.ts";
 import {
   describeDependency,
   FEATURE_DEPENDENCIES,
@@ -33,12 +33,6 @@ import type {
   QueueConsumer,
   TransportFacingDevice,
 } from "./types.ts";
-
-/**
- * How many times consumers are called in one go before the rest waits for the event loop: a driver
- * that makes buffers available as fast as they are used holds up nothing else.
- */
-const SERVE_LIMIT = 256;
 
 /** What a {@link VirtioDevice} is made from. */
 export interface VirtioDeviceInit {
@@ -78,12 +72,18 @@ export class VirtioDevice implements TransportFacingDevice {
   #running = false;
   #toldGeneration: number;
 
-  /** Queues whose consumers are to be called, in order; then queues whose driver is. */
-  readonly #notified: QueueSlot[] = [];
-  readonly #interrupting: QueueSlot[] = [];
-  #configPending = false;
-  #serving = false;
-  #deferred = false;
+  readonly #deliveries = new Deliveries({
+    consume: (slot) => this.#consume(slot),
+    interrupt: ({ index }) => {
+      this.#trace?.emit({ op: "interrupt", queue: index });
+      this.#port?.usedBuffers(index);
+    },
+    interruptConfiguration: () => {
+      this.#trace?.emit({ op: "interrupt" });
+      this.#port?.configurationChange();
+    },
+    failed: (error) => this.#needsReset(`the transport failed: ${messageOf(error)}`),
+  });
 
   /**
    * Makes a device that is reset and connected to no transport.
@@ -221,7 +221,7 @@ export class VirtioDevice implements TransportFacingDevice {
     // No notification goes out from here on, not even for a consumer that fails below.
     this.#status = 0;
     for (const slot of this.#slots) slot.reset();
-    this.#forgetPending();
+    this.#deliveries.forgetAll();
     this.#features = FeatureSet.EMPTY;
     this.#driverFeatures = FeatureSet.EMPTY;
     this.#model.config?.reset();
@@ -313,10 +313,7 @@ export class VirtioDevice implements TransportFacingDevice {
     if (slot === undefined) return;
     const wasEnabled = slot.queue !== undefined;
     slot.reset();
-    forget(this.#notified, slot);
-    forget(this.#interrupting, slot);
-    slot.notified = false;
-    slot.interrupting = false;
+    this.#deliveries.forget(slot);
     if (!wasEnabled) return;
     this.#trace?.emit({ op: "reset", queue: index });
     const consumer = this.#consumer(index);
@@ -329,7 +326,6 @@ export class VirtioDevice implements TransportFacingDevice {
     if (slot === undefined) return;
     this.#trace?.emit({ op: "notify", queue: index });
     this.#visit(slot);
-    this.#serve();
   }
 
   // Configuration space
@@ -379,7 +375,6 @@ export class VirtioDevice implements TransportFacingDevice {
       revisit(index: number): void {
         const slot = device.#slot(index);
         if (slot !== undefined) device.#visit(slot);
-        device.#serve();
       },
       checkDefect(index: number): boolean {
         const slot = device.#slot(index);
@@ -397,10 +392,7 @@ export class VirtioDevice implements TransportFacingDevice {
   #publish(index: number): void {
     const slot = this.#slots[index];
     if (!this.#running || slot?.queue === undefined) return;
-    if (!slot.queue.publish() || slot.interrupting) return;
-    slot.interrupting = true;
-    this.#interrupting.push(slot);
-    this.#serve();
+    if (slot.queue.publish()) this.#deliveries.interrupt(slot);
   }
 
   #checkDefect(slot: QueueSlot): boolean {
@@ -418,7 +410,7 @@ export class VirtioDevice implements TransportFacingDevice {
     this.#status |= STATUS.DEVICE_NEEDS_RESET;
     this.#running = false;
     for (const slot of this.#slots) slot.queue?.stop();
-    this.#forgetPending();
+    this.#deliveries.forgetAll();
     this.#traceFault(why);
     this.#tellConfiguration();
   };
@@ -444,77 +436,21 @@ export class VirtioDevice implements TransportFacingDevice {
       return;
     }
     this.#running = true;
-    // DRIVER_OK may come out of an interrupt that is being delivered: what is pending then waits.
-    const wasServing = this.#serving;
-    this.#serving = true;
-    this.#attempt(this.#model.name, () => this.#model.start?.(), this.#needsReset);
-    this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
-    this.#serving = wasServing;
-    this.#serve();
-  }
-
-  #tellConfiguration(): void {
-    if ((this.#status & STATUS.DRIVER_OK) === 0) return;
-    this.#configPending = true;
-    this.#serve();
-  }
-
-  #visit(slot: QueueSlot): void {
-    if (!this.#running || slot.queue === undefined || slot.notified) return;
-    slot.notified = true;
-    this.#notified.push(slot);
-  }
-
-  /**
-   * Delivers what is pending, both ways, one at a time: a consumer is never called inside a
-   * consumer, and the driver is interrupted only after the consumer has returned. Whatever the
-   * driver does in its interrupt, down to a reset, finds no one half-way.
-   */
-  #serve(): void {
-    if (this.#serving || this.#deferred) return;
-    this.#serving = true;
-    let calls = 0;
-    try {
-      for (;;) {
-        if (this.#configPending) {
-          this.#configPending = false;
-          this.#trace?.emit({ op: "interrupt" });
-          this.#port?.configurationChange();
-          continue;
-        }
-        const interrupting = this.#interrupting.shift();
-        if (interrupting !== undefined) {
-          interrupting.interrupting = false;
-          this.#trace?.emit({ op: "interrupt", queue: interrupting.index });
-          this.#port?.usedBuffers(interrupting.index);
-          continue;
-        }
-        if (calls++ === SERVE_LIMIT && this.#notified.length > 0) {
-          this.#serveLater();
-          return;
-        }
-        const slot = this.#notified.shift();
-        if (slot === undefined) return;
-        slot.notified = false;
-        this.#call(slot);
-      }
-    } catch (error) {
-      this.#serving = false;
-      this.#needsReset(`the transport failed: ${messageOf(error)}`);
-    } finally {
-      this.#serving = false;
-    }
-  }
-
-  #serveLater(): void {
-    this.#deferred = true;
-    defer(() => {
-      this.#deferred = false;
-      this.#serve();
+    this.#deliveries.after(() => {
+      this.#attempt(this.#model.name, () => this.#model.start?.(), this.#needsReset);
+      this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
     });
   }
 
-  #call(slot: QueueSlot): void {
+  #tellConfiguration(): void {
+    if ((this.#status & STATUS.DRIVER_OK) !== 0) this.#deliveries.interruptConfiguration();
+  }
+
+  #visit(slot: QueueSlot): void {
+    if (this.#running && slot.queue !== undefined) this.#deliveries.notify(slot);
+  }
+
+  #consume(slot: QueueSlot): void {
     try {
       this.#consumer(slot.index).queueNotified(slot.index);
     } catch (error) {
@@ -529,14 +465,6 @@ export class VirtioDevice implements TransportFacingDevice {
     } catch (error) {
       failed(`${who}: ${messageOf(error)}`);
     }
-  }
-
-  #forgetPending(): void {
-    for (const slot of this.#notified) slot.notified = false;
-    for (const slot of this.#interrupting) slot.interrupting = false;
-    this.#notified.length = 0;
-    this.#interrupting.length = 0;
-    this.#configPending = false;
   }
 
   /** The queue of this index, administration virtqueues only while they are negotiated. */
@@ -572,11 +500,6 @@ export class VirtioDevice implements TransportFacingDevice {
       return messageOf(error);
     }
   }
-}
-
-function forget(slots: QueueSlot[], slot: QueueSlot): void {
-  const at = slots.indexOf(slot);
-  if (at >= 0) slots.splice(at, 1);
 }
 
 function messageOf(error: unknown): string {
