@@ -44,8 +44,9 @@ export const ERROR_CODES = {
   ADMIN_RESET: "the device was reset while an administration command was outstanding",
   ADMIN_RESPONSE: "the device's response does not make sense",
   ADMIN_COMMAND: "an administration command cannot be encoded",
-  // clauses, traces, injection
+  // clauses, compliance, traces, injection
   CLAUSE_UNKNOWN: "no clause has that id",
+  COMPLIANCE: "a compliance case found that a rule does not hold",
   TRACE_FORMAT: "a trace cannot be read",
   INJECTION: "a registration is missing or wrong",
 } as const;

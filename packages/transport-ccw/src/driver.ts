@@ -180,6 +180,7 @@ export class CcwDriver implements DriverTransport {
   async reset(): Promise<void> {
     await this.#channel.demand(this.#bound.commands.VDEV_RESET, NO_DATA);
     this.#status = 0;
+    this.#wordsWritten.clear();
     this.#queues = [];
     this.#adapter = undefined;
     this.#classic = 0;

@@ -1,0 +1,30 @@
+/** All cases of the kit. */
+import type { ComplianceCase } from "../types.ts";
+import { ADMIN_COMMAND_CASES } from "./admin-commands.ts";
+import { ADMIN_LIFE_CASES } from "./admin-life.ts";
+import { ADMIN_LIST_CASES } from "./admin-lists.ts";
+import { ADMIN_PLACE_CASES } from "./admin-place.ts";
+import { BRING_UP_CASES } from "./bring-up.ts";
+import { CONFIGURATION_CASES } from "./configuration.ts";
+import { DRIVER_ADMIN_CASES } from "./driver-admin.ts";
+import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
+import { FEATURE_CASES } from "./features.ts";
+import { QUEUE_CASES } from "./queues.ts";
+import { RING_CASES } from "./rings.ts";
+import { STATUS_CASES } from "./status.ts";
+
+/** Every case, those of the device half first. */
+export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
+  ...STATUS_CASES,
+  ...FEATURE_CASES,
+  ...CONFIGURATION_CASES,
+  ...QUEUE_CASES,
+  ...RING_CASES,
+  ...ADMIN_PLACE_CASES,
+  ...ADMIN_LIST_CASES,
+  ...ADMIN_COMMAND_CASES,
+  ...ADMIN_LIFE_CASES,
+  ...BRING_UP_CASES,
+  ...DRIVER_QUEUE_CASES,
+  ...DRIVER_ADMIN_CASES,
+];

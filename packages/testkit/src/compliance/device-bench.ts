@@ -1,0 +1,217 @@
+/** A real device behind the transport's two halves, and a driver that does what a case says. */
+import {
+  AdminExecutor,
+  AdminQueues,
+  createGuestMemory,
+  DmaArena,
+  type DriverTransport,
+  FEATURE,
+  type FeatureSet,
+  PlatformGroup,
+  type QueueDoorbell,
+  SelfGroup,
+  STATUS,
+  VirtioDevice,
+  type VirtioDeviceInit,
+} from "@virtio-admin/core";
+import type { Connection, TransportFixture } from "../fixture.ts";
+import { expectEqual, expectSoon } from "./expect.ts";
+import { type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
+import { ProbeFamily } from "./probe-family.ts";
+import { ProbeModel } from "./probe-model.ts";
+
+const MEMORY_BASE = 0x4000_0000;
+const MEMORY_BYTES = 0x20_0000;
+
+/** The largest size of the bench's administration virtqueues. */
+export const ADMIN_QUEUE_SIZE = 16;
+/** The members of the bench's platform group; one takes more than 32 bits. */
+export const PLATFORM_MEMBERS: readonly number[] = [1, 7, 2 ** 32 + 5];
+
+/** What a case wants of its device. */
+export interface DeviceBenchOptions {
+  /** How many administration virtqueues there are; 0 for a device without; 1 unless given. */
+  readonly adminQueues?: number;
+  /** The device-independent features; those of the device core unless given. */
+  readonly features?: readonly number[];
+}
+
+/** What the driver half was told by interrupts. */
+export interface Heard {
+  /** The queues it was told of used buffers in; `undefined` for any. */
+  readonly used: (number | undefined)[];
+  /** How often it was told of a configuration change. */
+  configuration: number;
+  /** What went wrong on the bus. */
+  readonly failures: unknown[];
+}
+
+/** One queue that a case has enabled. */
+export interface BenchQueue {
+  /** Its index. */
+  readonly index: number;
+  /** Its ring. */
+  readonly ring: HandRing;
+  /** What notifies the device of it. */
+  readonly doorbell: QueueDoorbell;
+}
+
+/** The device side of a case. */
+export class DeviceBench {
+  /** The memory for rings and buffers, all of guest memory. */
+  readonly dma: DmaArena;
+  /** The device type. */
+  readonly model: ProbeModel = new ProbeModel();
+  /** The command family, beside the list commands. */
+  readonly family: ProbeFamily = new ProbeFamily();
+  /** The platform group of the device, beside its Self group. */
+  readonly group: PlatformGroup = new PlatformGroup(PLATFORM_MEMBERS);
+  /** The device core. */
+  readonly device: VirtioDevice;
+  /** The driver half. */
+  readonly driver: DriverTransport;
+  /** What interrupts told. */
+  readonly heard: Heard = { used: [], configuration: 0, failures: [] };
+  readonly #connection: Connection;
+
+  /** Makes the device and connects it. */
+  constructor(fixture: TransportFixture, options: DeviceBenchOptions = {}) {
+    const memory = createGuestMemory([{ base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_BYTES) }]);
+    this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
+    const count = options.adminQueues ?? 1;
+    const executor = new AdminExecutor({
+      groups: [new SelfGroup(), this.group],
+      families: [this.family],
+    });
+    const init: VirtioDeviceInit = {
+      model: this.model,
+      memory,
+      ...(options.features === undefined ? {} : { features: options.features }),
+      ...(count === 0
+        ? {}
+        : { admin: new AdminQueues({ executor, count, maxSize: ADMIN_QUEUE_SIZE }) }),
+    };
+    this.device = new VirtioDevice(init);
+    this.#connection = fixture.connect(this.device, { dma: this.dma });
+    this.driver = this.#connection.driver;
+  }
+
+  /** Finds the device and listens to its interrupts. */
+  async open(): Promise<void> {
+    await this.driver.open();
+    const { heard } = this;
+    await this.driver.listen({
+      usedBuffers: (queue) => heard.used.push(queue),
+      configurationChange: () => {
+        heard.configuration++;
+      },
+      failed: (error) => heard.failures.push(error),
+    });
+  }
+
+  /** Forgets what interrupts told. */
+  forget(): void {
+    this.heard.used.length = 0;
+    this.heard.configuration = 0;
+  }
+
+  /** True when an interrupt told of used buffers in this queue, or in any. */
+  toldOf(index: number): boolean {
+    return this.heard.used.some((queue) => queue === undefined || queue === index);
+  }
+
+  /** Resets the device and goes as far as DRIVER. */
+  async begin(): Promise<void> {
+    await this.driver.reset();
+    await this.driver.writeStatus(STATUS.ACKNOWLEDGE);
+    await this.driver.writeStatus(STATUS.ACKNOWLEDGE | STATUS.DRIVER);
+  }
+
+  /**
+   * Goes as far as FEATURES_OK with all offered features but those `without`, and no event
+   * indexes: notifications are then as plain as flags.
+   *
+   * @returns the features in force.
+   */
+  async negotiate(without: readonly number[] = [FEATURE.VIRTIO_F_EVENT_IDX]): Promise<FeatureSet> {
+    await this.begin();
+    const offered = await this.driver.readFeatures();
+    const features = offered
+      .without(...without)
+      .intersect(this.driver.allowedFeatures)
+      .without(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
+    await this.accept(features);
+    return features;
+  }
+
+  /** Writes these features and FEATURES_OK, which has to stick. */
+  async accept(features: FeatureSet): Promise<void> {
+    await this.driver.writeFeatures(features);
+    expectEqual("the status after FEATURES_OK", await this.tryFeaturesOk(), FEATURES_OK_STATUS);
+  }
+
+  /** Writes FEATURES_OK; returns the status that reads back. */
+  async tryFeaturesOk(): Promise<number> {
+    await this.driver.writeStatus(FEATURES_OK_STATUS);
+    return this.driver.readStatus();
+  }
+
+  /** Lays out and enables a queue. */
+  async queue(index: number, size?: number): Promise<BenchQueue> {
+    const ring = new HandRing(this.dma, size ?? (await this.driver.queueSizeMax(index)));
+    const doorbell = await this.driver.enableQueue(index, ring.size, ring.areas);
+    return { index, ring, doorbell };
+  }
+
+  /** Sets DRIVER_OK for a device whose queues these are. */
+  async run(...queues: readonly BenchQueue[]): Promise<void> {
+    await this.driver.queuesReady?.(queues.map(({ index }) => index));
+    await this.driver.writeStatus(RUNNING_STATUS);
+    expectEqual("the status after DRIVER_OK", await this.driver.readStatus(), RUNNING_STATUS);
+  }
+
+  /** Brings the device up with this one queue. */
+  async runWith(index: number, size?: number): Promise<BenchQueue> {
+    await this.negotiate();
+    const queue = await this.queue(index, size);
+    await this.run(queue);
+    return queue;
+  }
+
+  /** Notifies the device and waits until it has used `count` buffers. */
+  async exchange(queue: BenchQueue, count = 1): Promise<UsedEntry[]> {
+    queue.doorbell.ring();
+    return this.collect(queue, count);
+  }
+
+  /** Waits until the device has used `count` buffers. */
+  async collect(queue: BenchQueue, count = 1): Promise<UsedEntry[]> {
+    const entries: UsedEntry[] = [];
+    await expectSoon(`used buffers in queue ${queue.index}`, () => {
+      entries.push(...queue.ring.takeUsed());
+      return entries.length >= count;
+    });
+    return entries;
+  }
+
+  /** Sends one buffer through a queue of the probe and checks that it is answered. */
+  async echo(queue: BenchQueue, text = "ping"): Promise<HandBuffer> {
+    const bytes = new TextEncoder().encode(text);
+    const buffer = queue.ring.add([bytes], [bytes.length]);
+    const [used] = await this.exchange(queue);
+    expectEqual("the used id", used?.id, buffer.head);
+    expectEqual("the used length", used?.length, bytes.length);
+    expectEqual("the answer", buffer.written(), bytes);
+    return buffer;
+  }
+
+  /** Takes everything apart. */
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+/** The status with FEATURES_OK and all before it. */
+export const FEATURES_OK_STATUS: number = STATUS.ACKNOWLEDGE | STATUS.DRIVER | STATUS.FEATURES_OK;
+/** The status of a device that runs. */
+export const RUNNING_STATUS: number = FEATURES_OK_STATUS | STATUS.DRIVER_OK;
