@@ -86,8 +86,9 @@ export class CommandChannel {
       }
       const status = ending.subchannelStatus & ~SUBCHANNEL_STATUS.PROGRAM_CONTROLLED;
       if (ending.deviceStatus !== ENDED || status !== 0) throw badEnding(command, ending);
-      const moved = Math.max(0, Math.min(data.length, data.length - ending.residual));
-      return { rejected: false, view, moved };
+      // A bus may claim any residual count.
+      const left = Number.isInteger(ending.residual) ? Math.max(0, ending.residual) : data.length;
+      return { rejected: false, view, moved: Math.max(0, data.length - left) };
     });
   }
 
