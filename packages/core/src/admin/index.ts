@@ -16,7 +16,6 @@ export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
 export { AdminCommandError } from "./errors.ts";
 export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";
 export { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
-export type { BoundCommand, CommandLists, GroupLists, ListRefusal } from "./lists.ts";
 export { AdminMailbox, type AdminMailboxOptions } from "./mailbox.ts";
 export type { AdminExecuteOptions, AdminReply, AdminRequest, RetryPolicy } from "./pending.ts";
 export {
@@ -55,5 +54,7 @@ export type {
   CommandHandler,
   FamilyBinding,
   LengthRange,
+  ListRefusal,
+  OwnerLists,
   Timer,
 } from "./types.ts";

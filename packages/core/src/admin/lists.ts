@@ -2,7 +2,14 @@
  * The command lists of an owner: which opcodes it supports and which ones the driver uses, for
  * each group type on its own ("Group administration commands").
  */
-import type { AdminCommand, CommandFamily, CommandHandler, FamilyBinding } from "./types.ts";
+import type {
+  AdminCommand,
+  CommandFamily,
+  CommandHandler,
+  FamilyBinding,
+  ListRefusal,
+  OwnerLists,
+} from "./types.ts";
 
 /** A command with what an owner needs to carry it out. */
 export interface BoundCommand {
@@ -33,11 +40,8 @@ export interface GroupLists {
   settled: boolean;
 }
 
-/** What LIST_USE comes to. */
-export type ListRefusal = "unsupported opcode" | "unmet dependency";
-
 /** The lists of all group types that an owner knows. */
-export class CommandLists {
+export class CommandLists implements OwnerLists {
   readonly #commands: BoundCommand[] = [];
   readonly #bindings = new Set<FamilyBinding>();
   readonly #initial: readonly number[];
@@ -83,7 +87,7 @@ export class CommandLists {
     return lists;
   }
 
-  /** The opcodes that LIST_QUERY reports for this group type, ascending. */
+  /** See {@link OwnerLists.supported}. */
   supported(groupType: number): readonly number[] {
     const lists = this.#groups.get(groupType);
     if (lists === undefined) return [];
@@ -98,15 +102,13 @@ export class CommandLists {
     return opcodesOf(lists.supported);
   }
 
-  /** The opcodes that are legal for this group type now, ascending. */
+  /** See {@link OwnerLists.used}. */
   used(groupType: number): readonly number[] {
     const lists = this.#groups.get(groupType);
     return lists === undefined ? [] : opcodesOf(lists.used);
   }
 
-  /**
-   * Replaces the list in use by these opcodes. Returns why not, and changes nothing then.
-   */
+  /** See {@link OwnerLists.use}. */
   use(groupType: number, opcodes: readonly number[]): ListRefusal | undefined {
     const lists = this.#groups.get(groupType);
     const supported = new Set(this.supported(groupType));

@@ -5,7 +5,6 @@
 import type { DeviceGroup } from "../group/types.ts";
 import type { DmaAllocator } from "../memory/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
-import type { CommandLists } from "./lists.ts";
 import type { AdminOutcome } from "./status.ts";
 
 /** The lengths that a part of a command may have, in bytes. */
@@ -82,6 +81,19 @@ export interface AdminCall {
  */
 export type CommandHandler = (call: AdminCall) => AdminOutcome | PromiseLike<AdminOutcome>;
 
+/** Why LIST_USE is refused. */
+export type ListRefusal = "unsupported opcode" | "unmet dependency";
+
+/** Which commands an owner supports and its driver uses, for each group type on its own. */
+export interface OwnerLists {
+  /** The opcodes that LIST_QUERY reports for this group type, ascending. */
+  supported(groupType: number): readonly number[];
+  /** The opcodes that are legal for this group type now, ascending. */
+  used(groupType: number): readonly number[];
+  /** Replaces the list in use by these opcodes. Returns why not, and changes nothing then. */
+  use(groupType: number, opcodes: readonly number[]): ListRefusal | undefined;
+}
+
 /** What a command family is given when it is bound to an owner device. */
 export interface AdminOwner {
   /** The owner's groups. */
@@ -89,7 +101,7 @@ export interface AdminOwner {
   /** The group of that type, whether or not it exists now; `undefined` when there is none. */
   group(type: number): DeviceGroup | undefined;
   /** The lists of supported and used commands. */
-  readonly lists: CommandLists;
+  readonly lists: OwnerLists;
 }
 
 /** A command family at work for one owner. */
