@@ -37,7 +37,6 @@ interface GuestQueue {
   readonly regions: readonly number[];
   readonly ring: DriverQueue;
   readonly placed: Map<number, Placed>;
-  enabled: boolean;
 }
 
 /** Where buffers lie: far above what recorded guests had, since recordings do not say where. */
@@ -73,8 +72,8 @@ export class ReplayGuest {
 
   /**
    * Lays out a queue where the recorded driver had it; called before the device sees the request
-   * that enables it. Nothing happens when `device` has the queue enabled, or when no queue can lie
-   * there: the device then has to refuse it.
+   * that enables it; {@link follow} comes after. Nothing happens when `device` has the queue enabled,
+   * or when it has no queue of that index and size, or none can lie there: it then has to refuse.
    */
   prepareQueue(
     device: TransportFacingDevice,
@@ -82,7 +81,7 @@ export class ReplayGuest {
     size: number,
     addresses: QueueAddresses,
   ): void {
-    if (device.queueEnabled(index)) return;
+    if (device.queueEnabled(index) || size > device.queueSizeMax(index)) return;
     this.#drop(index);
     const regions: number[] = [];
     try {
@@ -97,7 +96,7 @@ export class ReplayGuest {
         eventIdx: device.negotiated(FEATURE.VIRTIO_F_EVENT_IDX),
         indirect: false,
       });
-      this.#queues.set(index, { regions, ring, placed: new Map(), enabled: false });
+      this.#queues.set(index, { regions, ring, placed: new Map() });
     } catch (error) {
       for (const base of regions) this.memory.remove(base);
       if (!isVirtioError(error)) throw error;
@@ -122,8 +121,7 @@ export class ReplayGuest {
   follow(device: TransportFacingDevice): void {
     for (const [index, queue] of this.#queues) {
       this.#reap(queue);
-      if (device.queueEnabled(index)) queue.enabled = true;
-      else if (queue.enabled) this.#drop(index);
+      if (!device.queueEnabled(index)) this.#drop(index);
     }
   }
 
@@ -141,7 +139,7 @@ export class ReplayGuest {
     filling: Uint8Array,
   ): PlacedBuffer | string {
     const queue = this.#queues.get(index);
-    if (queue === undefined || !queue.enabled) return `queue ${index} is not enabled`;
+    if (queue === undefined) return `queue ${index} is not enabled`;
     const { ring } = queue;
     if (descriptors.length > ring.size) return `queue ${index} has ${ring.size} descriptors only`;
     const base = this.#nextBuffer;

@@ -25,6 +25,8 @@ export const TRACE_LIMITS = {
   descriptors: 1024,
   /** The bytes of one buffer's descriptors together. */
   bufferLength: 2 ** 24,
+  /** The bytes of all buffers' descriptors together. */
+  totalLength: 2 ** 26,
 } as const;
 
 const NAME_LENGTH = 64;
@@ -56,6 +58,7 @@ export function parseTrace(text: string, file: string): Trace {
   let transport: string | undefined;
   let headed = false;
   let number = 0;
+  let total = 0;
   for (const [start, end] of lineRanges(text)) {
     number++;
     const place = `${file}:${number}`;
@@ -73,6 +76,12 @@ export function parseTrace(text: string, file: string): Trace {
     }
     const line = readLine(fields, number, headed);
     if (line === undefined) continue;
+    if (line.op === "buffer") {
+      for (const { length } of line.descriptors) total += length;
+      if (total > TRACE_LIMITS.totalLength) {
+        throw tooLarge(place, `buffers of more than ${TRACE_LIMITS.totalLength} bytes`);
+      }
+    }
     lines.push(line);
     if (headed) continue;
     const shape = shapeOf(line);

@@ -161,6 +161,14 @@ describe("parseTrace", () => {
     );
   });
 
+  it("refuses buffers that are too long together", () => {
+    const large = BUFFER.replace('"length":8', `"length":${TRACE_LIMITS.bufferLength - 2}`);
+    const count = TRACE_LIMITS.totalLength / TRACE_LIMITS.bufferLength;
+    const lines = Array.from({ length: count }, () => large);
+    expect(parseTrace([READ, ...lines].join("\n"), "t.jsonl").lines).toHaveLength(count + 1);
+    expect(failure([READ, ...lines, BUFFER].join("\n")).path).toBe(`t.jsonl:${count + 2}`);
+  });
+
   it("throws nothing but its own error for any text", () => {
     const line = fc.oneof(
       fc.constantFrom(HEADER, READ, PCI_WRITE, SSCH, BUFFER),
