@@ -19,17 +19,15 @@ export interface QueueAddresses {
 export interface QueueInit extends QueueAddresses {
   /** The number of entries; for a split ring a power of two up to 32768. */
   readonly size: number;
-  /**
-   * The memory that the ring and its buffers lie in. Each part of the ring lies in one region, whose
-   * backing bytes are aligned in their buffer as the region is in guest memory (to 4 bytes).
-   */
+  /** The memory that the ring and its buffers lie in. */
   readonly memory: GuestMemory;
   /** VIRTIO_F_EVENT_IDX was negotiated. */
   readonly eventIdx: boolean;
   /** VIRTIO_F_INDIRECT_DESC was negotiated. */
   readonly indirect: boolean;
   /**
-   * Use Atomics on the indexes: needed when the halves run on different threads.
+   * Use Atomics on the indexes: needed when the halves run on different threads. The ring areas
+   * must then start at even offsets of their backing buffers.
    */
   readonly atomic?: boolean;
   /**

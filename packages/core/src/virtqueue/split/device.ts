@@ -18,30 +18,29 @@ import {
   VIRTQ_USED,
   VIRTQ_USED_ELEM,
 } from "./layout.ts";
-import { le16, le32, load16, splitRings, store16 } from "./rings.ts";
+import { load16, splitRings, store16 } from "./rings.ts";
 
 // Constants of the own module are folded into optimized code; imported ones are loaded each time.
-// Places in a ring are counted in words, of 32 bits (descriptors, used entries) or 16 (the rest).
-const DESC_ADDR = VIRTQ_DESC.fields.addr.offset / 4;
-const DESC_ADDR_HIGH = DESC_ADDR + 1;
-const DESC_LEN = VIRTQ_DESC.fields.len.offset / 4;
-const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset / 4;
+const DESC_ADDR = VIRTQ_DESC.fields.addr.offset;
+const DESC_ADDR_HIGH = DESC_ADDR + 4;
+const DESC_LEN = VIRTQ_DESC.fields.len.offset;
+const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset;
 const DESC_SIZE = VIRTQ_DESC.size;
-const DESC_WORDS = DESC_SIZE / 4;
 const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
 const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
 const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
-const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset / 2;
+const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
 const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
-const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset / 2;
-const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset / 2;
-const USED_FLAGS = VIRTQ_USED.fields.flags.offset / 2;
+const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
+const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset;
+const AVAIL_ENTRY_SIZE = VIRTQ_AVAIL.fields.ring.width;
+const USED_FLAGS = VIRTQ_USED.fields.flags.offset;
 const F_NO_NOTIFY = VIRTQ_USED.fields.flags.bits.no_notify.mask;
-const USED_IDX = VIRTQ_USED.fields.idx.offset / 2;
-const USED_RING = VIRTQ_USED.size / 4;
-const USED_ENTRY = VIRTQ_USED_ELEM.size / 4;
-const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset / 4;
-const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset / 4;
+const USED_IDX = VIRTQ_USED.fields.idx.offset;
+const USED_RING = VIRTQ_USED.size;
+const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
+const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
+const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
 
 /** The highest upper half of an address that a number can hold, and that memory can cover. */
@@ -54,11 +53,11 @@ export class SplitDeviceQueue implements DeviceQueue {
   readonly size: number;
   /** See {@link DeviceQueue.memory}. */
   readonly memory: GuestMemory;
-  private readonly table: Uint32Array;
-  private readonly avail: Uint16Array;
-  private readonly used: Uint32Array;
-  private readonly usedHalves: Uint16Array;
-  private readonly atomic: boolean;
+  private readonly descriptors: DataView;
+  private readonly avail: DataView;
+  private readonly used: DataView;
+  private readonly availWords: Uint16Array | undefined;
+  private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
   private readonly usedEventAt: number;
@@ -100,15 +99,15 @@ export class SplitDeviceQueue implements DeviceQueue {
     const rings = splitRings(init);
     this.size = init.size;
     this.memory = init.memory;
-    this.table = rings.table;
+    this.descriptors = rings.descriptors;
     this.avail = rings.avail;
     this.used = rings.used;
-    this.usedHalves = rings.usedHalves;
-    this.atomic = init.atomic === true;
+    this.availWords = rings.availWords;
+    this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
-    this.usedEventAt = usedEventOffset(init.size) / 2;
-    this.availEventAt = availEventOffset(init.size) / 2;
+    this.usedEventAt = usedEventOffset(init.size);
+    this.availEventAt = availEventOffset(init.size);
     this.heldHeads = new Uint8Array(init.size);
     this.nextAvail = rings.start;
     this.seenAvail = rings.start;
@@ -137,8 +136,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (this.broken !== undefined || this.stopped) return undefined;
     if (next === this.seenAvail && !this.lookForBuffers()) return undefined;
 
-    const entry = next & (this.size - 1);
-    const head = le16(this.avail[AVAIL_RING + entry] as number);
+    const entry = (next & (this.size - 1)) * AVAIL_ENTRY_SIZE;
+    const head = this.avail.getUint16(AVAIL_RING + entry, true);
     if (head >= this.size) return this.fail("head-range");
     if (this.heldHeads[head] !== 0) return this.fail("head-outstanding");
 
@@ -169,10 +168,10 @@ export class SplitDeviceQueue implements DeviceQueue {
       });
     }
     const next = this.nextUsed;
-    const entry = USED_RING + (next & (this.size - 1)) * USED_ENTRY;
+    const entry = USED_RING + (next & (this.size - 1)) * USED_ELEM_SIZE;
     const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH));
-    this.used[entry + USED_ELEM_ID] = le32(chain.head);
-    this.used[entry + USED_ELEM_LEN] = le32(length);
+    this.used.setUint32(entry + USED_ELEM_ID, chain.head, true);
+    this.used.setUint32(entry + USED_ELEM_LEN, length, true);
     this.nextUsed = (next + 1) & 0xffff;
 
     chain.held = false;
@@ -189,13 +188,13 @@ export class SplitDeviceQueue implements DeviceQueue {
     const now = this.nextUsed;
     if (now === old || this.stopped) return false;
     this.publishedUsed = now;
-    store16(this.usedHalves, this.atomic, USED_IDX, now);
+    store16(this.used, this.usedWords, USED_IDX, now);
     if (this.eventIdx) {
-      const usedEvent = load16(this.avail, this.atomic, this.usedEventAt);
+      const usedEvent = load16(this.avail, this.availWords, this.usedEventAt);
       // The entries old..now-1 were written: was the one that the driver waits for among them?
       return ((now - usedEvent - 1) & 0xffff) < ((now - old) & 0xffff);
     }
-    const flags = load16(this.avail, this.atomic, AVAIL_FLAGS);
+    const flags = load16(this.avail, this.availWords, AVAIL_FLAGS);
     return (flags & F_NO_INTERRUPT) === 0;
   }
 
@@ -203,7 +202,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   enableNotifications(): boolean {
     if (this.broken !== undefined || this.stopped) return false;
     this.wantsNotifications = true;
-    if (!this.eventIdx) store16(this.usedHalves, this.atomic, USED_FLAGS, 0);
+    if (!this.eventIdx) store16(this.used, this.usedWords, USED_FLAGS, 0);
     return this.nextAvail !== this.seenAvail || this.lookForBuffers();
   }
 
@@ -215,7 +214,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       // With event indexes flags stays 0; an entry that is past is not written again for a while.
       this.writeAvailEvent((this.nextAvail - 1) & 0xffff);
     } else {
-      store16(this.usedHalves, this.atomic, USED_FLAGS, F_NO_NOTIFY);
+      store16(this.used, this.usedWords, USED_FLAGS, F_NO_NOTIFY);
     }
   }
 
@@ -252,7 +251,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   }
 
   private readAvailIdx(): boolean {
-    const idx = load16(this.avail, this.atomic, AVAIL_IDX);
+    const idx = load16(this.avail, this.availWords, AVAIL_IDX);
     const next = this.nextAvail;
     if (idx === next) return false;
     // What the driver has not seen used, it cannot have made available again.
@@ -267,7 +266,7 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   private writeAvailEvent(index: number): void {
     this.availEvent = index;
-    store16(this.usedHalves, this.atomic, this.availEventAt, index);
+    store16(this.used, this.usedWords, this.availEventAt, index);
   }
 
   /**
@@ -275,11 +274,11 @@ export class SplitDeviceQueue implements DeviceQueue {
    * descriptors than it has, the whole chain no more than the queue size, and tables do not nest.
    */
   private walk(chain: PooledChain, head: number): QueueDefect | undefined {
-    const { memory, size, table } = this;
-    let entries = size;
-    /** An indirect table, in whatever alignment the driver chose, and where it starts in the view. */
-    let view: DataView | undefined;
+    const { memory, size } = this;
+    let view = this.descriptors;
     let base = 0;
+    let entries = size;
+    let inTable = false;
     /** Where a table lies that only copies reach, or -1. */
     let copiedFrom = -1;
 
@@ -294,31 +293,19 @@ export class SplitDeviceQueue implements DeviceQueue {
 
     for (;;) {
       if (++visited > entries) return "chain-loop";
-      let low: number;
-      let high: number;
-      let length: number;
-      let flagsNext: number;
-      if (view === undefined) {
-        const at = index * DESC_WORDS;
-        low = le32(table[at + DESC_ADDR] as number);
-        high = le32(table[at + DESC_ADDR_HIGH] as number);
-        length = le32(table[at + DESC_LEN] as number);
-        flagsNext = le32(table[at + DESC_FLAGS_NEXT] as number);
-      } else {
-        let at = base + index * DESC_SIZE;
-        if (copiedFrom >= 0) {
-          if (!memory.read(copiedFrom + at, this.scratch)) return "table-unmapped";
-          at = 0;
-        }
-        low = view.getUint32(at + 4 * DESC_ADDR, true);
-        high = view.getUint32(at + 4 * DESC_ADDR_HIGH, true);
-        length = view.getUint32(at + 4 * DESC_LEN, true);
-        flagsNext = view.getUint32(at + 4 * DESC_FLAGS_NEXT, true);
+      let at = base + index * DESC_SIZE;
+      if (copiedFrom >= 0) {
+        if (!memory.read(copiedFrom + at, this.scratch)) return "table-unmapped";
+        at = 0;
       }
+      const low = view.getUint32(at + DESC_ADDR, true);
+      const high = view.getUint32(at + DESC_ADDR_HIGH, true);
+      const length = view.getUint32(at + DESC_LEN, true);
+      const flagsNext = view.getUint32(at + DESC_FLAGS_NEXT, true);
       const address = high * 0x100000000 + low;
 
       if ((flagsNext & F_INDIRECT) !== 0) {
-        if (view !== undefined) return "indirect-nested";
+        if (inTable) return "indirect-nested";
         if (!this.indirect) return "indirect-not-negotiated";
         if ((flagsNext & F_NEXT) !== 0) return "indirect-chained";
         if (length === 0 || length % DESC_SIZE !== 0) return "indirect-length";
@@ -333,6 +320,7 @@ export class SplitDeviceQueue implements DeviceQueue {
           base = 0;
           copiedFrom = address;
         }
+        inTable = true;
         entries = length / DESC_SIZE;
         visited = 0;
         index = 0;

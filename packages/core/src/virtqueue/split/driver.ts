@@ -17,33 +17,31 @@ import {
   VIRTQ_USED,
   VIRTQ_USED_ELEM,
 } from "./layout.ts";
-import { le16, le32, load16, splitRings, store16, words32 } from "./rings.ts";
+import { load16, splitRings, store16 } from "./rings.ts";
 
 // Constants of the own module are folded into optimized code; imported ones are loaded each time.
-// Places in a ring are counted in words, of 32 bits (descriptors, used entries) or 16 (the rest).
-const DESC_ADDR = VIRTQ_DESC.fields.addr.offset / 4;
-const DESC_ADDR_HIGH = DESC_ADDR + 1;
-const DESC_LEN = VIRTQ_DESC.fields.len.offset / 4;
-const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset / 4;
+const DESC_ADDR = VIRTQ_DESC.fields.addr.offset;
+const DESC_ADDR_HIGH = DESC_ADDR + 4;
+const DESC_LEN = VIRTQ_DESC.fields.len.offset;
+const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset;
 const DESC_SIZE = VIRTQ_DESC.size;
-const DESC_WORDS = DESC_SIZE / 4;
 const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
 const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
 const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
-const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset / 2;
+const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
 const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
-const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset / 2;
-const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset / 2;
-const USED_FLAGS = VIRTQ_USED.fields.flags.offset / 2;
+const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
+const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset;
+const AVAIL_ENTRY_SIZE = VIRTQ_AVAIL.fields.ring.width;
+const USED_FLAGS = VIRTQ_USED.fields.flags.offset;
 const F_NO_NOTIFY = VIRTQ_USED.fields.flags.bits.no_notify.mask;
-const USED_IDX = VIRTQ_USED.fields.idx.offset / 2;
-const USED_RING = VIRTQ_USED.size / 4;
-const USED_ENTRY = VIRTQ_USED_ELEM.size / 4;
-const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset / 4;
-const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset / 4;
+const USED_IDX = VIRTQ_USED.fields.idx.offset;
+const USED_RING = VIRTQ_USED.size;
+const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
+const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
+const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
 
-const TABLES_PATH = "queue.indirectArea";
 /** The upper half of 2^53-1, the highest address. */
 const HIGHEST_ADDRESS_HIGH = 0x1fffff;
 
@@ -56,17 +54,16 @@ export class SplitDriverQueue implements DriverQueue {
   readonly size: number;
   /** See {@link DriverQueue.usedLength}. */
   usedLength = 0;
-  private readonly table: Uint32Array;
-  private readonly avail: Uint16Array;
-  private readonly used: Uint32Array;
-  private readonly usedHalves: Uint16Array;
-  private readonly atomic: boolean;
+  private readonly descriptors: DataView;
+  private readonly avail: DataView;
+  private readonly used: DataView;
+  private readonly availWords: Uint16Array | undefined;
+  private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
   private readonly usedEventAt: number;
   private readonly availEventAt: number;
   /** The indirect tables, one for each head, and how many descriptors each has room for. */
-  private readonly tables: Uint32Array;
-  private readonly tablesAddress: number;
+  private readonly tables: DmaBlock | undefined;
   private readonly tableEntries: number;
 
   private broken: QueueDefect | undefined = undefined;
@@ -107,18 +104,16 @@ export class SplitDriverQueue implements DriverQueue {
     const rings = splitRings(init);
     const { size } = init;
     this.size = size;
-    this.table = rings.table;
+    this.descriptors = rings.descriptors;
     this.avail = rings.avail;
     this.used = rings.used;
-    this.usedHalves = rings.usedHalves;
-    this.atomic = init.atomic === true;
+    this.availWords = rings.availWords;
+    this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
-    this.usedEventAt = usedEventOffset(size) / 2;
-    this.availEventAt = availEventOffset(size) / 2;
-    const area = init.indirect ? init.indirectArea : undefined;
-    this.tables = area === undefined ? new Uint32Array(0) : words32(bytesOf(area), TABLES_PATH);
-    this.tablesAddress = area?.address ?? 0;
-    this.tableEntries = Math.floor((area?.length ?? 0) / (size * DESC_SIZE));
+    this.usedEventAt = usedEventOffset(size);
+    this.availEventAt = availEventOffset(size);
+    this.tables = init.indirect ? init.indirectArea : undefined;
+    this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
     this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => index + 1);
     this.descriptorCount = new Uint16Array(size);
@@ -130,12 +125,12 @@ export class SplitDriverQueue implements DriverQueue {
     this.nextUsed = rings.start;
     this.seenUsed = rings.start;
     this.usedEvent = rings.start;
-    store16(this.avail, this.atomic, AVAIL_FLAGS, 0);
-    store16(this.avail, this.atomic, AVAIL_IDX, rings.start);
-    store16(this.avail, this.atomic, this.usedEventAt, rings.start);
-    store16(this.usedHalves, this.atomic, USED_FLAGS, 0);
-    store16(this.usedHalves, this.atomic, USED_IDX, rings.start);
-    store16(this.usedHalves, this.atomic, this.availEventAt, rings.start);
+    store16(this.avail, this.availWords, AVAIL_FLAGS, 0);
+    store16(this.avail, this.availWords, AVAIL_IDX, rings.start);
+    store16(this.avail, this.availWords, this.usedEventAt, rings.start);
+    store16(this.used, this.usedWords, USED_FLAGS, 0);
+    store16(this.used, this.usedWords, USED_IDX, rings.start);
+    store16(this.used, this.usedWords, this.availEventAt, rings.start);
   }
 
   /** See {@link DriverQueue.defect}. */
@@ -177,8 +172,8 @@ export class SplitDriverQueue implements DriverQueue {
       ? this.fillTable(head, addresses, lengths, count, readableCount)
       : this.fillChain(head, addresses, lengths, count, readableCount);
     const nextAvail = this.nextAvail;
-    const entry = nextAvail & (size - 1);
-    this.avail[AVAIL_RING + entry] = le16(head);
+    const entry = (nextAvail & (size - 1)) * AVAIL_ENTRY_SIZE;
+    this.avail.setUint16(AVAIL_RING + entry, head, true);
     this.nextAvail = (nextAvail + 1) & 0xffff;
     this.availIndex[head] = nextAvail;
     this.freeHead = this.nextDescriptor[tail] as number;
@@ -195,13 +190,13 @@ export class SplitDriverQueue implements DriverQueue {
     const now = this.nextAvail;
     if (now === old) return false;
     this.publishedAvail = now;
-    store16(this.avail, this.atomic, AVAIL_IDX, now);
+    store16(this.avail, this.availWords, AVAIL_IDX, now);
     if (this.eventIdx) {
-      const availEvent = load16(this.usedHalves, this.atomic, this.availEventAt);
+      const availEvent = load16(this.used, this.usedWords, this.availEventAt);
       // The entries old..now-1 were written: was the one that the device waits for among them?
       return ((now - availEvent - 1) & 0xffff) < ((now - old) & 0xffff);
     }
-    const flags = load16(this.usedHalves, this.atomic, USED_FLAGS);
+    const flags = load16(this.used, this.usedWords, USED_FLAGS);
     return (flags & F_NO_NOTIFY) === 0;
   }
 
@@ -212,9 +207,9 @@ export class SplitDriverQueue implements DriverQueue {
     if (next === this.seenUsed && !this.lookForBuffers()) return -1;
 
     const { size } = this;
-    const entry = USED_RING + (next & (size - 1)) * USED_ENTRY;
-    const id = le32(this.used[entry + USED_ELEM_ID] as number);
-    const length = le32(this.used[entry + USED_ELEM_LEN] as number);
+    const entry = USED_RING + (next & (size - 1)) * USED_ELEM_SIZE;
+    const id = this.used.getUint32(entry + USED_ELEM_ID, true);
+    const length = this.used.getUint32(entry + USED_ELEM_LEN, true);
     if (id >= size) return this.fail("used-id");
     const count = this.descriptorCount[id] as number;
     if (count === 0) return this.fail("used-id");
@@ -238,7 +233,7 @@ export class SplitDriverQueue implements DriverQueue {
   enableNotifications(): boolean {
     if (this.broken !== undefined) return false;
     this.wantsNotifications = true;
-    if (!this.eventIdx) store16(this.avail, this.atomic, AVAIL_FLAGS, 0);
+    if (!this.eventIdx) store16(this.avail, this.availWords, AVAIL_FLAGS, 0);
     return this.nextUsed !== this.seenUsed || this.lookForBuffers();
   }
 
@@ -249,7 +244,7 @@ export class SplitDriverQueue implements DriverQueue {
       // With event indexes flags stays 0; an entry that is past is not written again for a while.
       this.writeUsedEvent((this.nextUsed - 1) & 0xffff);
     } else {
-      store16(this.avail, this.atomic, AVAIL_FLAGS, F_NO_INTERRUPT);
+      store16(this.avail, this.availWords, AVAIL_FLAGS, F_NO_INTERRUPT);
     }
   }
 
@@ -261,7 +256,7 @@ export class SplitDriverQueue implements DriverQueue {
     count: number,
     readableCount: number,
   ): number {
-    const { table, nextDescriptor } = this;
+    const { descriptors, nextDescriptor } = this;
     let index = head;
     let total = 0;
     let readable = 0;
@@ -274,12 +269,12 @@ export class SplitDriverQueue implements DriverQueue {
         flags = F_WRITE;
       }
       tail = index;
-      at = tail * DESC_WORDS;
+      at = tail * DESC_SIZE;
       index = nextDescriptor[tail] as number;
-      total += putSegment(table, at, addresses, lengths, i);
-      table[at + DESC_FLAGS_NEXT] = le32(flags | F_NEXT | (index << 16));
+      total += putSegment(descriptors, at, addresses, lengths, i);
+      descriptors.setUint32(at + DESC_FLAGS_NEXT, flags | F_NEXT | (index << 16), true);
     }
-    table[at + DESC_FLAGS_NEXT] = le32(flags);
+    descriptors.setUint32(at + DESC_FLAGS_NEXT, flags, true);
     this.noteLength(head, total, readableCount === count ? total : readable);
     return tail;
   }
@@ -292,9 +287,9 @@ export class SplitDriverQueue implements DriverQueue {
     count: number,
     readableCount: number,
   ): number {
-    const { table, tables, tableEntries } = this;
-    let at = head * tableEntries * DESC_WORDS;
-    const address = this.tablesAddress + at * Uint32Array.BYTES_PER_ELEMENT;
+    const { address, region } = this.tables as DmaBlock;
+    const tableAt = address + head * this.tableEntries * DESC_SIZE;
+    let at = tableAt - region.base;
     let total = 0;
     let readable = 0;
     let flags = 0;
@@ -303,16 +298,17 @@ export class SplitDriverQueue implements DriverQueue {
         readable = total;
         flags = F_WRITE;
       }
-      total += putSegment(tables, at, addresses, lengths, i);
+      total += putSegment(region.view, at, addresses, lengths, i);
       const next = i + 1 < count ? F_NEXT | ((i + 1) << 16) : 0;
-      tables[at + DESC_FLAGS_NEXT] = le32(flags | next);
-      at += DESC_WORDS;
+      region.view.setUint32(at + DESC_FLAGS_NEXT, flags | next, true);
+      at += DESC_SIZE;
     }
-    const headAt = head * DESC_WORDS;
-    table[headAt + DESC_ADDR] = le32(address >>> 0);
-    table[headAt + DESC_ADDR_HIGH] = le32((address / 0x100000000) >>> 0);
-    table[headAt + DESC_LEN] = le32(count * DESC_SIZE);
-    table[headAt + DESC_FLAGS_NEXT] = le32(F_INDIRECT);
+    const { descriptors } = this;
+    const headAt = head * DESC_SIZE;
+    descriptors.setUint32(headAt + DESC_ADDR, tableAt >>> 0, true);
+    descriptors.setUint32(headAt + DESC_ADDR_HIGH, (tableAt / 0x100000000) >>> 0, true);
+    descriptors.setUint32(headAt + DESC_LEN, count * DESC_SIZE, true);
+    descriptors.setUint32(headAt + DESC_FLAGS_NEXT, F_INDIRECT, true);
     this.noteLength(head, total, readableCount === count ? total : readable);
     return head;
   }
@@ -340,7 +336,7 @@ export class SplitDriverQueue implements DriverQueue {
   }
 
   private readUsedIdx(): boolean {
-    const idx = load16(this.usedHalves, this.atomic, USED_IDX);
+    const idx = load16(this.used, this.usedWords, USED_IDX);
     const next = this.nextUsed;
     if (idx === next) return false;
     const withDevice = (this.publishedAvail - next) & 0xffff;
@@ -354,18 +350,13 @@ export class SplitDriverQueue implements DriverQueue {
 
   private writeUsedEvent(index: number): void {
     this.usedEvent = index;
-    store16(this.avail, this.atomic, this.usedEventAt, index);
+    store16(this.avail, this.availWords, this.usedEventAt, index);
   }
-}
-
-function bytesOf({ address, length, region }: DmaBlock): Uint8Array {
-  const offset = address - region.base;
-  return region.bytes.subarray(offset, offset + length);
 }
 
 /** Checks segment `i` and writes its address and length to a descriptor; returns the length. */
 function putSegment(
-  words: Uint32Array,
+  view: DataView,
   at: number,
   addresses: ArrayLike<number>,
   lengths: ArrayLike<number>,
@@ -381,9 +372,9 @@ function putSegment(
   if (length >>> 0 !== length || length === 0) {
     throw outOfRange(`lengths[${i}]`, length, "1..2^32-1");
   }
-  words[at + DESC_ADDR] = le32(low);
-  words[at + DESC_ADDR_HIGH] = le32(high);
-  words[at + DESC_LEN] = le32(length);
+  view.setUint32(at + DESC_ADDR, low, true);
+  view.setUint32(at + DESC_ADDR_HIGH, high, true);
+  view.setUint32(at + DESC_LEN, length, true);
   return length;
 }
 

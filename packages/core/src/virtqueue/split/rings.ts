@@ -1,22 +1,18 @@
 /**
- * The three parts of a split virtqueue as both halves reach them. Hot path: typed arrays made once,
- * each no longer than its part, so that no index can lead outside it. They are cheaper than
- * DataViews; the price is that the backing bytes must be aligned as the parts are.
+ * The three parts of a split virtqueue as both halves reach them. Hot path: one DataView per part,
+ * made once and no longer than the part, so that no index can lead outside it.
  */
 import { VirtioError } from "../../errors.ts";
 import type { QueueAddresses, QueueInit } from "../types.ts";
 import { type QueueAreaSize, splitAreaSizes } from "./layout.ts";
 
-/** The words of one queue, in the byte order of the ring: see {@link le16} and {@link le32}. */
+/** The views of one queue. The words are there only when the indexes are accessed with Atomics. */
 export interface SplitRings {
-  /** The descriptor table, in words of 32 bits. */
-  readonly table: Uint32Array;
-  /** The available ring, in words of 16 bits. */
-  readonly avail: Uint16Array;
-  /** The used ring, in words of 32 bits. */
-  readonly used: Uint32Array;
-  /** The used ring again, in words of 16 bits. */
-  readonly usedHalves: Uint16Array;
+  readonly descriptors: DataView;
+  readonly avail: DataView;
+  readonly used: DataView;
+  readonly availWords: Uint16Array | undefined;
+  readonly usedWords: Uint16Array | undefined;
   /** The index that both rings start from. */
   readonly start: number;
 }
@@ -38,56 +34,43 @@ export function splitRings(init: QueueInit): SplitRings {
       value: start,
     });
   }
-  const table = locate(init, "descriptorArea", areas.descriptorArea);
-  const avail = locate(init, "driverArea", areas.driverArea);
-  const used = locate(init, "deviceArea", areas.deviceArea);
+  const descriptors = viewOf(init, "descriptorArea", areas.descriptorArea);
+  const avail = viewOf(init, "driverArea", areas.driverArea);
+  const used = viewOf(init, "deviceArea", areas.deviceArea);
+  const atomic = init.atomic === true;
   return {
-    table: words32(table, "queue.descriptorArea"),
-    avail: words16(avail, "queue.driverArea"),
-    used: words32(used, "queue.deviceArea"),
-    usedHalves: words16(used, "queue.deviceArea"),
+    descriptors,
+    avail,
+    used,
+    availWords: atomic ? wordsOf(avail, "driverArea") : undefined,
+    usedWords: atomic ? wordsOf(used, "deviceArea") : undefined,
     start,
   };
 }
 
-/**
- * `bytes` in words of 32 bits.
- *
- * @throws VirtioError `QUEUE_ADDRESS` when they do not start at a multiple of 4 of their buffer.
- */
-export function words32(bytes: Uint8Array, path: string): Uint32Array {
-  checkBacking(bytes, Uint32Array.BYTES_PER_ELEMENT, path);
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+/** Reads the le16 at `offset`: atomically when there are words, else plainly. */
+export function load16(view: DataView, words: Uint16Array | undefined, offset: number): number {
+  return words === undefined
+    ? view.getUint16(offset, true)
+    : littleEndian(Atomics.load(words, offset >>> 1));
 }
 
-function words16(bytes: Uint8Array, path: string): Uint16Array {
-  checkBacking(bytes, Uint16Array.BYTES_PER_ELEMENT, path);
-  return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 1);
+/** Writes the le16 at `offset`: atomically when there are words, else plainly. */
+export function store16(
+  view: DataView,
+  words: Uint16Array | undefined,
+  offset: number,
+  value: number,
+): void {
+  if (words === undefined) view.setUint16(offset, value, true);
+  else Atomics.store(words, offset >>> 1, littleEndian(value));
 }
 
-/** Turns a word of a ring into a number, and back. */
-export function le16(word: number): number {
-  return LITTLE_ENDIAN_HOST ? word : ((word & 0xff) << 8) | (word >>> 8);
+function littleEndian(value: number): number {
+  return LITTLE_ENDIAN_HOST ? value : ((value & 0xff) << 8) | (value >>> 8);
 }
 
-/** Turns a word of a ring into a number, and back. */
-export function le32(word: number): number {
-  if (LITTLE_ENDIAN_HOST) return word;
-  return ((le16(word & 0xffff) << 16) | le16(word >>> 16)) >>> 0;
-}
-
-/** Reads one le16: with Atomics, or plainly. */
-export function load16(words: Uint16Array, atomic: boolean, index: number): number {
-  return le16(atomic ? Atomics.load(words, index) : (words[index] as number));
-}
-
-/** Writes one le16: with Atomics, or plainly. */
-export function store16(words: Uint16Array, atomic: boolean, index: number, value: number): void {
-  if (atomic) Atomics.store(words, index, le16(value));
-  else words[index] = le16(value);
-}
-
-function locate(init: QueueInit, name: keyof QueueAddresses, area: QueueAreaSize): Uint8Array {
+function viewOf(init: QueueInit, name: keyof QueueAddresses, area: QueueAreaSize): DataView {
   const address = init[name];
   if (!Number.isSafeInteger(address) || address % area.alignment !== 0) {
     throw new VirtioError("QUEUE_ADDRESS", {
@@ -104,16 +87,18 @@ function locate(init: QueueInit, name: keyof QueueAddresses, area: QueueAreaSize
       value: address,
     });
   }
-  const offset = address - region.base;
-  return region.bytes.subarray(offset, offset + area.length);
+  const { buffer, byteOffset } = region.bytes;
+  return new DataView(buffer, byteOffset + address - region.base, area.length);
 }
 
-function checkBacking(bytes: Uint8Array, alignment: number, path: string): void {
-  if (bytes.byteOffset % alignment === 0) return;
-  throw new VirtioError("QUEUE_ADDRESS", {
-    path,
-    message: `its backing bytes do not start at a multiple of ${alignment} of their buffer`,
-    value: bytes.byteOffset,
-    hint: "back the region with bytes whose offset in their buffer is aligned as its base is",
-  });
+function wordsOf(view: DataView, name: keyof QueueAddresses): Uint16Array {
+  if (view.byteOffset % Uint16Array.BYTES_PER_ELEMENT !== 0) {
+    throw new VirtioError("QUEUE_ADDRESS", {
+      path: `queue.${name}`,
+      message: "Atomics cannot reach it: its backing bytes start at an odd offset",
+      value: view.byteOffset,
+      hint: "back the region with bytes that start at an even offset of their buffer",
+    });
+  }
+  return new Uint16Array(view.buffer, view.byteOffset, view.byteLength >>> 1);
 }
