@@ -17,13 +17,36 @@ export interface StatusEntry {
   readonly reserved: boolean;
 }
 
+/** The name of a status value. */
+export type AdminStatusName =
+  | "OK"
+  | "EIO"
+  | "ENXIO"
+  | "EAGAIN"
+  | "ENOMEM"
+  | "EBUSY"
+  | "EEXIST"
+  | "EINVAL"
+  | "ENOSPC";
+
+/** The name of a status qualifier. */
+export type AdminQualifierName =
+  | "OK"
+  | "INVALID_COMMAND"
+  | "INVALID_OPCODE"
+  | "INVALID_FIELD"
+  | "INVALID_GROUP"
+  | "INVALID_MEMBER"
+  | "NORESOURCE"
+  | "TRYAGAIN";
+
 /**
  * The status values by name; each is the Linux errno of the same name. `EEXIST` stands in the text
  * on resource objects alone, not in the table of status values. `EIO` is how this project's device
  * reports that it failed itself, which may have left the command half done: the table leaves
  * every other value open to "command error", and none of its own says that.
  */
-export const ADMIN_STATUS = {
+export const ADMIN_STATUS: Readonly<Record<AdminStatusName, StatusEntry>> = {
   OK: { value: 0, doc: "the command completed successfully", cite: CITE, reserved: false },
   EIO: {
     value: 5,
@@ -48,13 +71,10 @@ export const ADMIN_STATUS = {
     cite: CITE,
     reserved: false,
   },
-} as const satisfies Readonly<Record<string, StatusEntry>>;
-
-/** The name of a status value. */
-export type AdminStatusName = keyof typeof ADMIN_STATUS;
+};
 
 /** The status qualifiers by name. */
-export const ADMIN_QUALIFIER = {
+export const ADMIN_QUALIFIER: Readonly<Record<AdminQualifierName, StatusEntry>> = {
   OK: { value: 0, doc: "used with status OK", cite: CITE, reserved: false },
   INVALID_COMMAND: { value: 1, doc: "no more is known", cite: CITE, reserved: false },
   INVALID_OPCODE: { value: 2, doc: "the opcode", cite: CITE, reserved: false },
@@ -78,10 +98,7 @@ export const ADMIN_QUALIFIER = {
     cite: CITE,
     reserved: false,
   },
-} as const satisfies Readonly<Record<string, StatusEntry>>;
-
-/** The name of a status qualifier. */
-export type AdminQualifierName = keyof typeof ADMIN_QUALIFIER;
+};
 
 /**
  * How a command ended, as one number: the status in bits 0..15, the qualifier in bits 16..31, which

@@ -23,7 +23,7 @@ const COMMANDS =
   "Basic Facilities of a Virtio Device / Device groups / Group administration commands";
 
 /** Every tolerance. */
-export const TOLERANCES = {
+export const TOLERANCES: Readonly<Record<ToleranceId | "T3", Tolerance>> = {
   T1: {
     id: "T1",
     practice:
@@ -52,7 +52,7 @@ export const TOLERANCES = {
     cite: "Basic Facilities of a Virtio Device / Administration virtqueues",
     needless: true,
   },
-} as const satisfies Readonly<Record<string, Tolerance>>;
+};
 
 /** The id of a tolerance that can be switched on. */
 export type ToleranceId = "T1" | "T2";
