@@ -32,6 +32,21 @@ describe("a hostile driver, or a device type that fails", () => {
     expect(anew.usedIdx()).toBe(2);
   });
 
+  it("what was popped before DEVICE_NEEDS_RESET is not pushed after it", () => {
+    const rig = makeDevice();
+    goLive(rig);
+    const { place, usedIdx } = enable(rig, 0, 1);
+    setDriverOk(rig);
+    const queue = rig.model.host.queue(0)!;
+    const chain = queue.pop()!;
+    rig.model.host.needsReset("test");
+    queue.push(chain, 4);
+    expect([queue.publish(), usedIdx()]).toEqual([false, 0]);
+    const entry = new Uint8Array(8);
+    rig.memory.read(place.deviceArea + 4, entry);
+    expect([...entry]).toEqual(Array(8).fill(0));
+  });
+
   it("an index that ran ahead is found by checkDefect too", () => {
     const rig = makeDevice();
     goLive(rig);

@@ -185,10 +185,13 @@ describe("bring-up", () => {
   });
 
   it("does not take a device that asks for a reset at DRIVER_OK for a live one", async () => {
-    const { transport, model } = setUp();
+    const { transport, model, dma } = setUp();
+    const free = dma.freeBytes;
     model.start = () => model.host.needsReset("no");
     const error = await failure(transport);
     expect(error.code).toBe("DEVICE_FAILED");
+    // The device was shown the queues and was not reset: it may still write to them.
+    expect(dma.freeBytes).toBeLessThan(free);
     expect(transport.statuses.at(-1)).toBe(0x8f);
   });
 });
