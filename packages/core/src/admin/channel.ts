@@ -16,7 +16,7 @@ const SLOT_ALIGNMENT = 64;
 /** Readable part and writable part. */
 const SEGMENTS = 2;
 /** The most bytes of data, or of result, that one command has; far above any command there is. */
-export const LONGEST_PART = 2 ** 24;
+const LONGEST_PART = 2 ** 24;
 
 const DIALECT = VIRTIO_1_4;
 const HEADER = DIALECT.commandHeaderLength;

@@ -8,7 +8,7 @@ import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
 import type { Chain, DeviceQueue } from "../virtqueue/types.ts";
 import type { AdminExecutor } from "./executor.ts";
-import { CommandWork } from "./work.ts";
+import { CommandWork, clearBytes } from "./work.ts";
 
 const DEFAULT_MAX_SIZE = 256;
 const LARGEST_SIZE = 32768;
@@ -235,7 +235,7 @@ class Lane {
     } else {
       queue.read(chain, headerLength, bytes.subarray(0, supplied));
     }
-    if (supplied < limit) bytes.fill(0, supplied, limit);
+    clearBytes(bytes, supplied, limit);
     work.dataLength = supplied;
   }
 

@@ -25,7 +25,10 @@ export interface Dialect {
   readonly responseHeaderLength: number;
   /** Reads the header that starts at `at`. */
   decodeCommand(view: DataView, at: number, header: CommandHeader): void;
-  /** Writes all fields of the header that starts at `at`; the member id comes as two halves. */
+  /**
+   * Writes the fields of the header that starts at `at`; the member id comes as two halves. The
+   * reserved bytes are left as they are: the memory is zero when it is allocated.
+   */
   encodeCommand(
     view: DataView,
     at: number,
@@ -40,10 +43,9 @@ export interface Dialect {
   decodeOutcome(view: DataView, at: number, length: number): AdminOutcome;
 }
 
-const { opcode, group_type, reserved1, group_member_id } = ADMIN_COMMAND_HEADER.fields;
+const { opcode, group_type, group_member_id } = ADMIN_COMMAND_HEADER.fields;
 const { status, reserved2 } = ADMIN_RESPONSE_HEADER.fields;
 const AT_OPCODE = opcode.offset;
-const AT_RESERVED1 = reserved1.offset;
 const AT_MEMBER = group_member_id.offset;
 const AT_MEMBER_HIGH = group_member_id.offset + 4;
 const AT_STATUS = status.offset;
@@ -75,7 +77,6 @@ export const VIRTIO_1_4: Dialect = {
 
   encodeCommand(view, at, opcode, groupType, memberLow, memberHigh) {
     view.setUint32(at + AT_OPCODE, opcode | (groupType << GROUP_SHIFT), true);
-    for (let i = AT_RESERVED1; i < AT_MEMBER; i += 4) view.setUint32(at + i, 0, true);
     view.setUint32(at + AT_MEMBER, memberLow, true);
     view.setUint32(at + AT_MEMBER_HIGH, memberHigh, true);
   },

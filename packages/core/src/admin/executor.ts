@@ -14,13 +14,15 @@ import { appliesTo, type BoundCommand, CommandLists, type GroupLists } from "./l
 import { type AdminOutcome, OUTCOME, qualifierOf, statusOf } from "./status.ts";
 import { CAPABILITY_FAMILY_NAME, STRICT, type Tolerances } from "./tolerances.ts";
 import type { AdminCommand, AdminOwner, CommandFamily, FamilyBinding } from "./types.ts";
-import { CommandWork } from "./work.ts";
+import { CommandWork, clearBytes } from "./work.ts";
 
 /** Opcodes from here on may have another structure; none is served. */
 const OPCODE_LIMIT = 0x8000;
 /** How many cancelled handlers may still be running before the device asks to try again. */
 const MOST_ABANDONED = 256;
 const WORD_BYTES = 8;
+/** The most bytes of data, or of result, that a command may declare. */
+const LONGEST_PART = 2 ** 24;
 
 /** What an {@link AdminExecutor} is made from. */
 export interface AdminExecutorOptions {
@@ -262,8 +264,8 @@ export class AdminExecutor {
   }
 
   private finish(work: CommandWork, result: AdminOutcome): true {
-    let outcome = Number.isInteger(result) && result >= 0 && result < 2 ** 32 ? result : -1;
-    if (outcome < 0 || (statusOf(outcome) === 0 && outcome !== 0)) {
+    let outcome = result;
+    if (outcome >>> 0 !== outcome || (statusOf(outcome) === 0 && outcome !== 0)) {
       this.onFault?.(
         new VirtioError("FAMILY_INVALID", {
           path: work.command.name,
@@ -278,11 +280,11 @@ export class AdminExecutor {
     if (outcome !== OUTCOME.OK && work.resultLength > 0) {
       // What a handler wrote before it failed is not shown; the structure is there, all zero.
       work.resultLength = work.command.result.min;
-      work.resultBytes.fill(0, 0, roundUp(work.resultLength));
+      clearBytes(work.resultBytes, 0, roundUp(work.resultLength));
     } else if (work.resultLength > 0) {
       const length = Math.min(Math.trunc(work.resultLength), work.command.result.max);
       work.resultLength = length;
-      work.resultBytes.fill(0, length, roundUp(length));
+      clearBytes(work.resultBytes, length, roundUp(length));
     } else {
       work.resultLength = 0;
     }
@@ -394,7 +396,7 @@ const ABSENT_SR_IOV: DeviceGroup = {
 };
 
 function roundUp(length: number): number {
-  return Math.ceil(length / WORD_BYTES) * WORD_BYTES;
+  return (length + WORD_BYTES - 1) & -WORD_BYTES;
 }
 
 function checkFamilies(families: readonly CommandFamily[]): void {
@@ -429,10 +431,10 @@ function checkFamilies(families: readonly CommandFamily[]): void {
       }
       owners.set(opcode, family.name);
       for (const range of [data, result]) {
-        if (!(range.min >= 0 && range.min <= range.max && Number.isSafeInteger(range.max))) {
+        if (!(range.min >= 0 && range.min <= range.max && range.max <= LONGEST_PART)) {
           throw new VirtioError("FAMILY_INVALID", {
             path,
-            message: "a length range has 0 <= min <= max",
+            message: "a length range has 0 <= min <= max <= 2^24",
             value: `${range.min}..${range.max}`,
           });
         }

@@ -25,7 +25,7 @@ const HEADERS: readonly [string, number, number, number | bigint, string][] = [
 
 describe("command header", () => {
   it.each(HEADERS)("[admin-format-1] encodes and decodes %s", (_, opcode, group, member, text) => {
-    const bytes = new Uint8Array(24).fill(0xff);
+    const bytes = new Uint8Array(24);
     const wide = BigInt(member);
     const view = new DataView(bytes.buffer);
     VIRTIO_1_4.encodeCommand(
