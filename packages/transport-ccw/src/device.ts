@@ -26,7 +26,7 @@ import {
 import { type BoundLayout, bindLayout, reservedFeaturesOf } from "./binding.ts";
 import { type ChannelOperation, type ExecutedCommand, runChannelProgram } from "./channel.ts";
 import { type ChannelEnding, CONDITION_CODE, SENSE_LENGTH } from "./channel-layout.ts";
-import { DeviceIndicators, type DueInterrupt } from "./indicators.ts";
+import { DeviceIndicators, type DueInterrupt, HIGHEST_SUBCLASS } from "./indicators.ts";
 import {
   CCW_BASIC_LAYOUT,
   CCW_REFERENCE_LAYOUT,
@@ -91,6 +91,11 @@ const NOTHING = new Uint8Array(0);
 const NO_SENSE = new Uint8Array(SENSE_LENGTH);
 const BASIC = CCW_BASIC_LAYOUT.commands;
 const senseId = accessors(SENSE_ID_DATA);
+/** One for each subclass, so that an interrupt allocates nothing. */
+const ADAPTER_INTERRUPTS: readonly CcwInterrupt[] = Array.from(
+  { length: HIGHEST_SUBCLASS + 1 },
+  (_, subclass) => ({ kind: "adapter", subclass }),
+);
 
 /** The device half of one virtio-ccw proxy device. */
 export class CcwDevice implements DevicePort {
@@ -254,8 +259,8 @@ export class CcwDevice implements DevicePort {
   #interrupt(due: DueInterrupt): void {
     if (due === "none" || !this.#enabled) return;
     if (due === "adapter") {
-      const subclass = this.#indicators.adapter?.subclass ?? 0;
-      this.onInterrupt?.({ kind: "adapter", subclass });
+      const interrupt = ADAPTER_INTERRUPTS[this.#indicators.adapter?.subclass ?? 0];
+      if (interrupt !== undefined) this.onInterrupt?.(interrupt);
     } else if (!this.#interruptPending) {
       this.#interruptPending = true;
       this.onInterrupt?.(this.#unsolicited);

@@ -9,7 +9,6 @@ import {
   type CommandLayout,
   type DeviceIdentity,
   type DmaAllocator,
-  type DmaBlock,
   type DriverTransport,
   FEATURE,
   FEATURE_BITS,
@@ -25,18 +24,11 @@ import {
 import { type BoundLayout, bindLayout, reservedFeaturesOf } from "./binding.ts";
 import type { CcwBus } from "./bus.ts";
 import type { CcwInterrupt } from "./device.ts";
-import {
-  type AdapterIndicators,
-  CLASSIC_INDICATOR_LENGTH,
-  CONFIGURATION_BIT,
-  clearSummary,
-  takeAdapter,
-  takeClassic,
-} from "./indicators.ts";
+import { checkClassic, checkConfigRange, notifyRefused, unavailable } from "./driver-errors.ts";
+import { DriverIndicators } from "./driver-indicators.ts";
 import {
   CCW_BASIC_LAYOUT,
   CCW_REFERENCE_LAYOUT,
-  CLASSIC_INDICATOR_BITS,
   CONTROL_UNIT_TYPE,
   highestRevision,
   LOWEST_REVISION,
@@ -62,13 +54,6 @@ const NAME = "ccw";
 const NO_DATA = new Uint8Array(0);
 /** The words of feature bits that every device has. */
 const CERTAIN_WORDS = 2;
-/** The interruption subclass that adapter interrupts are asked for on. */
-const ADAPTER_SUBCLASS = 3;
-/** Where things lie in the block of indicators: the summary byte stands alone in its word. */
-const SUMMARY_OFFSET = 0;
-const CONFIGURATION_OFFSET = 8;
-const QUEUES_OFFSET = 16;
-
 const senseId = accessors(SENSE_ID_DATA);
 
 /** Drives one virtio-ccw device through a subchannel. */
@@ -92,11 +77,7 @@ export class CcwDriver implements DriverTransport {
   #configLength: number | undefined;
   /** The words of feature bits that were written with bits since the reset. */
   readonly #wordsWritten = new Set<number>();
-  #queues: readonly number[] = [];
-  #indicators: DmaBlock | undefined;
-  #adapter: AdapterIndicators | undefined;
-  #classic = 0;
-  #configuration = 0;
+  #indicators: DriverIndicators | undefined;
 
   /**
    * Makes a driver half; nothing is issued before {@link open}.
@@ -181,10 +162,6 @@ export class CcwDriver implements DriverTransport {
     await this.#channel.demand(this.#bound.commands.VDEV_RESET, NO_DATA);
     this.#status = 0;
     this.#wordsWritten.clear();
-    this.#queues = [];
-    this.#adapter = undefined;
-    this.#classic = 0;
-    this.#configuration = 0;
     this.#freeIndicators();
     const status = await this.readStatus();
     if (status === 0) return;
@@ -342,23 +319,19 @@ export class CcwDriver implements DriverTransport {
    */
   async queuesReady(indexes: readonly number[]): Promise<void> {
     this.#freeIndicators();
-    const highest = indexes.reduce((most, index) => Math.max(most, index), -1);
-    const areaLength = Math.max(Math.ceil((highest + 1) / 8), CLASSIC_INDICATOR_LENGTH);
-    const block = this.dma.allocate(QUEUES_OFFSET + areaLength, CLASSIC_INDICATOR_LENGTH);
-    this.#indicators = block;
-    this.#queues = [...indexes];
-    if (!this.#bus.adapterInterrupts || !(await this.#setAdapter(block))) {
-      checkClassic(highest);
-      this.#classic = block.address + QUEUES_OFFSET;
+    const indicators = new DriverIndicators(this.dma, indexes);
+    this.#indicators = indicators;
+    if (!this.#bus.adapterInterrupts || !(await this.#setAdapter(indicators))) {
+      indexes.forEach(checkClassic);
       const command = this.#bound.commands.SET_IND;
       const data = new Uint8Array(command.payload.size);
-      this.#bound.setInd.address.setNumber(viewOf(data), 0, this.#classic);
+      this.#bound.setInd.address.setNumber(viewOf(data), 0, indicators.classic);
       await this.#channel.demand(command, data);
+      indicators.queueIndicators = "classic";
     }
-    this.#configuration = block.address + CONFIGURATION_OFFSET;
     const command = this.#bound.commands.SET_CONF_IND;
     const data = new Uint8Array(command.payload.size);
-    this.#bound.setConfInd.address.setNumber(viewOf(data), 0, this.#configuration);
+    this.#bound.setConfInd.address.setNumber(viewOf(data), 0, indicators.configuration);
     await this.#channel.demand(command, data);
   }
 
@@ -464,23 +437,18 @@ export class CcwDriver implements DriverTransport {
   }
 
   /** Asks for adapter indicators; false when the device does not have them. */
-  async #setAdapter(block: DmaBlock): Promise<boolean> {
+  async #setAdapter(indicators: DriverIndicators): Promise<boolean> {
+    const { summary, area, firstBit, subclass } = indicators.adapter;
     const command = this.#bound.commands.SET_IND_ADAPTER;
     const fields = this.#bound.setIndAdapter;
-    const adapter: AdapterIndicators = {
-      summary: block.address + SUMMARY_OFFSET,
-      area: block.address + QUEUES_OFFSET,
-      firstBit: 0,
-      subclass: ADAPTER_SUBCLASS,
-    };
     const data = new Uint8Array(command.payload.size);
     const view = viewOf(data);
-    fields.summary_indicator.setNumber(view, 0, adapter.summary);
-    fields.indicator.setNumber(view, 0, adapter.area);
-    fields.bit_nr.setNumber(view, 0, adapter.firstBit);
-    fields.isc.set(view, 0, adapter.subclass);
+    fields.summary_indicator.setNumber(view, 0, summary);
+    fields.indicator.setNumber(view, 0, area);
+    fields.bit_nr.setNumber(view, 0, firstBit);
+    fields.isc.set(view, 0, subclass);
     const { rejected } = await this.#channel.issue(command, data);
-    if (!rejected) this.#adapter = adapter;
+    if (!rejected) indicators.queueIndicators = "adapter";
     return !rejected;
   }
 
@@ -506,29 +474,9 @@ export class CcwDriver implements DriverTransport {
   }
 
   #serve(interrupt: CcwInterrupt): void {
-    const memory = this.dma.memory;
-    if (interrupt.kind === "adapter") {
-      const adapter = this.#adapter;
-      if (adapter === undefined || interrupt.subclass !== adapter.subclass) return;
-      // Cleared first: what the device signals from here on raises another interrupt.
-      clearSummary(memory, adapter);
-      for (const queue of this.#queues) {
-        if (takeAdapter(memory, adapter, queue)) this.#listener?.usedBuffers(queue);
-      }
+    if (interrupt.kind === "subchannel" && interrupt.subchannelId !== this.#bus.subchannelId)
       return;
-    }
-    if (interrupt.subchannelId !== this.#bus.subchannelId) return;
-    const { configuration, classic } = {
-      configuration: this.#configuration,
-      classic: this.#classic,
-    };
-    if (configuration !== 0 && takeClassic(memory, configuration, CONFIGURATION_BIT)) {
-      this.#listener?.configurationChange();
-    }
-    if (classic === 0) return;
-    for (const queue of this.#queues) {
-      if (takeClassic(memory, classic, queue)) this.#listener?.usedBuffers(queue);
-    }
+    if (this.#listener !== undefined) this.#indicators?.serve(interrupt, this.#listener);
   }
 
   #freeIndicators(): void {
@@ -539,41 +487,4 @@ export class CcwDriver implements DriverTransport {
 
 function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function checkConfigRange(offset: number, length: number): void {
-  if (offset >= 0 && length >= 0 && offset + length <= CONFIG_SPACE_LIMIT) return;
-  throw new VirtioError("VALUE_RANGE", {
-    message: `a range of the configuration space lies in its first ${CONFIG_SPACE_LIMIT} bytes`,
-    path: "config",
-    value: `${offset}+${length}`,
-  });
-}
-
-function checkClassic(index: number): void {
-  if (index < CLASSIC_INDICATOR_BITS) return;
-  throw new VirtioError("QUEUE_UNAVAILABLE", {
-    message: `classic indicators have bits for queues 0 to ${CLASSIC_INDICATOR_BITS - 1} only`,
-    path: `ccw.queue[${index}]`,
-    value: index,
-    hint: "use a machine and a device with adapter interrupts, or fewer queues",
-  });
-}
-
-function unavailable(message: string, value: unknown, hint: string): VirtioError {
-  return new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
-    message,
-    path: "ccw.READ_ADMIN_VQ",
-    value,
-    hint,
-  });
-}
-
-function notifyRefused(index: number, answer: number): VirtioError {
-  return new VirtioError("TRANSPORT", {
-    message: "the machine refused the notification",
-    path: `ccw.queue[${index}]`,
-    value: answer,
-    hint: "the subchannel or the queue is gone; reset the device",
-  });
 }
