@@ -3,4 +3,5 @@
  *
  * @packageDocumentation
  */
-export {};
+export { EXIT, main } from "./main.ts";
+export type { Streams } from "./output.ts";

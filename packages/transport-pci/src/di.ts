@@ -7,7 +7,7 @@ import { type DependencyContainer, instanceCachingFactory, TRANSPORT } from "@vi
 import { type PciTransportOptions, pciTransport } from "./plugin.ts";
 
 /** What {@link registerPci} can be told: the placement of the structures, and the interrupts. */
-export type PciRegistration = PciTransportOptions;
+export interface PciRegistration extends PciTransportOptions {}
 
 /** Registers virtio over PCI under `TRANSPORT` in `container`, made when it is first resolved. */
 export function registerPci(

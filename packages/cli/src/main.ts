@@ -1,0 +1,85 @@
+/** The command line: words in, exit code out. */
+import { isVirtioError } from "@virtio-admin/core";
+import { REPLAY_TARGETS } from "@virtio-admin/fixtures";
+import { REPLAY_MODES, type ReplayMode } from "@virtio-admin/testkit";
+import { Command, CommanderError, Option } from "commander";
+import { type DemoOptions, demo } from "./commands/demo.ts";
+import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
+import { transports } from "./commands/transports.ts";
+import { Output, processStreams, type Streams } from "./output.ts";
+import { TRACE_FORMS } from "./tracing.ts";
+
+/** The exit codes of every command. */
+export const EXIT = {
+  /** Everything is as it should be. */
+  ok: 0,
+  /** A mismatch, or findings. */
+  mismatch: 1,
+  /** The words of the call are wrong, or a file cannot be read. */
+  usage: 2,
+  /** Something that the call needs is missing or busy. */
+  environment: 3,
+} as const;
+
+type JsonOption = { readonly json?: true };
+
+/** Runs the command with these words; resolves with the exit code. */
+export async function main(
+  words: readonly string[],
+  streams: Streams = processStreams(),
+): Promise<number> {
+  let code: number = EXIT.ok;
+  const json = () => new Option("--json", "answer with one JSON document");
+  const transport = () =>
+    new Option("--transport <name>", "only this transport").choices(Object.keys(REPLAY_TARGETS));
+  const program = new Command("virtio-admin")
+    .description("virtio device groups, administration commands and administration virtqueues")
+    .exitOverride()
+    .configureOutput({ writeOut: streams.out, writeErr: streams.err });
+
+  program
+    .command("demo")
+    .description("an administration command all the way on each transport, and recorded traffic")
+    .addOption(transport())
+    .addOption(
+      new Option("--trace <form>", "print every event to standard error").choices(TRACE_FORMS),
+    )
+    .addOption(json())
+    .action(async (options: DemoOptions & JsonOption) => {
+      if (options.trace !== undefined && options.trace !== "pretty" && !options.transport) {
+        program.error(
+          `error: --trace ${options.trace} needs --transport: a trace has one transport`,
+        );
+      }
+      code = await demo(options, new Output(streams, options.json === true));
+    });
+
+  program
+    .command("transports")
+    .description("what each transport has, and where it has admin_queue_index")
+    .addOption(json())
+    .action((options: JsonOption) => {
+      code = transports(new Output(streams, options.json === true));
+    });
+
+  program
+    .command("replay")
+    .description("replay a recorded trace on our device and compare every answer")
+    .argument("<file>", "a trace (.jsonl); expectations are read from .expect.json beside it")
+    .addOption(transport())
+    .addOption(new Option("--mode <mode>", "only this mode").choices(REPLAY_MODES))
+    .addOption(json())
+    .action((file: string, options: ReplayCommandOptions & JsonOption & { mode?: ReplayMode }) => {
+      code = replayFile(file, options, new Output(streams, options.json === true));
+    });
+
+  try {
+    await program.parseAsync(words, { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (!isVirtioError(error)) throw error;
+    streams.err(`${error.message}\n`);
+    return EXIT.usage;
+  }
+  return code;
+}
