@@ -6,7 +6,7 @@
 import { VirtioError } from "../errors.ts";
 import type { DmaAllocator, DmaBlock } from "../memory/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
-import { VIRTIO_1_4 } from "./dialect.ts";
+import { LONGEST_PART, VIRTIO_1_4 } from "./dialect.ts";
 import type { AdminOutcome } from "./status.ts";
 import type { AdminQueuePort } from "./types.ts";
 
@@ -15,8 +15,6 @@ const WORD_BYTES = 8;
 const SLOT_ALIGNMENT = 64;
 /** Readable part and writable part. */
 const SEGMENTS = 2;
-/** The most bytes of data, or of result, that one command has; far above any command there is. */
-const LONGEST_PART = 2 ** 24;
 
 const DIALECT = VIRTIO_1_4;
 const HEADER = DIALECT.commandHeaderLength;

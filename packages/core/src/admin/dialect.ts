@@ -5,6 +5,9 @@
 import { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
 import type { AdminOutcome } from "./status.ts";
 
+/** The most bytes of data, or of result, that one command has; far above any command there is. */
+export const LONGEST_PART = 2 ** 24;
+
 /** A decoded command header. */
 export interface CommandHeader {
   /** The opcode. */

@@ -9,7 +9,7 @@ import { SR_IOV_GROUP } from "../group/sr-iov.ts";
 import type { DeviceGroup } from "../group/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import { INITIAL_OPCODES, LIST_FAMILY } from "./commands/list.ts";
-import { type Dialect, VIRTIO_1_4 } from "./dialect.ts";
+import { type Dialect, LONGEST_PART, VIRTIO_1_4 } from "./dialect.ts";
 import { appliesTo, type BoundCommand, CommandLists, type GroupLists } from "./lists.ts";
 import { type AdminOutcome, OUTCOME, qualifierOf, statusOf } from "./status.ts";
 import { CAPABILITY_FAMILY_NAME, STRICT, type Tolerances } from "./tolerances.ts";
@@ -21,8 +21,6 @@ const OPCODE_LIMIT = 0x8000;
 /** How many cancelled handlers may still be running before the device asks to try again. */
 const MOST_ABANDONED = 256;
 const WORD_BYTES = 8;
-/** The most bytes of data, or of result, that a command may declare. */
-const LONGEST_PART = 2 ** 24;
 
 /** What an {@link AdminExecutor} is made from. */
 export interface AdminExecutorOptions {
