@@ -116,6 +116,16 @@ export class ScriptedDevice implements TransportFacingDevice {
     return this.calls.flatMap((call) => (call.op === "enable" ? [call.queue] : []));
   }
 
+  /**
+   * How often the place of the administration virtqueues was read before any queue was enabled,
+   * which is when a driver reads it. Later a device half may look at it for itself.
+   */
+  get placeReads(): number {
+    const enabled = this.calls.findIndex(({ op }) => op === "enable");
+    const before = enabled < 0 ? this.calls : this.calls.slice(0, enabled);
+    return before.filter(({ op }) => op === "admin-place").length;
+  }
+
   /** The features that the driver has written. */
   get driverFeatures(): FeatureSet {
     return this.#driverFeatures;

@@ -1,2 +1,401 @@
-import type { ComplianceCase } from "../types.ts";
-export const DRIVER_ADMIN_CASES: readonly ComplianceCase[] = [];
+/** Administration virtqueues from the driver's end. */
+import {
+  type AdminClient,
+  AdminCommandError,
+  type DriverDevice,
+  FEATURE,
+  isVirtioError,
+  openAdminClient,
+  SELF_GROUP,
+  STATUS,
+} from "@virtio-admin/core";
+import { LIST, opcodeList } from "../admin-bench.ts";
+import type { ComplianceContext } from "../context.ts";
+import type { DriverBench } from "../driver-bench.ts";
+import { expectEqual, expectRefusal, expectSoon, expectTrue } from "../expect.ts";
+import { concat } from "../hand-ring.ts";
+import { PROBE_COMMANDS } from "../probe-family.ts";
+import { SCRIPTED_ADMIN_QUEUE_SIZE, SCRIPTED_FEATURES } from "../scripted-device.ts";
+import { type ComplianceCase, ComplianceFailure } from "../types.ts";
+import { driverCase } from "./define.ts";
+
+const { VIRTIO_F_ADMIN_VQ, VIRTIO_F_VERSION_1 } = FEATURE;
+const WITH_ADMIN = [...SCRIPTED_FEATURES, VIRTIO_F_ADMIN_VQ];
+const PLACE = { index: 2, num: 3 } as const;
+const OPTIONAL = { count: 1, required: false } as const;
+const STATUS_OK = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0);
+const RESERVED = 0x7abc;
+const { store, load } = PROBE_COMMANDS;
+
+/** Places that no device has, and which no driver must believe. */
+const BAD_PLACES: readonly { readonly index: number; readonly num: number }[] = [
+  { index: 0xffff, num: 2 },
+  { index: 2, num: 0xffff },
+  { index: 0, num: 1 },
+];
+
+/** Administration virtqueues from the driver's end. */
+export const DRIVER_ADMIN_CASES: readonly ComplianceCase[] = [
+  driverCase(
+    "driver-admin-place",
+    "The driver finds the administration virtqueues and sets up those it was asked for, no others.",
+    ["pci-common-driver-9", "mmio-admin-driver-4", "ccw-admin-driver-6", "admin-vq-1"],
+    async (context) => {
+      context.needsAdminQueues();
+      for (const [asked, queues] of [
+        [1, [0, 2]],
+        [2, [0, 2, 3]],
+        ["all", [0, 2, 3, 4]],
+        [9, [0, 2, 3, 4]],
+      ] as const) {
+        const bench = context.driver({ features: WITH_ADMIN, admin: PLACE });
+        const driven = await bench.bringUp({ adminQueues: asked });
+        expectEqual("the queues enabled", bench.device.queuesEnabled, [...queues]);
+        expectEqual(
+          "the administration virtqueues",
+          driven.adminQueues.map(({ index }) => index),
+          queues.slice(1),
+        );
+        expectTrue("the feature is accepted", bench.device.driverFeatures.has(VIRTIO_F_ADMIN_VQ));
+      }
+    },
+  ),
+  driverCase(
+    "driver-admin-read-late",
+    "The place is not read before FEATURES_OK was read back set.",
+    ["mmio-admin-driver-1", "ccw-admin-driver-3", "admin-transport-3"],
+    async (context) => {
+      context.needsAdminQueues();
+      const bench = context.driver({ features: WITH_ADMIN, admin: PLACE });
+      await bench.bringUp({ adminQueues: 1 });
+      const { calls } = bench.device;
+      const read = calls.findIndex(({ op }) => op === "admin-place");
+      const readBack = calls.findIndex(
+        (call) => call.op === "read-status" && (call.value & STATUS.FEATURES_OK) !== 0,
+      );
+      expectTrue("FEATURES_OK is read back", readBack >= 0);
+      expectTrue("the place is read after that", read > readBack);
+    },
+  ),
+  driverCase(
+    "driver-admin-refused-features",
+    "When FEATURES_OK does not stick, the place is not read at all.",
+    ["mmio-admin-driver-1", "ccw-admin-driver-3", "init-driver-7"],
+    async (context) => {
+      const bench = context.driver({ features: WITH_ADMIN, admin: PLACE, accepts: () => false });
+      await expectRefusal("bring-up", bench.bringUp({ adminQueues: OPTIONAL }), "FEATURES_REFUSED");
+      expectEqual("reads of the place", bench.device.placeReads, 0);
+    },
+  ),
+  driverCase(
+    "driver-admin-not-offered",
+    "Without VIRTIO_F_ADMIN_VQ the driver goes on, or says what is missing; it reads no place.",
+    ["mmio-admin-driver-7", "ccw-admin-driver-10", "features-driver-6"],
+    async (context) => {
+      const optional = context.driver({ admin: PLACE });
+      const driven = await optional.bringUp({ adminQueues: OPTIONAL });
+      expectEqual("administration virtqueues", driven.adminQueues.length, 0);
+      expectEqual("reads of the place", optional.device.placeReads, 0);
+      const required = context.driver({ admin: PLACE });
+      const error = await expectRefusal(
+        "bring-up",
+        required.bringUp({ adminQueues: 1 }),
+        "ADMIN_QUEUE_UNAVAILABLE",
+      );
+      expectTrue(
+        `"${error.message}" names ${context.transport.name}`,
+        error.message.toLowerCase().includes(context.transport.name),
+      );
+      expectEqual("reads of the place", required.device.placeReads, 0);
+      const last = required.device.statusesWritten.at(-1) ?? 0;
+      expectEqual("FAILED in the last status", last & STATUS.FAILED, STATUS.FAILED);
+    },
+  ),
+  driverCase(
+    "driver-admin-not-wanted",
+    "A driver that wants no administration virtqueue does not accept the feature.",
+    ["admin-unnegotiated-device-5", "features-driver-5"],
+    async (context) => {
+      const bench = context.driver({ features: WITH_ADMIN, admin: PLACE });
+      await bench.bringUp();
+      const accepted = bench.device.driverFeatures.has(VIRTIO_F_ADMIN_VQ);
+      expectEqual("the feature is accepted", accepted, false);
+      expectEqual("reads of the place", bench.device.placeReads, 0);
+    },
+  ),
+  driverCase(
+    "driver-admin-reserved",
+    "Where the transport cannot say the place, the feature is not accepted although offered.",
+    ["features-driver-5", "ccw-admin-driver-4"],
+    async (context) => {
+      if (context.carriesAdminQueues) {
+        context.skip(`this ${context.transport.name} transport can say the place`);
+      }
+      const bench = context.driver({ features: WITH_ADMIN, admin: PLACE });
+      const driven = await bench.bringUp({ adminQueues: OPTIONAL });
+      expectEqual("administration virtqueues", driven.adminQueues.length, 0);
+      const accepted = bench.device.driverFeatures.has(VIRTIO_F_ADMIN_VQ);
+      expectEqual("the feature is accepted", accepted, false);
+      const required = context.driver({ features: WITH_ADMIN, admin: PLACE });
+      await expectRefusal(
+        "bring-up",
+        required.bringUp({ adminQueues: 1 }),
+        "ADMIN_QUEUE_UNAVAILABLE",
+      );
+    },
+  ),
+  driverCase(
+    "driver-admin-none",
+    "A number of 0 means none: the driver goes on without, or says so.",
+    ["mmio-admin-driver-3", "ccw-admin-driver-5", "pci-common-format-3"],
+    async (context) => {
+      context.needsAdminQueues();
+      const admin = { index: 2, num: 0 };
+      const optional = context.driver({ features: WITH_ADMIN, admin });
+      const driven = await optional.bringUp({ adminQueues: OPTIONAL });
+      expectEqual("administration virtqueues", driven.adminQueues.length, 0);
+      const required = context.driver({ features: WITH_ADMIN, admin });
+      await expectRefusal(
+        "bring-up",
+        required.bringUp({ adminQueues: 1 }),
+        "ADMIN_QUEUE_UNAVAILABLE",
+      );
+    },
+  ),
+  driverCase(
+    "driver-admin-nonsense",
+    "A place that reaches beyond the last index, or over ordinary queues, is a device failure.",
+    ["mmio-admin-driver-9", "ccw-admin-driver-11", "pci-common-device-18"],
+    async (context) => {
+      context.needsAdminQueues();
+      for (const admin of BAD_PLACES) {
+        const bench = context.driver({ features: WITH_ADMIN, admin });
+        await expectRefusal(
+          `bring-up with ${admin.num} at ${admin.index}`,
+          bench.bringUp({ adminQueues: 1 }),
+          "DEVICE_FAILED",
+          "TRANSPORT",
+        );
+        expectEqual("queues enabled", bench.device.queuesEnabled, []);
+      }
+    },
+  ),
+  driverCase(
+    "driver-admin-last-index",
+    "Administration virtqueues may reach up to the last index.",
+    ["mmio-admin-device-8", "pci-common-device-18"],
+    async (context) => {
+      context.needsAdminQueues();
+      const bench = context.driver({ features: WITH_ADMIN, admin: { index: 0xfffe, num: 2 } });
+      const place = await bench.driver.open().then(async () => {
+        await bench.driver.reset();
+        const status = STATUS.ACKNOWLEDGE | STATUS.DRIVER;
+        await bench.driver.writeStatus(status);
+        await bench.driver.writeFeatures(bench.device.offeredFeatures);
+        await bench.driver.writeStatus(status | STATUS.FEATURES_OK);
+        return bench.driver.adminQueues(bench.device.offeredFeatures);
+      });
+      expectEqual("index and number", [place.index, place.count], [0xfffe, 2]);
+    },
+  ),
+  driverCase(
+    "driver-admin-command",
+    "Commands are little-endian, zero where nothing is said, and a multiple of eight bytes long.",
+    ["admin-format-1", "admin-format-driver-1", "admin-vq-driver-3", "admin-vq-driver-4"],
+    async (context) => {
+      const { client, requests } = await commanding(context, () => STATUS_OK);
+      await client.execute(
+        {
+          opcode: store.opcode,
+          group: SELF_GROUP.id,
+          member: 0x1122334455667788n,
+          data: Uint8Array.of(9),
+        },
+        { unchecked: true },
+      );
+      const expected = new Uint8Array(32);
+      expected.set([store.opcode, 0, 0, 0]);
+      expected.set([0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 9], 16);
+      expectEqual("the readable part", requests[0]?.readable, expected);
+      const room = (requests[0]?.writable ?? []).reduce((sum, { length }) => sum + length, 0);
+      expectTrue(`a writable part of ${room} bytes`, room >= 8 && room % 8 === 0);
+    },
+  ),
+  driverCase(
+    "driver-admin-lists",
+    "The driver asks with LIST_QUERY, and uses only what LIST_USE has settled.",
+    ["admin-cmd-driver-2", "admin-cmd-driver-6", "admin-cmd-driver-7", "admin-format-driver-3"],
+    async (context) => {
+      const { client, requests } = await commanding(context, (readable) =>
+        readable[0] === LIST.query
+          ? concat([STATUS_OK, opcodeList([LIST.query, LIST.use, store.opcode])])
+          : STATUS_OK,
+      );
+      const group = SELF_GROUP.id;
+      const early = client.execute({ opcode: store.opcode, group });
+      await expectRefusal("a command before LIST_USE", early, "ADMIN_LIST");
+      const reported = await client.listQuery(group);
+      expectEqual("the list", reported, [LIST.query, LIST.use, store.opcode]);
+      await expectRefusal(
+        "a LIST_USE of what was not reported",
+        client.listUse(group, [LIST.query, LIST.use, load.opcode]),
+        "ADMIN_LIST",
+      );
+      await client.listUse(group, reported);
+      await client.execute({ opcode: store.opcode, group });
+      expectEqual(
+        "the opcodes sent",
+        requests.map(({ readable }) => readable[0]),
+        [LIST.query, LIST.use, store.opcode],
+      );
+      for (const { readable } of requests) {
+        expectEqual("the member id", readable.slice(16, 24), new Uint8Array(8));
+      }
+      expectEqual("the list sent", requests[1]?.readable.slice(24), opcodeList(reported));
+    },
+  ),
+  driverCase(
+    "driver-admin-errors",
+    "A failed command rejects with its status; reserved values count as EINVAL, INVALID_COMMAND.",
+    ["admin-cmd-driver-9", "admin-cmd-driver-10"],
+    async (context) => {
+      const answers = [
+        [22, 2, "EINVAL", "INVALID_OPCODE"],
+        [RESERVED, 2, "EINVAL", "INVALID_OPCODE"],
+        [16, RESERVED, "EBUSY", "INVALID_COMMAND"],
+      ] as const;
+      let next = 0;
+      const { client } = await commanding(context, () => {
+        const [status, qualifier] = answers[next] ?? [0, 0];
+        return Uint8Array.of(
+          status & 0xff,
+          status >> 8,
+          qualifier & 0xff,
+          qualifier >> 8,
+          0,
+          0,
+          0,
+          0,
+        );
+      });
+      for (const [, , status, qualifier] of answers) {
+        const error = await client.execute({ opcode: LIST.query, group: SELF_GROUP.id }).then(
+          () => undefined,
+          (thrown: unknown) => thrown,
+        );
+        if (!(error instanceof AdminCommandError)) {
+          throw new ComplianceFailure("the command", "an AdminCommandError", error);
+        }
+        expectEqual("the status", error.statusName, status);
+        expectEqual("the qualifier", error.qualifierName, qualifier);
+        next++;
+      }
+    },
+  ),
+  driverCase(
+    "driver-admin-short-answer",
+    "Bytes beyond the used length count as zero, whatever stands there.",
+    ["admin-vq-driver-6", "admin-vq-driver-7"],
+    async (context) => {
+      const answer = concat([STATUS_OK, new Uint8Array(16).fill(0xee)]);
+      const { client } = await commanding(context, () => answer, 12);
+      const { result } = await client.execute(
+        { opcode: load.opcode, group: SELF_GROUP.id, resultLength: 16 },
+        { unchecked: true },
+      );
+      const expected = new Uint8Array(16);
+      expected.fill(0xee, 0, 4);
+      expectEqual("the result", result, expected);
+    },
+  ),
+  driverCase(
+    "driver-admin-retry",
+    "A command that is answered EAGAIN is repeated.",
+    ["admin-vq-driver-9"],
+    async (context) => {
+      let refusals = 2;
+      const { client, requests } = await commanding(context, () =>
+        refusals-- > 0 ? Uint8Array.of(11, 0, 7, 0, 0, 0, 0, 0) : STATUS_OK,
+      );
+      await client.execute({ opcode: store.opcode, group: SELF_GROUP.id }, { unchecked: true });
+      expectEqual("how often it was sent", requests.length, 3);
+    },
+  ),
+  driverCase(
+    "driver-admin-broken",
+    "A used ring that is broken rejects every command under way, and fails the device.",
+    ["init-driver-6", "status-driver-4"],
+    async (context) => {
+      const { bench, client, driven } = await commanding(context, () => undefined);
+      const pending = client.execute({ opcode: LIST.query, group: SELF_GROUP.id });
+      const ended = expectRefusal("the command", pending);
+      await expectSoon("the notification", () => bench.device.count("notify") > 0);
+      bench.queue(PLACE.index).use(SCRIPTED_ADMIN_QUEUE_SIZE, 8);
+      bench.device.interrupt(PLACE.index);
+      await ended;
+      await expectSoon("the failure of the device", () => driven.state === "failed");
+    },
+  ),
+  driverCase(
+    "driver-admin-needs-reset",
+    "DEVICE_NEEDS_RESET rejects every command under way.",
+    ["status-driver-4"],
+    async (context) => {
+      const { bench, client } = await commanding(context, () => undefined);
+      const pending = client.execute({ opcode: LIST.query, group: SELF_GROUP.id });
+      const ended = expectRefusal("the command", pending);
+      await expectSoon("the notification", () => bench.device.count("notify") > 0);
+      bench.device.raiseStatus(STATUS.DEVICE_NEEDS_RESET);
+      bench.device.changeConfiguration();
+      const error = await ended;
+      expectTrue("the cause is told", isVirtioError(error.cause, "DEVICE_FAILED"));
+    },
+  ),
+];
+
+interface Request {
+  readonly readable: Uint8Array;
+  readonly writable: readonly { readonly length: number }[];
+}
+
+interface Commanding {
+  readonly bench: DriverBench;
+  readonly driven: DriverDevice;
+  readonly client: AdminClient;
+  /** The commands that reached the device, in order. */
+  readonly requests: readonly Request[];
+}
+
+/**
+ * A client in front of a device that answers each command with what `answer` says, or not at all.
+ *
+ * @param used the used length, when it is not that of the answer
+ */
+async function commanding(
+  context: ComplianceContext,
+  answer: (readable: Uint8Array) => Uint8Array | undefined,
+  used?: number,
+): Promise<Commanding> {
+  context.needsAdminQueues();
+  const bench = context.driver({
+    features: [VIRTIO_F_VERSION_1, VIRTIO_F_ADMIN_VQ],
+    admin: PLACE,
+  });
+  const driven = await bench.bringUp({ adminQueues: 1, features: [] });
+  const queue = bench.queue(PLACE.index);
+  const requests: Request[] = [];
+  bench.device.onNotify = (index) => {
+    if (index !== PLACE.index) return;
+    let answered = false;
+    for (const buffer of queue.take()) {
+      requests.push(buffer);
+      const bytes = answer(buffer.readable);
+      if (bytes === undefined) continue;
+      queue.fill(buffer, bytes);
+      queue.use(buffer.head, used ?? bytes.length);
+      answered = true;
+    }
+    if (answered) bench.device.interrupt(PLACE.index);
+  };
+  return { bench, driven, client: openAdminClient(driven), requests };
+}
