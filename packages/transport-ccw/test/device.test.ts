@@ -289,6 +289,27 @@ describe("READ_ADMIN_VQ", () => {
     expect(place()).toBe("00000000");
   });
 
+  it("[ccw-admin-device-10] [ccw-admin-device-11] [admin-transport-3] stays as it is from negotiation to the next reset", () => {
+    const rig = makeRig();
+    const place = () => {
+      rig.command(0x92, "ffffffff");
+      return rig.get(DATA, 4);
+    };
+    negotiate(rig, 3, ADMIN);
+    for (const [code, data] of [
+      [0x13, queueAt(0)],
+      [0x13, queueAt(1)],
+      [0x11, "0000000001"],
+      [0x31, "0f"],
+      [0x31, "8f"],
+    ] as const) {
+      expect(brief(rig.command(code, data))).toEqual(OK);
+      expect(place()).toBe("00010001");
+    }
+    rig.command(0x33);
+    expect(place()).toBe("00000000");
+  });
+
   it.each([
     [0, 3, CE_DE, INCORRECT_LENGTH, 0, "000100ff"],
     [FLAGS.SLI, 3, CE_DE, 0, 0, "000100ff"],
@@ -443,6 +464,19 @@ describe("DIAGNOSE 0x500", () => {
     negotiate(rig, 3, VERSION_1);
     expect(rig.subchannel.diagnose500(subcode, id, queue, 0)).toBe(NOTIFY_REFUSED);
     expect(rig.trace.events.some(({ op }) => op === "notify")).toBe(false);
+  });
+});
+
+describe("notification data", () => {
+  it("[ccw-notify-2] the queue index is in the low half of GPR 3 when the feature is negotiated", () => {
+    for (const [features, answer] of [
+      [VERSION_1 | (1n << 38n), 1],
+      [VERSION_1, NOTIFY_REFUSED],
+    ] as const) {
+      const rig = makeRig({ features: [FEATURE.VIRTIO_F_NOTIFICATION_DATA] });
+      negotiate(rig, 3, features);
+      expect(rig.subchannel.diagnose500(3, 0x10000, 0x8005_0000, 0)).toBe(answer);
+    }
   });
 });
 

@@ -76,7 +76,7 @@ const PLUGINS = [
 ] as const;
 
 describe.each(PLUGINS)("an entropy device over loopback, %s", (_name, plugin, code) => {
-  it("[ccw-admin-device-13] [ccw-admin-driver-12] [admin-transport-2] comes up, gives bytes and answers commands", async () => {
+  it("[ccw-admin-device-13] [ccw-admin-driver-6] [ccw-admin-driver-7] [ccw-admin-driver-12] [admin-transport-2] comes up, gives bytes and answers commands", async () => {
     const { device: core, dma } = makeDevice(3);
     const free = dma.freeBytes;
     const { driver } = plugin.loopback(core, { dma });
@@ -200,6 +200,31 @@ describe("revisions", () => {
 });
 
 describe("the driver half", () => {
+  it("[ccw-basic-driver-2] [ccw-revision-driver-3] ignores device type and model, and selects a revision once", async () => {
+    const rig = makeRig();
+    const bus = loopbackBus(rig.subchannel);
+    const driver = new CcwDriver({
+      dma: rig.dma,
+      bus: {
+        ...bus,
+        startSubchannel: async (orb) => {
+          const ending = await bus.startSubchannel(orb);
+          const address = new DataView(orb.buffer).getUint32(8);
+          // Device type and model follow the control unit's in the answer to SENSE ID.
+          if (rig.get(address, 1) === "e4") rig.put(address + 8 + 4, "339009");
+          return ending;
+        },
+      },
+    });
+    const device = await bringUp(driver, { deviceId: ENTROPY_DEVICE_ID, queues: [{ index: 0 }] });
+    await new EntropyDriver(device).read(4);
+    await device.close();
+    const selections = rig.trace.events.filter(
+      (event) => event.op === "ccw" && event.command === 0x83,
+    );
+    expect(selections.length).toBe(1);
+  });
+
   it("[ccw-basic-driver-1] gives up another control unit", async () => {
     const { driver, bus } = connect();
     const other = new CcwDriver({

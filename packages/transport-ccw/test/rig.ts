@@ -62,11 +62,12 @@ export function idleModel(
 export interface RigOptions extends Omit<CcwDeviceInit, "device"> {
   readonly model?: DeviceModel;
   readonly adminCount?: number;
+  readonly features?: readonly number[];
 }
 
 /** A machine: memory, a device, its subchannel, and everything it interrupted with. */
 export function makeRig(options: RigOptions = {}) {
-  const { model, adminCount = 1, ...init } = options;
+  const { model, adminCount = 1, features, ...init } = options;
   const memory = createGuestMemory([{ base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_LENGTH) }]);
   const dma = new DmaArena(memory, MEMORY_BASE + 0x10000, MEMORY_LENGTH - 0x10000);
   const trace = new MemorySink();
@@ -76,6 +77,7 @@ export function makeRig(options: RigOptions = {}) {
       model ?? createEntropy({ source: (target) => target.set(SOURCE.subarray(0, target.length)) }),
     memory,
     trace,
+    ...(features === undefined ? {} : { features }),
     ...(adminCount === 0 ? {} : { admin: new AdminQueues({ executor, count: adminCount }) }),
   });
   const interrupts: CcwInterrupt[] = [];
