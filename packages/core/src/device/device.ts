@@ -439,6 +439,8 @@ export class VirtioDevice implements TransportFacingDevice {
     this.#deliveries.after(() => {
       this.#attempt(this.#model.name, () => this.#model.start?.(), this.#needsReset);
       this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
+      // What was available before DRIVER_OK may have turned out to be broken already.
+      for (const slot of this.#slots) this.#checkDefect(slot);
     });
   }
 

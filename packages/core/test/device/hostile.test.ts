@@ -32,6 +32,21 @@ describe("a hostile driver, or a device type that fails", () => {
     expect(anew.usedIdx()).toBe(2);
   });
 
+  it("[status-device-3] a queue that was broken before DRIVER_OK needs a reset at DRIVER_OK", () => {
+    const model = new (class extends FillModel {
+      override start(): void {
+        super.start();
+        this.queueNotified(0);
+      }
+    })();
+    const rig = makeDevice({ model });
+    goLive(rig);
+    enable(rig, 0, 1).setRing(0, 100);
+    setDriverOk(rig);
+    expect(rig.device.status & DEVICE_NEEDS_RESET).toBe(DEVICE_NEEDS_RESET);
+    expect(model.host.running).toBe(false);
+  });
+
   it("what was popped before DEVICE_NEEDS_RESET is not pushed after it", () => {
     const rig = makeDevice();
     goLive(rig);
