@@ -135,6 +135,7 @@ export class PciDevice implements DevicePort {
     return this.#interrupts.sink;
   }
 
+  /** Replaces where interrupts go. */
   set interruptSink(sink: PciInterruptSink | undefined) {
     this.#interrupts.sink = sink;
   }
@@ -264,17 +265,17 @@ export class PciDevice implements DevicePort {
     this.#applySwitches();
   }
 
-  /** Part of {@link DevicePort}: a used buffer notification. */
+  /** Part of `DevicePort`: a used buffer notification. */
   usedBuffers(queue: number): void {
     this.#interrupts.usedBuffers(this.#common.queueVector(queue));
   }
 
-  /** Part of {@link DevicePort}: a configuration change notification. */
+  /** Part of `DevicePort`: a configuration change notification. */
   configurationChange(): void {
     this.#interrupts.configurationChange(this.#common.configVector);
   }
 
-  /** Part of {@link DevicePort}: selectors, vectors, ISR status and what waited are reset. */
+  /** Part of `DevicePort`: selectors, vectors, ISR status and what waited are reset. */
   deviceReset(): void {
     this.#common.reset();
     this.#waiting.clear();

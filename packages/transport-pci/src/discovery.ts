@@ -36,7 +36,8 @@ const STRUCTURE_KINDS = {
   [VIRTIO_PCI_CAP.device]: { name: "device", bytes: 1, alignment: 4 },
 } as const;
 
-type StructureName = "common" | "notify" | "isr" | "device";
+/** The structures that a driver looks for. */
+export type StructureName = "common" | "notify" | "isr" | "device";
 
 /** A capability that was passed over. */
 export interface PassedOver {
@@ -46,6 +47,12 @@ export interface PassedOver {
   readonly why: string;
 }
 
+/** Where MSI-X is, and its capability. */
+export interface DiscoveredMsix extends MsixPlacement {
+  /** Where the capability is in configuration space. */
+  readonly at: number;
+}
+
 /** What a walk over the capability list found. */
 export interface Discovery {
   /** The first usable structure of each kind. */
@@ -53,7 +60,7 @@ export interface Discovery {
   /** `notify_off_multiplier` of the notification structure. */
   readonly notifyOffMultiplier: number;
   /** MSI-X and where its capability is, when the function has it and its BARs are usable. */
-  readonly msix: (MsixPlacement & { readonly at: number }) | undefined;
+  readonly msix: DiscoveredMsix | undefined;
   /** True when there is any virtio capability: a device without is a legacy one. */
   readonly modern: boolean;
   /** What was passed over, for error messages. */
@@ -74,7 +81,7 @@ class Walk implements Discovery {
   readonly structures: Partial<Record<StructureName, PciWindow>> = {};
   readonly passedOver: PassedOver[] = [];
   notifyOffMultiplier = 0;
-  msix: (MsixPlacement & { readonly at: number }) | undefined;
+  msix: DiscoveredMsix | undefined;
   modern = false;
 
   readonly #bus: PciBus;

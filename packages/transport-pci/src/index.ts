@@ -12,7 +12,7 @@ export {
 } from "./bus.ts";
 export type { PciBar, PciIdentity } from "./config-space.ts";
 export { PciDevice, type PciDeviceInit } from "./device.ts";
-export type { Discovery, PassedOver } from "./discovery.ts";
+export type { DiscoveredMsix, Discovery, PassedOver, StructureName } from "./discovery.ts";
 export { PciDriver, type PciDriverInit } from "./driver.ts";
 export type { PciInterruptSink } from "./interrupts.ts";
 export {
@@ -41,6 +41,7 @@ export {
   PCI_UNSUPPORTED_FEATURES,
   type PciCapabilityName,
   type PciCapabilityPlace,
+  type PciPlace,
   type PciPlacement,
   type PciWindow,
   type PciWindows,

@@ -3,7 +3,7 @@
  * (section "Virtio Structure PCI Capabilities"), and what PCI itself asks for, the type 0 header
  * and MSI-X. Offsets, directions, gates and reset values stand here and nowhere else.
  */
-import { FEATURE, struct } from "@virtio-admin/core";
+import { type AnyStructLayout, FEATURE, struct } from "@virtio-admin/core";
 
 const CAPABILITIES = "Virtio Over PCI Bus / Virtio Structure PCI Capabilities";
 const LAYOUT = "Virtio Over PCI Bus / PCI Device Layout";
@@ -84,14 +84,14 @@ const CAP_FIELDS = {
   length: { offset: 12, type: "le32", access: "R", doc: "The length of the structure in bytes." },
 } as const;
 
-/** `virtio_pci_cap`: where a virtio structure is. */
+/** @internal `virtio_pci_cap`: where a virtio structure is. */
 export const VIRTIO_PCI_CAP_LAYOUT = struct(
   "virtio_pci_cap",
   { cite: CAPABILITIES, doc: "Locates a virtio structure in a BAR." },
   CAP_FIELDS,
 );
 
-/** `virtio_pci_cap64`: where a structure is whose offset or length needs more than 32 bits. */
+/** @internal `virtio_pci_cap64`: where a structure is whose offset or length needs more than 32 bits. */
 export const VIRTIO_PCI_CAP64_LAYOUT = struct(
   "virtio_pci_cap64",
   { cite: CAPABILITIES, doc: "Locates a virtio structure with a 64-bit offset and length." },
@@ -102,7 +102,7 @@ export const VIRTIO_PCI_CAP64_LAYOUT = struct(
   },
 );
 
-/** `virtio_pci_notify_cap`: where queues are notified. */
+/** @internal `virtio_pci_notify_cap`: where queues are notified. */
 export const VIRTIO_PCI_NOTIFY_CAP_LAYOUT = struct(
   "virtio_pci_notify_cap",
   { cite: `${LAYOUT} / Notification capability`, doc: "Locates the notification structure." },
@@ -117,7 +117,7 @@ export const VIRTIO_PCI_NOTIFY_CAP_LAYOUT = struct(
   },
 );
 
-/** `virtio_pci_cfg_cap`: a window into the BARs through configuration space. */
+/** @internal `virtio_pci_cfg_cap`: a window into the BARs through configuration space. */
 export const VIRTIO_PCI_CFG_CAP_LAYOUT = struct(
   "virtio_pci_cfg_cap",
   {
@@ -139,7 +139,7 @@ export const VIRTIO_PCI_CFG_CAP_LAYOUT = struct(
   },
 );
 
-/** `virtio_pci_common_cfg`: the common configuration structure. */
+/** @internal `virtio_pci_common_cfg`: the common configuration structure. */
 export const VIRTIO_PCI_COMMON_CFG_LAYOUT = struct(
   "virtio_pci_common_cfg",
   {
@@ -269,7 +269,7 @@ export const VIRTIO_PCI_COMMON_CFG_LAYOUT = struct(
 /** The names of the fields of the common configuration structure. */
 export type CommonField = keyof typeof VIRTIO_PCI_COMMON_CFG_LAYOUT.fields;
 
-/** The ISR status structure. */
+/** @internal The ISR status structure. */
 export const VIRTIO_PCI_ISR_LAYOUT = struct(
   "virtio_pci_isr",
   { cite: `${LAYOUT} / ISR status capability`, doc: "The cause of an INTx interrupt." },
@@ -290,7 +290,7 @@ export const VIRTIO_PCI_ISR_LAYOUT = struct(
 /** The number of base address registers of a type 0 header. */
 export const BAR_COUNT = 6;
 
-/** The type 0 header of PCI configuration space. */
+/** @internal The type 0 header of PCI configuration space. */
 export const PCI_HEADER_LAYOUT = struct(
   "pci_type0_header",
   { cite: `${PCI_LOCAL_BUS}, 6.1`, doc: "The first 64 bytes of configuration space." },
@@ -342,7 +342,7 @@ export const PCI_HEADER_LAYOUT = struct(
   },
 );
 
-/** The bits of a memory or I/O base address register. */
+/** @internal The bits of a memory or I/O base address register. */
 export const PCI_BAR_LAYOUT = struct(
   "pci_bar",
   { cite: `${PCI_LOCAL_BUS}, 6.2.5`, doc: "One base address register." },
@@ -362,7 +362,7 @@ export const PCI_BAR_LAYOUT = struct(
   },
 );
 
-/** The MSI-X capability. */
+/** @internal The MSI-X capability. */
 export const MSIX_CAPABILITY_LAYOUT = struct(
   "pci_msix_capability",
   { cite: `${PCI_LOCAL_BUS}, 6.8.2`, doc: "Where the MSI-X table is, and its switches." },
@@ -409,7 +409,7 @@ export const MSIX_CAPABILITY_LAYOUT = struct(
   },
 );
 
-/** One entry of the MSI-X table. */
+/** @internal One entry of the MSI-X table. */
 export const MSIX_ENTRY_LAYOUT = struct(
   "pci_msix_table_entry",
   { cite: `${PCI_LOCAL_BUS}, 6.8.2.6`, doc: "The message of one vector." },
@@ -427,8 +427,11 @@ export const MSIX_ENTRY_LAYOUT = struct(
   },
 );
 
-/** All layouts of this transport, in the order in which a reader wants them. */
-export const PCI_LAYOUTS = [
+/**
+ * All layouts of this transport, in the order in which a reader wants them; each is found by its
+ * name in the specification: `virtio_pci_common_cfg`.
+ */
+export const PCI_LAYOUTS: readonly AnyStructLayout[] = [
   VIRTIO_PCI_COMMON_CFG_LAYOUT,
   VIRTIO_PCI_ISR_LAYOUT,
   VIRTIO_PCI_CAP_LAYOUT,
@@ -439,4 +442,4 @@ export const PCI_LAYOUTS = [
   PCI_BAR_LAYOUT,
   MSIX_CAPABILITY_LAYOUT,
   MSIX_ENTRY_LAYOUT,
-] as const;
+];

@@ -36,14 +36,22 @@ export interface PciWindows {
   readonly device?: PciWindow;
 }
 
+/** The beginning of a run of bytes of a BAR. */
+export interface PciPlace {
+  /** The BAR, 0 to 5. */
+  readonly bar: number;
+  /** Where in the BAR it begins. */
+  readonly offset: number;
+}
+
 /** Where MSI-X is. */
 export interface MsixPlacement {
   /** The number of vectors, 1 to 2048. */
   readonly vectors: number;
   /** Where the table is. */
-  readonly table: { readonly bar: number; readonly offset: number };
+  readonly table: PciPlace;
   /** Where the pending bits are. */
-  readonly pba: { readonly bar: number; readonly offset: number };
+  readonly pba: PciPlace;
 }
 
 /** The capabilities that this transport offers. */
@@ -57,7 +65,7 @@ export interface PciCapabilityPlace {
   readonly at?: number;
 }
 
-/** What can be said about a function; see {@link resolvePlacement} for what is not said. */
+/** What can be said about a function; everything has a default. */
 export interface PciPlacement {
   /** Fields of the header; by default those of a device of this type that is not transitional. */
   readonly identity?: Partial<PciIdentity>;

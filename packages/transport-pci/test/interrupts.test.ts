@@ -1,7 +1,8 @@
 /** Interrupts of the device half: ISR status and INTx, vectors, masks and pending bits. */
-import { MSIX_ENTRY_LAYOUT, NO_VECTOR } from "@virtio-admin/transport-pci";
+import { NO_VECTOR } from "@virtio-admin/transport-pci";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { MSIX_ENTRY_LAYOUT } from "../src/layout.ts";
 import { HEADER, makeRig, type Rig, type RigOptions } from "./rig.ts";
 
 const STATUS_BIT = HEADER.status.bits.interrupt_status.mask;

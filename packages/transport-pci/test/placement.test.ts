@@ -1,11 +1,8 @@
 /** Placements that cannot be are refused before anything is connected. */
 import { isVirtioError } from "@virtio-admin/core";
-import {
-  PCI_TRANSPORT,
-  type PciPlacement,
-  VIRTIO_PCI_COMMON_CFG_LAYOUT,
-} from "@virtio-admin/transport-pci";
+import { PCI_TRANSPORT, type PciPlacement } from "@virtio-admin/transport-pci";
 import { describe, expect, it } from "vitest";
+import { VIRTIO_PCI_COMMON_CFG_LAYOUT } from "../src/layout.ts";
 import { makeRig } from "./rig.ts";
 
 const at = (offset: number, length: number, bar = 0) => ({ bar, offset, length });

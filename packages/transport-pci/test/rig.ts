@@ -14,14 +14,13 @@ import {
   VirtioDevice,
   type VirtioDeviceInit,
 } from "@virtio-admin/core";
+import { PciDevice, type PciDeviceInit } from "@virtio-admin/transport-pci";
 import {
   type CommonField,
   MSIX_ENTRY_LAYOUT,
   PCI_HEADER_LAYOUT,
-  PciDevice,
-  type PciDeviceInit,
   VIRTIO_PCI_COMMON_CFG_LAYOUT,
-} from "@virtio-admin/transport-pci";
+} from "../src/layout.ts";
 
 export const MEMORY_BASE = 0x10_0000;
 export const MEMORY_LENGTH = 0x10_0000;
