@@ -202,8 +202,15 @@ describe("queues", () => {
     rig.set("queue_enable", 0);
     expect(rig.get("queue_enable")).toBe(1);
     rig.set("queue_select", 1);
-    rig.set("queue_enable", 2);
-    expect(rig.get("queue_enable")).toBe(0);
+    rig.setRaw(COMMON.queue_desc.offset, 4, MEMORY_BASE + 0x1000);
+    rig.setRaw(COMMON.queue_driver.offset, 4, MEMORY_BASE + 0x2000);
+    rig.setRaw(COMMON.queue_device.offset, 4, MEMORY_BASE + 0x3000);
+    for (const value of [0, 2, 0xffff]) {
+      rig.set("queue_enable", value);
+      expect(rig.get("queue_enable")).toBe(0);
+    }
+    rig.set("queue_enable", 1);
+    expect(rig.get("queue_enable")).toBe(1);
   });
 
   it("[pci-common-device-11] [pci-common-device-12] [pci-common-device-14] resets one queue, which can be enabled again", () => {

@@ -224,6 +224,7 @@ describe("the PCI configuration access capability", () => {
 
   it.each([
     ["a misaligned offset", 0, 18, 4],
+    ["a misaligned offset in the configuration", 0, 0x2001, 2],
     ["a length that is none", 0, 20, 3],
     ["no length", 0, 20, 0],
     ["a reserved bar", 6, 20, 1],

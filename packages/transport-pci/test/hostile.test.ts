@@ -80,7 +80,7 @@ const poke: fc.Arbitrary<Poke> = fc.oneof(
 describe("a hostile driver", () => {
   it.each([false, true])("[pci-device-1] changes nothing but registers, traced: %s", (trace) => {
     fc.assert(
-      fc.property(fc.array(poke, { minLength: 1, maxLength: 60 }), (pokes) => {
+      fc.property(fc.array(poke, { minLength: 1, maxLength: 60, size: "max" }), (pokes) => {
         const rig = makeRig({ trace });
         // Outside the queue that the pokes may enable, whose buffers a device may well write.
         rig.bytes.fill(0xa5, 0x2000);
