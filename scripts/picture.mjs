@@ -15,7 +15,7 @@ const lines = ["$ npm start", "", ...text.trimEnd().split("\n")];
 const width = Math.ceil(Math.max(...lines.map((line) => line.length)) * COLUMN + 2 * MARGIN);
 const height = lines.length * ROW + 2 * MARGIN;
 
-const escape = (part) =>
+const escaped = (part) =>
   part.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function row(line, index) {
@@ -24,8 +24,8 @@ function row(line, index) {
   const kind = index === 0 ? "c" : /^\S/.test(line) ? "h" : "t";
   const body =
     mark === null
-      ? escape(line)
-      : `${mark[1]}<tspan class="${mark[2] === "✓" ? "y" : "n"}">${mark[2]}</tspan>${escape(line.slice(mark[0].length))}`;
+      ? escaped(line)
+      : `${mark[1]}<tspan class="${mark[2] === "✓" ? "y" : "n"}">${mark[2]}</tspan>${escaped(line.slice(mark[0].length))}`;
   return `<text class="${kind}" x="${MARGIN}" y="${y}">${body}</text>`;
 }
 

@@ -11,13 +11,13 @@ import type { TraceSink } from "../trace/types.ts";
 import { createDeviceQueue } from "../virtqueue/index.ts";
 import { type DeviceQueue, QUEUE_DEFECTS } from "../virtqueue/types.ts";
 import { Deliveries } from "./deliveries.ts";
+import { FeatureOffer } from "./feature-offer.ts";
 import {
   describeDependency,
   FEATURE_DEPENDENCIES,
   type FeatureDependency,
   RING_FEATURES,
   violatedDependency,
-  withoutUnmet,
 } from "./feature-rules.ts";
 import { FEATURE, FeatureSet, featureName } from "./features.ts";
 import { checkInit } from "./init.ts";
@@ -29,6 +29,8 @@ import type {
   DeviceHost,
   DeviceModel,
   DevicePort,
+  ProvisionableDevice,
+  ProvisionRefusal,
   QueueArea,
   QueueConsumer,
   TransportFacingDevice,
@@ -52,18 +54,16 @@ export interface VirtioDeviceInit {
 }
 
 /** One virtio device, whatever its type and transport. */
-export class VirtioDevice implements TransportFacingDevice {
+export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice {
   readonly #model: DeviceModel;
   readonly #admin: AdminFacility | undefined;
   readonly #memory: GuestMemory;
   readonly #trace: TraceSink | undefined;
   readonly #dependencies: readonly FeatureDependency[];
-  readonly #ownFeatures: FeatureSet;
+  readonly #offer: FeatureOffer;
   readonly #slots: readonly QueueSlot[];
   #port: DevicePort | undefined = undefined;
 
-  #withheld: readonly number[] = [];
-  #offered: FeatureSet;
   #driverFeatures: FeatureSet = FeatureSet.EMPTY;
   /** The features in force: what the driver wrote, from FEATURES_OK on. */
   #features: FeatureSet = FeatureSet.EMPTY;
@@ -100,13 +100,13 @@ export class VirtioDevice implements TransportFacingDevice {
     this.#memory = init.memory;
     this.#trace = init.trace;
     this.#dependencies = [...FEATURE_DEPENDENCIES, ...(model.featureDependencies ?? [])];
-    this.#ownFeatures = FeatureSet.of(
+    const own = FeatureSet.of(
       ...model.features,
       ...features,
       FEATURE.VIRTIO_F_VERSION_1,
       ...(admin === undefined ? [] : [FEATURE.VIRTIO_F_ADMIN_VQ]),
     );
-    this.#offered = this.#computeOffered();
+    this.#offer = new FeatureOffer(own, this.#dependencies);
     this.#toldGeneration = model.config?.generation ?? 0;
     const slots = model.queues.map(({ name, maxSize }, i) => new QueueSlot(i, name, maxSize));
     for (let i = 0; i < (admin?.queueCount ?? 0); i++) {
@@ -148,20 +148,35 @@ export class VirtioDevice implements TransportFacingDevice {
       });
     }
     this.#port = port;
-    this.#offered = this.#computeOffered();
+    this.#offer.connect(port);
   }
 
   // Features
 
   /** See {@link TransportFacingDevice.offeredFeatures}. */
   get offeredFeatures(): FeatureSet {
-    return this.#offered;
+    return this.#offer.offered;
   }
 
   /** See {@link TransportFacingDevice.withholdFeatures}. */
   withholdFeatures(bits: readonly number[]): void {
-    this.#withheld = [...bits];
-    this.#offered = this.#computeOffered();
+    this.#offer.withhold(bits);
+  }
+
+  /** See {@link ProvisionableDevice.defaultFeatures}. */
+  get defaultFeatures(): FeatureSet {
+    return this.#offer.full;
+  }
+
+  /** See {@link ProvisionableDevice.provisionedFeatures}. */
+  get provisionedFeatures(): FeatureSet {
+    return this.#offer.provisioned;
+  }
+
+  /** See {@link ProvisionableDevice.provisionFeatures}. */
+  provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
+    if (this.#status !== 0) return "in use";
+    return this.#offer.provision(features) ? undefined : "invalid";
   }
 
   /** See {@link TransportFacingDevice.driverFeatures}. */
@@ -479,19 +494,9 @@ export class VirtioDevice implements TransportFacingDevice {
     return index >= this.#model.queues.length ? (this.#admin ?? this.#model) : this.#model;
   }
 
-  #computeOffered(): FeatureSet {
-    const port = this.#port;
-    return withoutUnmet(
-      this.#ownFeatures
-        .union(FeatureSet.of(...(port?.ownFeatures ?? [])))
-        .without(...(port?.reservedFeatures ?? []), ...this.#withheld),
-      this.#dependencies,
-    );
-  }
-
   /** Why these features cannot be accepted, or `undefined`. */
   #refusal(features: FeatureSet): string | undefined {
-    const [extra] = features.minus(this.#offered).bits();
+    const [extra] = features.minus(this.#offer.offered).bits();
     if (extra !== undefined) return `${featureName(extra)} is not offered`;
     if (!features.has(FEATURE.VIRTIO_F_VERSION_1)) return "VIRTIO_F_VERSION_1 is not accepted";
     const violated = violatedDependency(features, this.#dependencies);

@@ -11,18 +11,31 @@ export const FEATURE_WORDS = FEATURE_BITS / 32;
  * Feature Bits").
  */
 export const FEATURE = {
+  /** Descriptors may refer to tables of descriptors. */
   VIRTIO_F_INDIRECT_DESC: 28,
+  /** Each side says by an index when it wants to be notified. */
   VIRTIO_F_EVENT_IDX: 29,
+  /** The device complies with virtio 1.0 and later; not offered by legacy devices. */
   VIRTIO_F_VERSION_1: 32,
+  /** The device's access to memory may be limited or translated by the platform. */
   VIRTIO_F_ACCESS_PLATFORM: 33,
+  /** Packed virtqueues. */
   VIRTIO_F_RING_PACKED: 34,
+  /** The device uses buffers in the order in which they were made available. */
   VIRTIO_F_IN_ORDER: 35,
+  /** Memory accesses are ordered as the platform orders those of devices. */
   VIRTIO_F_ORDER_PLATFORM: 36,
+  /** The device supports Single Root I/O Virtualization; PCI only. */
   VIRTIO_F_SR_IOV: 37,
+  /** The driver passes extra data in its notifications. */
   VIRTIO_F_NOTIFICATION_DATA: 38,
+  /** The driver notifies with data that the device gave it; PCI only. */
   VIRTIO_F_NOTIF_CONFIG_DATA: 39,
+  /** One virtqueue can be reset on its own. */
   VIRTIO_F_RING_RESET: 40,
+  /** The device exposes administration virtqueues. */
   VIRTIO_F_ADMIN_VQ: 41,
+  /** The device can be suspended; never offered here. */
   VIRTIO_F_SUSPEND: 43,
 } as const;
 

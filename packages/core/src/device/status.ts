@@ -5,12 +5,19 @@
 
 /** The device status bits by their names in the specification. */
 export const STATUS = {
+  /** The driver has found the device and knows it for a virtio device. */
   ACKNOWLEDGE: 0x01,
+  /** The driver knows how to drive it. */
   DRIVER: 0x02,
+  /** The driver is set up: the device may use buffers and send notifications. */
   DRIVER_OK: 0x04,
+  /** The driver has accepted its features; set only when the device agrees. */
   FEATURES_OK: 0x08,
+  /** The device is suspended; never set here. */
   SUSPEND: 0x10,
+  /** The device cannot go on without a reset; set by the device. */
   DEVICE_NEEDS_RESET: 0x40,
+  /** The driver has given up. */
   FAILED: 0x80,
 } as const;
 
@@ -43,11 +50,30 @@ export const STATUS_RULES: readonly StatusRule[] = [
  */
 export const DRIVER_STATUS_BITS: number = STATUS_RULES.reduce((bits, { bit }) => bits | bit, 0);
 
+/** The write was 0: it resets the device. */
+export interface StatusReset {
+  /** Tells the verdicts apart. */
+  readonly kind: "reset";
+}
+
+/** The write breaks a rule, and changes nothing. */
+export interface StatusRefusal {
+  /** Tells the verdicts apart. */
+  readonly kind: "refused";
+  /** The rule, in words. */
+  readonly why: string;
+}
+
+/** The write sets bits, or repeats what stands. */
+export interface StatusChange {
+  /** Tells the verdicts apart. */
+  readonly kind: "set";
+  /** The bits that it sets anew; 0 when none. */
+  readonly bits: number;
+}
+
 /** What a status write comes to. */
-export type StatusVerdict =
-  | { readonly kind: "reset" }
-  | { readonly kind: "refused"; readonly why: string }
-  | { readonly kind: "set"; readonly bits: number };
+export type StatusVerdict = StatusReset | StatusRefusal | StatusChange;
 
 /**
  * Judges a write of `value` over `current`: a reset, a refusal, or the driver's bits that it sets

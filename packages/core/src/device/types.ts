@@ -90,6 +90,36 @@ export interface DeviceHost {
   readonly trace: TraceSink | undefined;
 }
 
+/**
+ * Why a device or a member cannot be provisioned: a driver uses it, or the values are none it can
+ * have.
+ */
+export type ProvisionRefusal = "in use" | "invalid";
+
+/**
+ * A device whose features somebody else than its driver may settle, while no driver uses it. What
+ * was settled stays until it is settled anew: a reset of the device does not touch it.
+ */
+export interface ProvisionableDevice {
+  /** The device status byte. */
+  readonly status: number;
+  /** What it offers as long as nobody settled anything: all that it can offer on its transport. */
+  readonly defaultFeatures: FeatureSet;
+  /**
+   * What is settled now. The driver may be offered less for a while, see
+   * {@link TransportFacingDevice.withholdFeatures}.
+   */
+  readonly provisionedFeatures: FeatureSet;
+  /**
+   * Offers exactly these features from now on. Check and change are one step.
+   *
+   * @returns `undefined` when it is done; else nothing changed: `"in use"` while the status is not
+   * 0, `"invalid"` for features that are not among {@link defaultFeatures}, lack
+   * VIRTIO_F_VERSION_1, or lack one that another of them requires
+   */
+  provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined;
+}
+
 /** How a device interrupts its driver: given to the device core by the transport's device half. */
 export interface DevicePort {
   /** The transport's name, for traces: `pci`. */

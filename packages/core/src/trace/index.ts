@@ -10,6 +10,7 @@ export {
   type BufferEvent,
   type ChannelEvent,
   type CommandEvent,
+  type DescriptorShape,
   type RegisterEvent,
   type SignalEvent,
   TRACE_FORMAT,

@@ -71,6 +71,14 @@ export interface SignalEvent {
   readonly why?: string;
 }
 
+/** One descriptor of a buffer. */
+export interface DescriptorShape {
+  /** Its length in bytes. */
+  readonly length: number;
+  /** True when it is device-writable. */
+  readonly writable: boolean;
+}
+
 /** One buffer that the device used. */
 export interface BufferEvent {
   /** Always `buffer`. */
@@ -78,7 +86,7 @@ export interface BufferEvent {
   /** The index of the queue. */
   readonly queue: number;
   /** The descriptors in order. */
-  readonly descriptors: readonly { readonly length: number; readonly writable: boolean }[];
+  readonly descriptors: readonly DescriptorShape[];
   /** The device-readable bytes, hex. */
   readonly readable: string;
   /** The used length. */

@@ -4,6 +4,7 @@
  */
 import {
   createDriverQueue,
+  type DescriptorShape,
   type DriverQueue,
   FEATURE,
   isVirtioError,
@@ -12,7 +13,6 @@ import {
   splitAreaSizes,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
-import type { DescriptorShape } from "./types.ts";
 
 /** What the device did with a buffer. */
 export interface UsedBuffer {

@@ -9,7 +9,6 @@ export {
   type BufferLine,
   type ChannelEndingLine,
   type ChannelLine,
-  type DescriptorShape,
   type Expectation,
   type Mismatch,
   type NotifyLine,

@@ -2,16 +2,9 @@
  * Reads traces: the format with a header line, and the three older shapes of recordings. A file is
  * hostile: what it may cost is bounded, and all that is wrong with it is one error.
  */
-import { TRACE_FORMAT, TRACE_VERSION, VirtioError } from "@virtio-admin/core";
+import { type DescriptorShape, TRACE_FORMAT, TRACE_VERSION, VirtioError } from "@virtio-admin/core";
 import { FieldReader, parseJson } from "./fields.ts";
-import type {
-  AccessLine,
-  BufferLine,
-  ChannelLine,
-  DescriptorShape,
-  Trace,
-  TraceLine,
-} from "./types.ts";
+import type { AccessLine, BufferLine, ChannelLine, Trace, TraceLine } from "./types.ts";
 
 /** What a trace may cost at most. */
 export const TRACE_LIMITS = {

@@ -1,4 +1,5 @@
 /** What a replay works on: a trace as it was read, whatever its shape on disk. */
+import type { DescriptorShape } from "@virtio-admin/core";
 
 /** One access of a register: `read` was answered with `data`, `write` brought it. */
 export interface AccessLine {
@@ -32,14 +33,6 @@ export interface NotifyLine {
   readonly line: number;
   /** The index of the queue. */
   readonly queue: number;
-}
-
-/** One descriptor of a recorded buffer. */
-export interface DescriptorShape {
-  /** Its length in bytes, at least 1. */
-  readonly length: number;
-  /** True when it is device-writable. */
-  readonly writable: boolean;
 }
 
 /** One buffer that was used: its descriptors and readable bytes are the request. */

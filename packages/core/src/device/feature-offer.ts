@@ -1,0 +1,69 @@
+/**
+ * What one device offers its driver: the features it has, less what its transport cannot carry,
+ * less what an owner withdrew, less what is withheld for the moment.
+ */
+import { type FeatureDependency, violatedDependency, withoutUnmet } from "./feature-rules.ts";
+import { FEATURE, FeatureSet } from "./features.ts";
+import type { DevicePort } from "./types.ts";
+
+/** The features of one device, from what it has to what its driver reads. */
+export class FeatureOffer {
+  readonly #own: FeatureSet;
+  readonly #dependencies: readonly FeatureDependency[];
+  #full: FeatureSet;
+  /** Kept rather than what is left: a transport that connects later brings its own features. */
+  #withdrawn: FeatureSet = FeatureSet.EMPTY;
+  #withheld: FeatureSet = FeatureSet.EMPTY;
+  #offered: FeatureSet;
+
+  constructor(own: FeatureSet, dependencies: readonly FeatureDependency[]) {
+    this.#own = own;
+    this.#dependencies = dependencies;
+    this.#full = withoutUnmet(own, dependencies);
+    this.#offered = this.#full;
+  }
+
+  /** Everything that the device can offer on its transport. */
+  get full(): FeatureSet {
+    return this.#full;
+  }
+
+  /** What is left of {@link full} by who provisioned the device; what is withheld counts. */
+  get provisioned(): FeatureSet {
+    return withoutUnmet(this.#full.minus(this.#withdrawn), this.#dependencies);
+  }
+
+  /** What the driver reads. */
+  get offered(): FeatureSet {
+    return this.#offered;
+  }
+
+  /** Takes the features of the transport into account. */
+  connect({ ownFeatures = [], reservedFeatures }: DevicePort): void {
+    const carried = this.#own.union(FeatureSet.of(...ownFeatures)).without(...reservedFeatures);
+    this.#full = withoutUnmet(carried, this.#dependencies);
+    this.#update();
+  }
+
+  /** Withholds these bits, and no others, until the next call. */
+  withhold(bits: readonly number[]): void {
+    this.#withheld = FeatureSet.of(...bits);
+    this.#update();
+  }
+
+  /** Offers exactly these features from now on; false, and nothing changes, when it cannot be. */
+  provision(features: FeatureSet): boolean {
+    const sound =
+      features.has(FEATURE.VIRTIO_F_VERSION_1) &&
+      features.isSubsetOf(this.#full) &&
+      violatedDependency(features, this.#dependencies) === undefined;
+    if (!sound) return false;
+    this.#withdrawn = this.#full.minus(features);
+    this.#update();
+    return true;
+  }
+
+  #update(): void {
+    this.#offered = withoutUnmet(this.provisioned.minus(this.#withheld), this.#dependencies);
+  }
+}
