@@ -48,9 +48,15 @@ export class ComplianceContext {
 
   /** A real device behind the transport, found and listened to, not brought up. */
   async device(options?: DeviceBenchOptions): Promise<DeviceBench> {
+    const bench = this.unopenedDevice(options);
+    await bench.open();
+    return bench;
+  }
+
+  /** A real device behind the transport, whose driver half has not looked for it yet. */
+  unopenedDevice(options?: DeviceBenchOptions): DeviceBench {
     const bench = new DeviceBench(this.fixture, options);
     this.#closers.push(() => bench.close());
-    await bench.open();
     return bench;
   }
 

@@ -22,6 +22,9 @@ import { ProbeModel } from "./probe-model.ts";
 
 const MEMORY_BASE = 0x4000_0000;
 const MEMORY_BYTES = 0x20_0000;
+/** A second run of memory, whose addresses take more than 32 bits. */
+const HIGH_BASE = 0x12_3400_0000;
+const HIGH_BYTES = 0x1_0000;
 
 /** The largest size of the bench's administration virtqueues. */
 export const ADMIN_QUEUE_SIZE = 16;
@@ -58,8 +61,10 @@ export interface BenchQueue {
 
 /** The device side of a case. */
 export class DeviceBench {
-  /** The memory for rings and buffers, all of guest memory. */
+  /** The memory for rings and buffers. */
   readonly dma: DmaArena;
+  /** More of it, at addresses that take more than 32 bits. */
+  readonly highDma: DmaArena;
   /** The device type. */
   readonly model: ProbeModel = new ProbeModel();
   /** The command family, beside the list commands. */
@@ -76,8 +81,12 @@ export class DeviceBench {
 
   /** Makes the device and connects it. */
   constructor(fixture: TransportFixture, options: DeviceBenchOptions = {}) {
-    const memory = createGuestMemory([{ base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_BYTES) }]);
+    const memory = createGuestMemory([
+      { base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_BYTES) },
+      { base: HIGH_BASE, bytes: new Uint8Array(HIGH_BYTES) },
+    ]);
     this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
+    this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
     const count = options.adminQueues ?? 1;
     const executor = new AdminExecutor({
       groups: [new SelfGroup(), this.group],
@@ -99,6 +108,11 @@ export class DeviceBench {
   /** Finds the device and listens to its interrupts. */
   async open(): Promise<void> {
     await this.driver.open();
+    await this.listen();
+  }
+
+  /** Listens to interrupts, in the place of whoever did. */
+  async listen(): Promise<void> {
     const { heard } = this;
     await this.driver.listen({
       usedBuffers: (queue) => heard.used.push(queue),
@@ -192,6 +206,13 @@ export class DeviceBench {
       return entries.length >= count;
     });
     return entries;
+  }
+
+  /** A copy of the memory behind {@link dma}. */
+  snapshot(): Uint8Array {
+    const bytes = new Uint8Array(MEMORY_BYTES);
+    this.dma.memory.read(MEMORY_BASE, bytes);
+    return bytes;
   }
 
   /** Sends one buffer through a queue of the probe and checks that it is answered. */

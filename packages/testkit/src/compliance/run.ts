@@ -9,15 +9,17 @@ import {
   type ComplianceResult,
 } from "./types.ts";
 
-/** How long one case may take before it counts as hanging, in milliseconds. */
+/** How long one case may take before it counts as hanging, in milliseconds, unless told. */
 const CASE_LIMIT = 5000;
 
 /** What {@link runCompliance} runs and whom it tells. */
 export interface ComplianceOptions {
   /** The ids of the cases to run; all unless given. */
   readonly only?: readonly string[];
-  /** Cases to run instead of the kit's, or besides them. */
+  /** Cases to run instead of the kit's. */
   readonly cases?: readonly ComplianceCase[];
+  /** How long one case may take before it counts as hanging, in milliseconds; 5000 unless given. */
+  readonly caseLimit?: number;
   /** Called when a case has ended. */
   readonly onCase?: (result: ComplianceResult) => void;
 }
@@ -42,7 +44,7 @@ export async function runCompliance(
   const results: ComplianceResult[] = [];
   for (const one of all) {
     if (only !== undefined && !only.includes(one.id)) continue;
-    const result = await runCase(fixture, one);
+    const result = await runCase(fixture, one, options.caseLimit);
     results.push(result);
     options.onCase?.(result);
   }
@@ -55,17 +57,18 @@ export async function runCompliance(
   };
 }
 
-/** Runs one case on a transport; what it throws is in the result. */
+/** Runs one case on a transport, within `limit` milliseconds; what it throws is in the result. */
 export async function runCase(
   fixture: TransportFixture,
   one: ComplianceCase,
+  limit: number = CASE_LIMIT,
 ): Promise<ComplianceResult> {
   const { id, title, side, clauses } = one;
   const start = performance.now();
   const context = new ComplianceContext(fixture);
   let ending: Pick<ComplianceResult, "outcome" | "reason" | "error"> = { outcome: "passed" };
   try {
-    await bounded(id, one.run(context));
+    await bounded(id, limit, one.run(context));
   } catch (error) {
     ending =
       error instanceof Skipped
@@ -73,19 +76,19 @@ export async function runCase(
         : { outcome: "failed", reason: reasonOf(error), error };
   }
   try {
-    await bounded(id, context.close());
+    await bounded(id, limit, context.close());
   } catch (error) {
     if (ending.outcome !== "failed") ending = { outcome: "failed", reason: reasonOf(error), error };
   }
   return { id, title, side, clauses, milliseconds: performance.now() - start, ...ending };
 }
 
-async function bounded(id: string, work: Promise<void>): Promise<void> {
+async function bounded(id: string, limit: number, work: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new ComplianceFailure(`the case ${id}`, "an end", `none after ${CASE_LIMIT} ms`));
-    }, CASE_LIMIT);
+      reject(new ComplianceFailure(`the case ${id}`, "an end", `none after ${limit} ms`));
+    }, limit);
   });
   try {
     await Promise.race([work, late]);

@@ -1,7 +1,7 @@
 /** Where the administration virtqueues are, and that they are nowhere without their feature. */
 import { FEATURE, FeatureSet } from "@virtio-admin/core";
 import { LIST, sendCommand, useOpcodes, WIRE } from "../admin-bench.ts";
-import { RUNNING_STATUS } from "../device-bench.ts";
+import { type BenchQueue, RUNNING_STATUS } from "../device-bench.ts";
 import { attempt, expectEqual, expectRefusal, expectTrue, settle } from "../expect.ts";
 import { HandRing } from "../hand-ring.ts";
 import { PROBE_COMMANDS } from "../probe-family.ts";
@@ -51,11 +51,15 @@ export const ADMIN_PLACE_CASES: readonly ComplianceCase[] = [
       const place = await bench.driver.adminQueues(await bench.negotiate());
       expectEqual("the number of administration virtqueues", place.count, 300);
       expectTrue("there is room for them", place.count <= most);
-      let queue = await bench.queue(place.index + place.count - 1);
-      if (!(await attempt(bench.run(queue)))) {
-        // A transport may have no way to interrupt for so high an index (classic indicators).
-        queue = await bench.runWith(place.index);
-      }
+      let queue: BenchQueue | undefined;
+      await attempt(
+        bench.queue(place.index + place.count - 1).then((last) => {
+          queue = last;
+        }),
+      );
+      // A transport may have no way to interrupt for so high an index (classic indicators).
+      if (queue === undefined) queue = await bench.runWith(place.index);
+      else await bench.run(queue);
       const answer = await sendCommand(bench, queue, { opcode: LIST.query });
       expectEqual("the status", answer.status, WIRE.ok);
     },

@@ -2,6 +2,7 @@
 import {
   type AdminClient,
   AdminCommandError,
+  type AdminQueuePlace,
   type DriverDevice,
   FEATURE,
   isVirtioError,
@@ -12,7 +13,8 @@ import {
 import { LIST, opcodeList } from "../admin-bench.ts";
 import type { ComplianceContext } from "../context.ts";
 import type { DriverBench } from "../driver-bench.ts";
-import { expectEqual, expectRefusal, expectSoon, expectTrue } from "../expect.ts";
+import { expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../expect.ts";
+import type { AvailableBuffer } from "../hand-device-queue.ts";
 import { concat } from "../hand-ring.ts";
 import { PROBE_COMMANDS } from "../probe-family.ts";
 import { SCRIPTED_ADMIN_QUEUE_SIZE, SCRIPTED_FEATURES } from "../scripted-device.ts";
@@ -181,20 +183,27 @@ export const DRIVER_ADMIN_CASES: readonly ComplianceCase[] = [
     },
   ),
   driverCase(
+    "driver-admin-nonsense-at-transport",
+    "The driver half itself refuses a place that reaches beyond the last index.",
+    ["mmio-admin-driver-9", "ccw-admin-driver-11", "pci-common-device-18"],
+    async (context) => {
+      context.needsAdminQueues();
+      for (const admin of [
+        { index: 0xffff, num: 2 },
+        { index: 2, num: 0xffff },
+      ]) {
+        const what = `a place of ${admin.num} at ${admin.index}`;
+        await expectRefusal(what, placeOf(context, admin), "DEVICE_FAILED", "TRANSPORT");
+      }
+    },
+  ),
+  driverCase(
     "driver-admin-last-index",
     "Administration virtqueues may reach up to the last index.",
     ["mmio-admin-device-8", "pci-common-device-18"],
     async (context) => {
       context.needsAdminQueues();
-      const bench = context.driver({ features: WITH_ADMIN, admin: { index: 0xfffe, num: 2 } });
-      const place = await bench.driver.open().then(async () => {
-        await bench.driver.reset();
-        const status = STATUS.ACKNOWLEDGE | STATUS.DRIVER;
-        await bench.driver.writeStatus(status);
-        await bench.driver.writeFeatures(bench.device.offeredFeatures);
-        await bench.driver.writeStatus(status | STATUS.FEATURES_OK);
-        return bench.driver.adminQueues(bench.device.offeredFeatures);
-      });
+      const place = await placeOf(context, { index: 0xfffe, num: 2 });
       expectEqual("index and number", [place.index, place.count], [0xfffe, 2]);
     },
   ),
@@ -252,6 +261,34 @@ export const DRIVER_ADMIN_CASES: readonly ComplianceCase[] = [
         expectEqual("the member id", readable.slice(16, 24), new Uint8Array(8));
       }
       expectEqual("the list sent", requests[1]?.readable.slice(24), opcodeList(reported));
+    },
+  ),
+  driverCase(
+    "driver-admin-list-use-alone",
+    "LIST_USE is not sent while another command is outstanding, nor any other beside it.",
+    ["admin-cmd-driver-4"],
+    async (context) => {
+      let holds = false;
+      const { client, requests, release } = await commanding(context, (readable) => {
+        if (holds) return undefined;
+        const list = opcodeList([LIST.query, LIST.use]);
+        return readable[0] === LIST.query ? concat([STATUS_OK, list]) : STATUS_OK;
+      });
+      const group = SELF_GROUP.id;
+      await client.listQuery(group);
+      holds = true;
+      const first = client.listQuery(group);
+      const use = client.listUse(group, [LIST.query, LIST.use]);
+      const last = client.listQuery(group);
+      const all = Promise.all([first, use, last]);
+      all.catch(() => {});
+      await settle();
+      const sent = () => requests.map(({ readable }) => readable[0]);
+      expectEqual("the opcodes sent at first", sent(), [LIST.query, LIST.query]);
+      holds = false;
+      release();
+      await all;
+      expectEqual("all opcodes sent", sent(), [LIST.query, LIST.query, LIST.use, LIST.query]);
     },
   ),
   driverCase(
@@ -353,9 +390,20 @@ export const DRIVER_ADMIN_CASES: readonly ComplianceCase[] = [
   ),
 ];
 
-interface Request {
-  readonly readable: Uint8Array;
-  readonly writable: readonly { readonly length: number }[];
+/** What the driver half reads of a device that has accepted all it offers. */
+async function placeOf(
+  context: ComplianceContext,
+  admin: { readonly index: number; readonly num: number },
+): Promise<AdminQueuePlace> {
+  const { driver, device } = context.driver({ features: WITH_ADMIN, admin });
+  const status = STATUS.ACKNOWLEDGE | STATUS.DRIVER;
+  await driver.open();
+  await driver.reset();
+  await driver.writeStatus(STATUS.ACKNOWLEDGE);
+  await driver.writeStatus(status);
+  await driver.writeFeatures(device.offeredFeatures);
+  await driver.writeStatus(status | STATUS.FEATURES_OK);
+  return driver.adminQueues(device.offeredFeatures);
 }
 
 interface Commanding {
@@ -363,7 +411,9 @@ interface Commanding {
   readonly driven: DriverDevice;
   readonly client: AdminClient;
   /** The commands that reached the device, in order. */
-  readonly requests: readonly Request[];
+  readonly requests: readonly AvailableBuffer[];
+  /** Asks for the answers of the commands that had none. */
+  release(): void;
 }
 
 /**
@@ -383,19 +433,28 @@ async function commanding(
   });
   const driven = await bench.bringUp({ adminQueues: 1, features: [] });
   const queue = bench.queue(PLACE.index);
-  const requests: Request[] = [];
-  bench.device.onNotify = (index) => {
-    if (index !== PLACE.index) return;
+  const requests: AvailableBuffer[] = [];
+  const held: AvailableBuffer[] = [];
+  const answerAll = (buffers: readonly AvailableBuffer[]) => {
     let answered = false;
-    for (const buffer of queue.take()) {
-      requests.push(buffer);
+    for (const buffer of buffers) {
       const bytes = answer(buffer.readable);
-      if (bytes === undefined) continue;
+      if (bytes === undefined) {
+        held.push(buffer);
+        continue;
+      }
       queue.fill(buffer, bytes);
       queue.use(buffer.head, used ?? bytes.length);
       answered = true;
     }
     if (answered) bench.device.interrupt(PLACE.index);
   };
-  return { bench, driven, client: openAdminClient(driven), requests };
+  bench.device.onNotify = (index) => {
+    if (index !== PLACE.index) return;
+    const buffers = queue.take();
+    requests.push(...buffers);
+    answerAll(buffers);
+  };
+  const release = () => answerAll(held.splice(0));
+  return { bench, driven, client: openAdminClient(driven), requests, release };
 }

@@ -54,6 +54,20 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
     },
   ),
   deviceCase(
+    "queue-high-addresses",
+    "Areas and buffers may lie at any 64-bit address of memory.",
+    ["pci-layout-device-1", "ccw-vq-format-2"],
+    async (context) => {
+      const bench = await context.device();
+      await bench.negotiate();
+      const ring = new HandRing(bench.highDma, FIRST_QUEUE_SIZE);
+      const doorbell = await bench.driver.enableQueue(0, ring.size, ring.areas);
+      const queue = { index: 0, ring, doorbell };
+      await bench.run(queue);
+      for (let i = 0; i < 3; i++) await bench.echo(queue);
+    },
+  ),
+  deviceCase(
     "queue-interrupt-names-queue",
     "Where an interrupt names a queue, it is the one in which a buffer was used.",
     ["pci-msix-device-1", "ccw-adapter-interrupt-1"],

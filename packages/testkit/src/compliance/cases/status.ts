@@ -2,6 +2,7 @@
 import { FEATURE, FeatureSet, STATUS } from "@virtio-admin/core";
 import { FEATURES_OK_STATUS, RUNNING_STATUS } from "../device-bench.ts";
 import { attempt, expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../expect.ts";
+import { HandRing } from "../hand-ring.ts";
 import {
   PROBE_CONFIG,
   PROBE_DEVICE_ID,
@@ -300,6 +301,47 @@ export const STATUS_CASES: readonly ComplianceCase[] = [
       await bench.echo(renewed);
       await expectSoon("the used buffer notification", () => bench.toldOf(0));
       expectEqual("configuration interrupts", bench.heard.configuration, 0);
+    },
+  ),
+  deviceCase(
+    "reset-ends-pending-interrupts",
+    "An interrupt that nobody has heard is gone after a reset, for who listens then.",
+    ["reset-device-2", "mmio-device-5", "mmio-device-4"],
+    async (context) => {
+      const bench = context.unopenedDevice();
+      await bench.driver.open();
+      const queue = await bench.runWith(0);
+      await bench.echo(queue);
+      bench.model.host.configChanged();
+      await settle();
+      await bench.driver.reset();
+      await bench.listen();
+      await settle();
+      expectEqual("interrupts", bench.heard.used.length + bench.heard.configuration, 0);
+      await bench.echo(await bench.runWith(0));
+      await expectSoon("the used buffer notification", () => bench.toldOf(0));
+      expectEqual("configuration interrupts", bench.heard.configuration, 0);
+    },
+  ),
+  deviceCase(
+    "reset-ends-interrupt-areas",
+    "After a reset, no memory is written that the driver named for interrupts before.",
+    ["reset-device-2", "ccw-reset-device-3"],
+    async (context) => {
+      const bench = await context.device();
+      await bench.echo(await bench.runWith(0));
+      await bench.negotiate();
+      // Rings and buffers lie elsewhere, and no interrupt is arranged for.
+      const ring = new HandRing(bench.highDma, 8);
+      const doorbell = await bench.driver.enableQueue(0, ring.size, ring.areas);
+      await bench.driver.writeStatus(RUNNING_STATUS);
+      const before = bench.snapshot();
+      await bench.echo({ index: 0, ring, doorbell });
+      bench.model.host.configChanged();
+      await settle();
+      const after = bench.snapshot();
+      const changed = after.findIndex((byte, i) => byte !== before[i]);
+      expectEqual("the first byte that changed", changed, -1);
     },
   ),
   deviceCase(
