@@ -154,7 +154,14 @@ export interface CommandsDocument extends DocumentHead {
 /** A layout of any kind as a document; `kind` tells which. */
 export type LayoutDocument = StructDocument | RegistersDocument | CommandsDocument;
 
-/** The document of a layout, as `JSON.stringify` takes it and `layoutFromJson` reads it back. */
+/** The document of a structure, as `JSON.stringify` takes it and `layoutFromJson` reads it back. */
+export function layoutToJson(layout: StructLayout): StructDocument;
+/** The document of a register map. */
+export function layoutToJson(layout: RegisterLayout): RegistersDocument;
+/** The document of channel commands. */
+export function layoutToJson(layout: CommandLayout): CommandsDocument;
+/** The document of a layout whose kind is not known before. */
+export function layoutToJson(layout: Layout): LayoutDocument;
 export function layoutToJson(layout: Layout): LayoutDocument {
   const head = { format: LAYOUT_FORMAT, version: LAYOUT_FORMAT_VERSION } as const;
   switch (layout.kind) {

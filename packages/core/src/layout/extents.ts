@@ -77,11 +77,15 @@ function checkOverlap(findings: Findings, extents: readonly Extent[]): void {
         severity: "error",
         code: "LAYOUT_OVERLAP",
         path: `${extent.entry.path}.offset`,
-        message: `${before.entry.name} takes the bytes up to ${before.end}`,
+        message: `${extent.entry.name} shares bytes with ${before.entry.name}, which takes ${hex(before.start)} to ${hex(before.end - 1)}`,
         value: extent.start,
-        hint: "declare a union with overlay: true",
+        hint: "move one of them, or declare a union with overlay: true",
       });
     }
     if (before === undefined || extent.end > before.end) before = extent;
   }
+}
+
+function hex(offset: number): string {
+  return `0x${offset.toString(16).padStart(2, "0")}`;
 }

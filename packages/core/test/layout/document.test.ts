@@ -52,6 +52,30 @@ describe("layout documents", () => {
     expect(checkLayout(document)).toEqual([]);
   });
 
+  it("have the type of their layout's kind, so that an author can edit them", () => {
+    const members = [
+      ...layoutToJson(SAMPLE_STRUCT).fields,
+      ...layoutToJson(SAMPLE_REGISTERS).registers,
+      ...layoutToJson(SAMPLE_COMMANDS).commands,
+    ];
+    expect(members.map(({ name }) => name)).toEqual([
+      ...Object.keys(SAMPLE_STRUCT.fields),
+      ...Object.keys(SAMPLE_REGISTERS.registers),
+      ...Object.keys(SAMPLE_COMMANDS.commands),
+    ]);
+  });
+
+  it("name both members that share bytes", () => {
+    const document = layoutToJson(SAMPLE_REGISTERS);
+    const [first, second] = document.registers;
+    const registers = [first, { ...second, offset: first?.offset }];
+    const [finding] = checkLayout({ ...document, registers });
+    expect(finding?.code).toBe("LAYOUT_OVERLAP");
+    expect(finding?.message).toMatch(
+      new RegExp(`${second?.name} shares bytes with ${first?.name}, which takes 0x00 to 0x03`),
+    );
+  });
+
   it("name their format", () => {
     expect(documentOf(SAMPLE_STRUCT)).toMatchObject({
       format: LAYOUT_FORMAT,
