@@ -84,14 +84,14 @@ const CAP_FIELDS = {
   length: { offset: 12, type: "le32", access: "R", doc: "The length of the structure in bytes." },
 } as const;
 
-/** @internal `virtio_pci_cap`: where a virtio structure is. */
+/** `virtio_pci_cap`: where a virtio structure is. */
 export const VIRTIO_PCI_CAP_LAYOUT = struct(
   "virtio_pci_cap",
   { cite: CAPABILITIES, doc: "Locates a virtio structure in a BAR." },
   CAP_FIELDS,
 );
 
-/** @internal `virtio_pci_cap64`: where a structure is whose offset or length needs more than 32 bits. */
+/** `virtio_pci_cap64`: where a structure is whose offset or length needs more than 32 bits. */
 export const VIRTIO_PCI_CAP64_LAYOUT = struct(
   "virtio_pci_cap64",
   { cite: CAPABILITIES, doc: "Locates a virtio structure with a 64-bit offset and length." },
@@ -102,7 +102,7 @@ export const VIRTIO_PCI_CAP64_LAYOUT = struct(
   },
 );
 
-/** @internal `virtio_pci_notify_cap`: where queues are notified. */
+/** `virtio_pci_notify_cap`: where queues are notified. */
 export const VIRTIO_PCI_NOTIFY_CAP_LAYOUT = struct(
   "virtio_pci_notify_cap",
   { cite: `${LAYOUT} / Notification capability`, doc: "Locates the notification structure." },
@@ -117,7 +117,7 @@ export const VIRTIO_PCI_NOTIFY_CAP_LAYOUT = struct(
   },
 );
 
-/** @internal `virtio_pci_cfg_cap`: a window into the BARs through configuration space. */
+/** `virtio_pci_cfg_cap`: a window into the BARs through configuration space. */
 export const VIRTIO_PCI_CFG_CAP_LAYOUT = struct(
   "virtio_pci_cfg_cap",
   {
@@ -139,7 +139,7 @@ export const VIRTIO_PCI_CFG_CAP_LAYOUT = struct(
   },
 );
 
-/** @internal `virtio_pci_common_cfg`: the common configuration structure. */
+/** `virtio_pci_common_cfg`: the common configuration structure. */
 export const VIRTIO_PCI_COMMON_CFG_LAYOUT = struct(
   "virtio_pci_common_cfg",
   {
@@ -269,7 +269,7 @@ export const VIRTIO_PCI_COMMON_CFG_LAYOUT = struct(
 /** The names of the fields of the common configuration structure. */
 export type CommonField = keyof typeof VIRTIO_PCI_COMMON_CFG_LAYOUT.fields;
 
-/** @internal The ISR status structure. */
+/** The ISR status structure. */
 export const VIRTIO_PCI_ISR_LAYOUT = struct(
   "virtio_pci_isr",
   { cite: `${LAYOUT} / ISR status capability`, doc: "The cause of an INTx interrupt." },
@@ -290,7 +290,7 @@ export const VIRTIO_PCI_ISR_LAYOUT = struct(
 /** The number of base address registers of a type 0 header. */
 export const BAR_COUNT = 6;
 
-/** @internal The type 0 header of PCI configuration space. */
+/** The type 0 header of PCI configuration space. */
 export const PCI_HEADER_LAYOUT = struct(
   "pci_type0_header",
   { cite: `${PCI_LOCAL_BUS}, 6.1`, doc: "The first 64 bytes of configuration space." },
@@ -342,7 +342,7 @@ export const PCI_HEADER_LAYOUT = struct(
   },
 );
 
-/** @internal The bits of a memory or I/O base address register. */
+/** The bits of a memory or I/O base address register. */
 export const PCI_BAR_LAYOUT = struct(
   "pci_bar",
   { cite: `${PCI_LOCAL_BUS}, 6.2.5`, doc: "One base address register." },
@@ -362,7 +362,7 @@ export const PCI_BAR_LAYOUT = struct(
   },
 );
 
-/** @internal The MSI-X capability. */
+/** The MSI-X capability. */
 export const MSIX_CAPABILITY_LAYOUT = struct(
   "pci_msix_capability",
   { cite: `${PCI_LOCAL_BUS}, 6.8.2`, doc: "Where the MSI-X table is, and its switches." },
@@ -409,7 +409,7 @@ export const MSIX_CAPABILITY_LAYOUT = struct(
   },
 );
 
-/** @internal One entry of the MSI-X table. */
+/** One entry of the MSI-X table. */
 export const MSIX_ENTRY_LAYOUT = struct(
   "pci_msix_table_entry",
   { cite: `${PCI_LOCAL_BUS}, 6.8.2.6`, doc: "The message of one vector." },
