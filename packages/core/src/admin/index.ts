@@ -12,6 +12,26 @@ export {
   OPCODE_COUNT,
   opcodeListLength,
 } from "./commands/list.ts";
+export { MANAGEMENT_FAMILY } from "./commands/management.ts";
+export {
+  type ManagementAttributes,
+  ManagementClient,
+  type MemberFeatures,
+  type MemberVectors,
+  type MsixAttributes,
+} from "./commands/management-client.ts";
+export {
+  FEATURES_DATA,
+  FEATURES_GET,
+  FEATURES_RESULT,
+  FEATURES_SET,
+  MGMT_ATTRS_GET,
+  MGMT_ATTRS_RESULT,
+  MSIX_COUNT_DATA,
+  MSIX_COUNT_GET,
+  MSIX_COUNT_RESULT,
+  MSIX_COUNT_SET,
+} from "./commands/management-layout.ts";
 export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
 export { AdminCommandError } from "./errors.ts";
 export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";

@@ -1,5 +1,14 @@
 import { VirtioError } from "../errors.ts";
-import type { DeviceGroup, GroupType } from "./types.ts";
+import {
+  freeVectors,
+  type ManagedGroup,
+  type ManagedMember,
+  MSIX_VECTOR_LIMIT,
+  type MsixPool,
+} from "./managed.ts";
+import type { GroupType } from "./types.ts";
+
+const LARGEST_TOTAL = 0xffff_ffff;
 
 /**
  * The platform group type: an owner and the members its maker names, on any transport. Private to
@@ -13,21 +22,34 @@ export const PLATFORM_GROUP: GroupType = {
   cite: "this project: platform group",
 };
 
-/** A platform group: members come and go as its maker says. It exists even without members. */
-export class PlatformGroup implements DeviceGroup {
+/** What a {@link PlatformGroup} has besides its members. */
+export interface PlatformGroupOptions {
+  /** The MSI-X vectors that the members share; absent when the members have no MSI-X. */
+  readonly msix?: MsixPool;
+}
+
+/**
+ * A platform group: members come and go as its maker says. It exists even without members. A
+ * member that is named by its id alone is in the group, and its owner cannot provision it.
+ */
+export class PlatformGroup implements ManagedGroup {
   /** Always {@link PLATFORM_GROUP}. */
   readonly type: GroupType = PLATFORM_GROUP;
   /** Always true. */
   readonly exists: boolean = true;
-  readonly #members = new Set<number>();
+  /** The MSI-X vectors that the members share, if they have MSI-X. */
+  readonly msix: MsixPool | undefined;
+  readonly #members = new Map<number, ManagedMember | undefined>();
 
   /**
-   * Makes a group of these members.
+   * Makes a group of these members, each an id or a member that the owner may provision.
    *
-   * @throws VirtioError `GROUP_INVALID` for an id that {@link add} refuses.
+   * @throws VirtioError `GROUP_INVALID` for a pool of vectors that contradicts itself, or a member
+   * that {@link add} refuses.
    */
-  constructor(members: Iterable<number> = []) {
-    for (const id of members) this.add(id);
+  constructor(members: Iterable<number | ManagedMember> = [], options: PlatformGroupOptions = {}) {
+    this.msix = options.msix === undefined ? undefined : checkPool(options.msix);
+    for (const member of members) this.add(member);
   }
 
   /** How many members there are now. */
@@ -37,7 +59,7 @@ export class PlatformGroup implements DeviceGroup {
 
   /** The member ids in the order in which they were added. */
   get members(): readonly number[] {
-    return [...this.#members];
+    return [...this.#members.keys()];
   }
 
   /** True when this id names a member now. */
@@ -45,12 +67,27 @@ export class PlatformGroup implements DeviceGroup {
     return this.#members.has(id);
   }
 
+  /** See {@link ManagedGroup.member}. */
+  member(id: number): ManagedMember | undefined {
+    return this.#members.get(id);
+  }
+
+  /** See {@link ManagedGroup.managedMembers}. */
+  managedMembers(): readonly ManagedMember[] {
+    return [...this.#members.values()].filter((member) => member !== undefined);
+  }
+
   /**
-   * Adds a member.
+   * Adds a member: an id, or a member that the owner may provision. The vectors that it has count
+   * as allocated.
    *
-   * @throws VirtioError `GROUP_INVALID` when the id is not an integer from 0 to 2^53-1, or taken.
+   * @throws VirtioError `GROUP_INVALID` when the id is not an integer from 0 to 2^53-1, or taken;
+   * when only one of group and member has MSI-X, or the pool has too few vectors left. The group
+   * is then as before.
    */
-  add(id: number): void {
+  add(member: number | ManagedMember): void {
+    const managed = typeof member === "number" ? undefined : member;
+    const id = typeof member === "number" ? member : member.id;
     if (!Number.isSafeInteger(id) || id < 0) {
       throw new VirtioError("GROUP_INVALID", {
         path: "group.members",
@@ -66,11 +103,49 @@ export class PlatformGroup implements DeviceGroup {
         hint: "give every member an id of its own",
       });
     }
-    this.#members.add(id);
+    if (managed !== undefined) this.#checkVectors(managed);
+    this.#members.set(id, managed);
   }
 
-  /** Removes a member; false when there was none of that id. */
+  /** Removes a member; false when there was none of that id. Its vectors are free then. */
   remove(id: number): boolean {
     return this.#members.delete(id);
   }
+
+  #checkVectors({ id, msixVectors }: ManagedMember): void {
+    const path = `group.members[${id}].msixVectors`;
+    if ((msixVectors === undefined) !== (this.msix === undefined)) {
+      throw new VirtioError("GROUP_INVALID", {
+        path,
+        message: "either the group and all its members have MSI-X, or none has",
+        value: msixVectors,
+        hint: "give the group a pool of vectors, or put the member into a group of its own",
+      });
+    }
+    if (this.msix === undefined || msixVectors === undefined) return;
+    const { min, max } = this.msix;
+    const free = freeVectors(this);
+    const most = Math.min(max, free);
+    if (Number.isInteger(msixVectors) && msixVectors >= min && msixVectors <= most) return;
+    throw new VirtioError("GROUP_INVALID", {
+      path,
+      message: `a member of this group has ${min} to ${max} vectors, and ${free} are free`,
+      value: msixVectors,
+    });
+  }
+}
+
+function checkPool({ total, min, max }: MsixPool): MsixPool {
+  const sound =
+    isWhole(total, 0, LARGEST_TOTAL) && isWhole(min, 1, max) && isWhole(max, 1, MSIX_VECTOR_LIMIT);
+  if (sound) return Object.freeze({ total, min, max });
+  throw new VirtioError("GROUP_INVALID", {
+    path: "group.msix",
+    message: `a pool has a total of 32 bits, and 1 <= min <= max <= ${MSIX_VECTOR_LIMIT}`,
+    value: `total ${total}, min ${min}, max ${max}`,
+  });
+}
+
+function isWhole(value: number, least: number, most: number): boolean {
+  return Number.isInteger(value) && value >= least && value <= most;
 }
