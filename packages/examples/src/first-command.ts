@@ -46,8 +46,7 @@ export async function firstCommand() {
 
   // LIST_QUERY and LIST_USE, then the device's own work.
   const client = openAdminClient(driver);
-  const opcodes = await client.listQuery(SELF_GROUP.id);
-  await client.listUse(SELF_GROUP.id, opcodes);
+  const opcodes = await client.useReported(SELF_GROUP.id);
   const entropy = new EntropyDriver(driver);
   const bytes = await entropy.read(16);
 

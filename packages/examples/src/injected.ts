@@ -52,8 +52,7 @@ export async function injected(transport: string) {
     adminQueues: "all",
   });
   const client = openAdminClient(driver);
-  const opcodes = await client.listQuery(PLATFORM_GROUP.id);
-  await client.listUse(PLATFORM_GROUP.id, opcodes);
+  const opcodes = await client.useReported(PLATFORM_GROUP.id);
   const entropy = new EntropyDriver(driver);
   const bytes = await entropy.read(16);
 

@@ -85,7 +85,7 @@ export async function ownCommandFamily() {
   const pair = MMIO_TRANSPORT.loopback(device, { dma });
   const driver = await bringUp(pair.driver, { queues: [], adminQueues: 1 });
   const client = openAdminClient(driver);
-  await client.listUse(PLATFORM_GROUP.id, await client.listQuery(PLATFORM_GROUP.id));
+  await client.useReported(PLATFORM_GROUP.id);
 
   const setRate = async (member: number, requests_per_second: number) => {
     const { result } = await client.execute({

@@ -130,12 +130,7 @@ async function outstanding(
 ): Promise<void> {
   await checks.attempt(`${MEMBERS} commands outstanding`, async () => {
     const answers = Array.from({ length: MEMBERS }, (_, i) =>
-      client.execute({
-        opcode: HOLD.opcode,
-        group: PLATFORM_GROUP.id,
-        member: i + 1,
-        resultLength: HOLD.result.max,
-      }),
+      client.executeCommand(HOLD, { group: PLATFORM_GROUP.id, member: i + 1 }),
     );
     // In order per queue: each queue's first command is being carried out, the others wait for it.
     for (let turn = 0; turn < TURNS && hold.held < ADMIN_QUEUES; turn++) {

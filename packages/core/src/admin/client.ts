@@ -24,7 +24,7 @@ import {
 } from "./pending.ts";
 import { effectiveStatus, statusOf } from "./status.ts";
 import { hostTimer } from "./timer.ts";
-import type { AdminQueuePort, AdminQueueSource, Timer } from "./types.ts";
+import type { AdminCommand, AdminQueuePort, AdminQueueSource, Timer } from "./types.ts";
 
 const DEFAULT_WAITING = 1024;
 /** Repeats for about a second. */
@@ -195,6 +195,35 @@ export class AdminClient {
   ): Promise<void> {
     const data = encodeOpcodeList(opcodes);
     await this.execute({ opcode: LIST_USE.opcode, group, data }, options);
+  }
+
+  /**
+   * Uses every command that the device reports for a group type: {@link listQuery}, then
+   * {@link listUse} with its answer.
+   *
+   * @returns the opcodes, ascending
+   * @throws as {@link listQuery} and {@link listUse}
+   */
+  async useReported(group: number, options: AdminExecuteOptions = {}): Promise<readonly number[]> {
+    const opcodes = await this.listQuery(group, options);
+    await this.listUse(group, opcodes, options);
+    return opcodes;
+  }
+
+  /**
+   * Sends one command as it is declared: opcode, name and, unless the target says otherwise, room
+   * for the longest result.
+   *
+   * @returns what the device answered, when it answered OK
+   * @throws as {@link execute}
+   */
+  executeCommand(
+    command: AdminCommand,
+    target: Omit<AdminRequest, "opcode" | "name">,
+    options: AdminExecuteOptions = {},
+  ): Promise<AdminReply> {
+    const { opcode, name, result } = command;
+    return this.execute({ resultLength: result.max, ...target, opcode, name }, options);
   }
 
   /**

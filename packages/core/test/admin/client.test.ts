@@ -5,6 +5,7 @@ import {
   type AdminClientOptions,
   AdminCommandError,
   encodeOpcodeList,
+  LIST_QUERY,
   OUTCOME,
   openAdminClient,
   outcome,
@@ -89,6 +90,26 @@ describe("lists", () => {
     await client.listUse(self, [OP.ECHO]);
     await expect(client.listQuery(self)).rejects.toEqual(code("ADMIN_LIST"));
     expect((await client.execute(tagged(OP.ECHO, 3))).result[0]).toBe(3);
+  });
+});
+
+describe("shorthands", () => {
+  it("uses every command that is reported", async () => {
+    const rig = new AdminRig();
+    const client = new AdminClient(rig.ports, rig.arena);
+    const opcodes = await client.useReported(platform);
+    expect(client.usedOpcodes(platform)).toEqual(opcodes);
+    expect(opcodes).toEqual(client.reportedOpcodes(platform));
+    expect(client.usedOpcodes(self)).toEqual([0, 1]);
+  });
+
+  it("sends a command as it is declared", async () => {
+    const { client } = await ready();
+    const { result } = await client.executeCommand(LIST_QUERY, { group: self });
+    expect(result.length).toBe(LIST_QUERY.result.max);
+    const short = await client.executeCommand(LIST_QUERY, { group: self, resultLength: 8 });
+    expect(short.result).toEqual(result.subarray(0, 8));
+    await expect(client.executeCommand(LIST_QUERY, { group: 5 })).rejects.toThrow(/LIST_QUERY/);
   });
 });
 
