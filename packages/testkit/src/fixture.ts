@@ -29,6 +29,11 @@ export interface Connection {
    * an illegal order. Must not throw when the device half behaves.
    */
   poke(random: Random): void;
+  /**
+   * What the device half made of pokes that it had to refuse or ignore, by kind: how often. It
+   * grows with {@link poke}, never by an access that was carried out.
+   */
+  readonly refused?: ReadonlyMap<string, number>;
   /** Takes both halves apart; the device stays. */
   close(): void;
 }

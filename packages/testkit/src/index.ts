@@ -5,5 +5,6 @@
  */
 export * from "./compliance/index.ts";
 export type { Connection, ConnectOptions, TransportFixture } from "./fixture.ts";
+export * from "./hostile/index.ts";
 export { Random } from "./random.ts";
 export * from "./replay/index.ts";
