@@ -39,6 +39,8 @@ const PLANTS = [
   ["di-is-a-thin-layer", "core/src/device/plant-di.ts", 'import "../di/index.ts";'],
   ["di-is-a-thin-layer", "transport-ccw/src/plant-di.ts", 'import "@virtio-admin/core/di";'],
   ["runs-in-a-browser", "core/src/device/plant-node.ts", 'import "node:fs";'],
+  ["runs-in-a-browser", "devices/src/block/plant-node.ts", 'import "node:fs";'],
+  ["node-entry-stands-alone", "devices/src/block/plant-file.ts", 'import "./file.ts";'],
   ["no-undeclared-dependency", "core/src/device/plant-undeclared.ts", 'import "fast-check";'],
   ["no-unresolvable", "core/src/device/plant-unresolvable.ts", 'import "./nowhere.ts";'],
   ["no-test-from-source", "core/src/device/plant-test.ts", 'import "../../test/plant.ts";'],
