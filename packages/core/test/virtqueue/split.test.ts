@@ -51,6 +51,34 @@ describe("one buffer there and back", () => {
   }
 });
 
+describe("a buffer that the device keeps while others come and go", () => {
+  // One entry fewer than the ring, one ring, and just before and after its index comes round again.
+  for (const others of [7, 8, 0xfffe, 0xffff, 0x10000]) {
+    it(`is taken back after ${others} of them`, () => {
+      const { driver, device, arena } = makeRig({ size: 8, eventIdx: true });
+      const at = arena.allocate(32, 8).address;
+      const kept = driver.add([at], [8], 1, 0);
+      driver.publish();
+      const chain = device.pop();
+      if (chain === undefined) throw new Error("nothing popped");
+      for (let i = 0; i < others; i++) {
+        const id = driver.add([at + 8], [8], 1, 0);
+        driver.publish();
+        const other = device.pop();
+        if (other === undefined) throw new Error(`nothing popped in round ${i}`);
+        device.push(other, 8);
+        device.publish();
+        if (driver.reap() !== id) throw new Error(`not reaped in round ${i}: ${driver.defect}`);
+      }
+      device.push(chain, 5);
+      device.publish();
+      // A buffer that is not published must not be confused with it.
+      driver.add([at + 16], [8], 1, 0);
+      expect([driver.reap(), driver.usedLength, driver.defect]).toEqual([kept, 5, undefined]);
+    });
+  }
+});
+
 describe("the bytes of the rings", () => {
   it("writes descriptors, available and used entries as the text lays them out", () => {
     const { driver, device, table, avail, used } = makeRig({ size: 4, eventIdx: true });

@@ -76,8 +76,8 @@ export class SplitDriverQueue implements DriverQueue {
   private readonly descriptorCount: Uint16Array;
   /** The last descriptor of the buffer. */
   private readonly tail: Uint16Array;
-  /** The index of the available entry that names it. */
-  private readonly availIndex: Uint16Array;
+  /** How many buffers were added before it: an index would repeat while the device keeps it. */
+  private readonly order: Float64Array;
   /** How many bytes the device may write into it. */
   private readonly writableLength: Float64Array;
 
@@ -85,6 +85,9 @@ export class SplitDriverQueue implements DriverQueue {
   private nextAvail: number;
   /** The available idx as the device sees it. */
   private publishedAvail: number;
+  /** How many buffers were ever added, and how many of them the device was shown. */
+  private addedEver = 0;
+  private publishedEver = 0;
   /** The index of the used entry that is reaped next. */
   private nextUsed: number;
   /** The used idx as it was read last. */
@@ -118,7 +121,7 @@ export class SplitDriverQueue implements DriverQueue {
     this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => index + 1);
     this.descriptorCount = new Uint16Array(size);
     this.tail = new Uint16Array(size);
-    this.availIndex = new Uint16Array(size);
+    this.order = new Float64Array(size);
     this.writableLength = new Float64Array(size);
     this.nextAvail = rings.start;
     this.publishedAvail = rings.start;
@@ -175,7 +178,7 @@ export class SplitDriverQueue implements DriverQueue {
     const entry = (nextAvail & (size - 1)) * AVAIL_ENTRY_SIZE;
     this.avail.setUint16(AVAIL_RING + entry, head, true);
     this.nextAvail = (nextAvail + 1) & 0xffff;
-    this.availIndex[head] = nextAvail;
+    this.order[head] = this.addedEver++;
     this.freeHead = this.nextDescriptor[tail] as number;
     this.freeCount -= needed;
     this.descriptorCount[head] = needed;
@@ -190,6 +193,7 @@ export class SplitDriverQueue implements DriverQueue {
     const now = this.nextAvail;
     if (now === old) return false;
     this.publishedAvail = now;
+    this.publishedEver = this.addedEver;
     store16(this.avail, this.availWords, AVAIL_IDX, now);
     if (this.eventIdx) {
       const availEvent = load16(this.used, this.usedWords, this.availEventAt);
@@ -214,9 +218,7 @@ export class SplitDriverQueue implements DriverQueue {
     const count = this.descriptorCount[id] as number;
     if (count === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
-    if (((this.publishedAvail - (this.availIndex[id] as number) - 1) & 0xffff) >= size) {
-      return this.fail("used-id");
-    }
+    if ((this.order[id] as number) >= this.publishedEver) return this.fail("used-id");
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
 
     this.descriptorCount[id] = 0;
