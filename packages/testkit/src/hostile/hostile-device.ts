@@ -36,7 +36,7 @@ import {
   type Lie,
 } from "./liar.ts";
 import { ManualTimer } from "./manual-timer.ts";
-import { flush, macrotask } from "./pause.ts";
+import { flush, macrotask, settlesAtOnce } from "./pause.ts";
 import { describe, Tally } from "./tally.ts";
 import type { HostileOptions, HostilePeer } from "./types.ts";
 
@@ -100,11 +100,11 @@ class HostileDevice implements HostilePeer {
         this.#view,
       );
       try {
-        const kind = this.#random.below(16);
-        if (kind < 4) await session.live();
-        else if (kind < 10) await session.lyingBringUp();
-        else await session.lyingOperations();
+        if (await settlesAtOnce(this.#play(session))) continue;
+        this.#tally.steps++;
+        this.#tally.violate("an operation of the driver half never settled");
       } catch (error) {
+        this.#tally.steps++;
         this.#tally.violate(`thrown: ${describe(error)}`);
       }
     }
@@ -112,6 +112,12 @@ class HostileDevice implements HostilePeer {
 
   async close(): Promise<void> {
     await macrotask();
+  }
+
+  #play(session: Session): Promise<void> {
+    const kind = this.#random.below(16);
+    if (kind < 4) return session.live();
+    return kind < 10 ? session.lyingBringUp() : session.lyingOperations();
   }
 }
 

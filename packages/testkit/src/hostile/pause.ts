@@ -2,6 +2,7 @@
 
 interface Timers {
   setTimeout(task: () => void, milliseconds: number): unknown;
+  clearTimeout(timer: unknown): void;
 }
 
 const timers = globalThis as unknown as Timers;
@@ -18,5 +19,25 @@ export async function flush(turns: number = FLUSH_TURNS): Promise<void> {
 export function macrotask(): Promise<void> {
   return new Promise((resolve) => {
     timers.setTimeout(resolve, 0);
+  });
+}
+
+/**
+ * Whether `work` settles by promises alone, before the event loop turns. One that waits for
+ * nothing but a bus of this process does, or it never will. Rejects as `work` does.
+ */
+export function settlesAtOnce(work: Promise<void>): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const timer = timers.setTimeout(() => resolve(false), 0);
+    work.then(
+      () => {
+        timers.clearTimeout(timer);
+        resolve(true);
+      },
+      (error: unknown) => {
+        timers.clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 }
