@@ -39,7 +39,7 @@ function makeMember(id: number, vectors?: number) {
   const member = {
     id,
     deviceStatus: 0,
-    msixEnabled: false,
+    msixEnabled: false as boolean,
     msixVectors: vectors,
     defaults: { features: OFFERED, msixVectors: vectors },
     offeredFeatures: OFFERED,
