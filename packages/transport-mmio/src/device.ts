@@ -53,6 +53,8 @@ interface Behaviour {
 
 const REGISTER_BYTES = 4;
 const DEFAULT_VENDOR = 0x1af4;
+/** With VIRTIO_F_NOTIFICATION_DATA the queue's index is the low half of a notification. */
+const QUEUE_INDEX_MASK = 0xffff;
 
 /** True when the layout says where the administration virtqueues are. */
 export function exposesAdminQueues(layout: RegisterLayout): boolean {
@@ -253,7 +255,12 @@ export class MmioDevice implements DevicePort {
           else if (value === 0) device.resetQueue(this.#queueSel);
         },
       },
-      QueueNotify: { write: (value) => device.notify(value) },
+      QueueNotify: {
+        write: (value) => {
+          const carriesData = device.negotiated(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
+          device.notify(carriesData ? value & QUEUE_INDEX_MASK : value);
+        },
+      },
       InterruptStatus: { read: () => this.#interruptStatus },
       InterruptACK: { write: (value) => this.#lower(value) },
       Status: {

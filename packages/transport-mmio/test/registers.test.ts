@@ -1,3 +1,4 @@
+import { FEATURE } from "@virtio-admin/core";
 import { describe, expect, test } from "vitest";
 import { MMIO_REFERENCE_LAYOUT } from "../src/index.ts";
 import { CONFIG, MEMORY_BASE, rig, WITH_ADMIN, WITH_RING_RESET } from "./rig.ts";
@@ -192,6 +193,33 @@ describe("selectors", () => {
     bench.write("QueueReady", 1);
     bench.write("QueueReady", 0);
     expect(bench.read("QueueReady")).toBe(0);
+  });
+});
+
+describe("QueueNotify", () => {
+  const ready = (features: readonly number[]) => {
+    const bench = rig({ features });
+    bench.negotiate(0, bench.device.offeredFeatures.word(1) & ~(1 << 9));
+    bench.write("QueueSel", 1);
+    bench.write("QueueDescLow", MEMORY_BASE);
+    bench.write("QueueDriverLow", MEMORY_BASE + 0x200);
+    bench.write("QueueDeviceLow", MEMORY_BASE + 0x400);
+    bench.write("QueueReady", 1);
+    bench.write("Status", 0x0f);
+    return bench;
+  };
+
+  test("[mmio-notify-driver-1] is the index of a queue, and nothing above 16 bits", () => {
+    const { write, model } = ready([]);
+    write("QueueNotify", 1);
+    for (const value of [0x1_0001, 0x8000_0001, 0xffff]) write("QueueNotify", value);
+    expect(model.notified).toEqual([1]);
+  });
+
+  test("[mmio-notify-driver-2] with VIRTIO_F_NOTIFICATION_DATA has it in the low 16 bits", () => {
+    const { write, model } = ready([FEATURE.VIRTIO_F_NOTIFICATION_DATA]);
+    for (const value of [1, 0x1_0001, 0xffff_0001, 0x1_0000, 0x1_ffff]) write("QueueNotify", value);
+    expect(model.notified).toEqual([1, 1, 1]);
   });
 });
 

@@ -53,6 +53,7 @@ export interface RigOptions {
   readonly layout?: RegisterLayout;
   readonly adminQueues?: number;
   readonly vendorId?: number;
+  readonly features?: readonly number[];
 }
 
 export function rig(options: RigOptions = {}) {
@@ -66,6 +67,7 @@ export function rig(options: RigOptions = {}) {
     model,
     memory,
     trace,
+    ...(options.features === undefined ? {} : { features: options.features }),
     ...(count === 0 ? {} : { admin: new AdminQueues({ executor, count, maxSize: 8 }) }),
   });
   const lines: boolean[] = [];
