@@ -60,7 +60,7 @@ export class MmioDriver implements DriverTransport {
   readonly name: string = NAME;
   /** Memory that is shared with the device. */
   readonly dma: DmaAllocator;
-  /** Every feature bit that the layout can carry. */
+  /** Every feature bit that the layout can carry, but VIRTIO_F_NOTIFICATION_DATA. */
   readonly allowedFeatures: FeatureSet;
   /** The registers of the window. */
   readonly layout: RegisterLayout;
@@ -69,6 +69,8 @@ export class MmioDriver implements DriverTransport {
   readonly #exclusive = new Exclusive();
   #listener: InterruptListener | undefined;
   #serving = false;
+  /** The line rose since InterruptStatus was asked for last. */
+  #risen = false;
 
   /** Makes a driver half; nothing is read before {@link open}. @throws VirtioError `LAYOUT_INVALID` */
   constructor(init: MmioDriverInit) {
@@ -77,7 +79,11 @@ export class MmioDriver implements DriverTransport {
     this.#bus = init.bus;
     this.dma = init.dma;
     const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
-    this.allowedFeatures = FeatureSet.of(...all).without(...reservedFeaturesOf(this.layout));
+    // A doorbell rings with the queue index alone, so no notification data can be promised.
+    this.allowedFeatures = FeatureSet.of(...all).without(
+      ...reservedFeaturesOf(this.layout),
+      FEATURE.VIRTIO_F_NOTIFICATION_DATA,
+    );
   }
 
   /** Checks magic, version and device id, in this order. */
@@ -275,12 +281,13 @@ export class MmioDriver implements DriverTransport {
 
   /** Serves the line until no known event is left. Synchronous where the bus is. */
   #serve(): void {
+    this.#risen = true;
     if (this.#serving) return;
     this.#serving = true;
     let later: PromiseLike<void> | undefined;
     try {
       for (let round = 0; round < INTERRUPT_ROUNDS; round++) {
-        const status = this.#read("InterruptStatus");
+        const status = this.#readEvents();
         if (typeof status !== "number") {
           later = this.#serveLater(status);
           return;
@@ -306,6 +313,11 @@ export class MmioDriver implements DriverTransport {
 
   #readStatusAgain(events: number): MaybePromise<number> {
     this.#dispatch(events);
+    return this.#readEvents();
+  }
+
+  #readEvents(): MaybePromise<number> {
+    this.#risen = false;
     return this.#read("InterruptStatus");
   }
 
@@ -313,9 +325,13 @@ export class MmioDriver implements DriverTransport {
     try {
       let events = (await first) & KNOWN_EVENTS;
       for (let round = 0; round < INTERRUPT_ROUNDS; round++) {
-        if (events === 0) return;
-        this.#dispatch(events);
-        await this.#write("InterruptACK", events);
+        if (events !== 0) {
+          this.#dispatch(events);
+          await this.#write("InterruptACK", events);
+        } else if (!this.#risen) {
+          // Otherwise the answer may be older than the interrupt that came while it was on its way.
+          return;
+        }
         events = (await this.#readStatusAgain(events)) & KNOWN_EVENTS;
       }
       throw endlessInterrupt();

@@ -185,6 +185,15 @@ describe("the place of the administration virtqueues", () => {
   });
 });
 
+describe("features", () => {
+  test("[mmio-notify-driver-2] notification data is not accepted, as doorbells carry none", async () => {
+    const { driver } = rig({ features: [FEATURE.VIRTIO_F_NOTIFICATION_DATA] });
+    const half = driver();
+    expect((await half.readFeatures()).has(FEATURE.VIRTIO_F_NOTIFICATION_DATA)).toBe(true);
+    expect(half.allowedFeatures.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA)).toBe(false);
+  });
+});
+
 describe("interrupts", () => {
   function listening(half: ReturnType<ReturnType<typeof rig>["driver"]>) {
     const heard: string[] = [];
@@ -248,6 +257,54 @@ describe("interrupts", () => {
     window.usedBuffers(0);
     await Promise.resolve();
     expect(heard).toEqual([]);
+  });
+
+  test("[mmio-interrupt-driver-1] what comes up while the last answer is on its way is seen", async () => {
+    const { window, driver } = rig();
+    const direct = loopbackBus(window);
+    let raise: (() => void) | undefined = () => window.configurationChange();
+    const bus: MmioBus = {
+      ...direct,
+      read: (offset, size) => {
+        const status = window.read(offset, size);
+        const answer = Promise.resolve(status);
+        if (status === 0) {
+          raise?.();
+          raise = undefined;
+        }
+        return answer;
+      },
+      write: async (offset, size, value) => window.write(offset, size, value),
+    };
+    const { heard, ready } = listening(driver(bus));
+    await ready;
+    window.usedBuffers(0);
+    await expect.poll(() => heard).toContain("configuration");
+    expect([raise, window.interruptLine]).toEqual([undefined, false]);
+  });
+
+  test("a device that interrupts again at every look is given up, within a bound", async () => {
+    const { window, driver } = rig();
+    const direct = loopbackBus(window);
+    let reads = 0;
+    let handler: (() => void) | undefined;
+    const bus: MmioBus = {
+      ...direct,
+      onInterrupt: (listener) => {
+        handler = listener;
+      },
+      read: async () => {
+        reads++;
+        handler?.();
+        return 0;
+      },
+      write: async () => undefined,
+    };
+    const { heard, ready } = listening(driver(bus));
+    await ready;
+    handler?.();
+    await expect.poll(() => heard).toEqual(["DEVICE_FAILED"]);
+    expect(reads).toBeLessThan(10_000);
   });
 
   test("a bus that fails while it notifies or serves is reported", async () => {
