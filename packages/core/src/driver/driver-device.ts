@@ -160,18 +160,14 @@ export class DriverDevice {
    */
   async resetQueue(index: number): Promise<void> {
     const handle = this.queue(index);
-    if (this.#state !== "live" || !handle.live) {
-      throw new VirtioError("DRIVER_STATE", {
-        message: `a queue cannot be reset while it or the device is not live (${this.#state})`,
-        path: "queue",
-        value: index,
-      });
-    }
+    this.#checkLive(index, handle.live);
     const before = handle.fence();
     try {
       await this.#operations.run(`resetting queue ${index}`, () =>
         this.#transport.resetQueue(index),
       );
+      // Closed or failed meanwhile: the memory may be gone, and the device may be somebody else's.
+      this.#checkLive(index);
       handle.renew();
       const doorbell = await this.#operations.run(`enabling queue ${index}`, () =>
         this.#transport.enableQueue(index, handle.size, handle.memory.areas),
@@ -267,6 +263,15 @@ export class DriverDevice {
       cause,
     });
     this.#fail("failed", error, true);
+  }
+
+  #checkLive(index: number, queueIsLive = true): void {
+    if (this.#state === "live" && queueIsLive) return;
+    throw new VirtioError("DRIVER_STATE", {
+      message: `a queue cannot be reset while it or the device is not live (${this.#state})`,
+      path: "queue",
+      value: index,
+    });
   }
 
   get #settled(): DriverDeviceSetup {

@@ -189,6 +189,32 @@ describe("a device under its driver", () => {
     await expect(device.resetQueue(0)).rejects.toMatchObject({ code: "DRIVER_STATE" });
   });
 
+  it("[cleanup-driver-2] enables no queue again once it was closed", async () => {
+    const { device, transport, dma } = await live();
+    const calls: string[] = [];
+    const { resetQueue, enableQueue, reset } = transport;
+    transport.resetQueue = async (index) => {
+      calls.push("resetQueue");
+      await resetQueue.call(transport, index);
+      await settled();
+    };
+    transport.enableQueue = (index, size, areas) => {
+      calls.push("enableQueue");
+      return enableQueue.call(transport, index, size, areas);
+    };
+    transport.reset = () => {
+      calls.push("reset");
+      return reset.call(transport);
+    };
+    const resetting = expect(device.resetQueue(0)).rejects.toMatchObject({ code: "DRIVER_STATE" });
+    await device.close();
+    const freed = dma.allocate(0x1000, 0x1000);
+    freed.region.bytes.fill(0x5a);
+    await resetting;
+    expect(calls).toEqual(["resetQueue", "reset"]);
+    expect(freed.region.bytes.every((byte) => byte === 0x5a)).toBe(true);
+  });
+
   it("fails when a queue cannot be enabled again", async () => {
     const { device, transport, failures } = await live();
     transport.enableQueue = () => Promise.reject(new Error("gone"));
