@@ -179,9 +179,11 @@ export class CcwDevice implements DevicePort {
 
   /**
    * Enables or disables the subchannel (MODIFY SUBCHANNEL). Either way the revision is unset; the
-   * virtio device itself is left as it is.
+   * virtio device itself is left as it is. An instruction that modifies something else of the
+   * subchannel changes nothing here.
    */
   modifySubchannel(enabled: boolean): void {
+    if (enabled === this.#enabled) return;
     this.#enabled = enabled;
     this.#revision = undefined;
     this.#interruptPending = false;

@@ -126,6 +126,14 @@ describe("SET_VIRTIO_REV", () => {
     expect(brief(rig.command(0x83, "00010000"))).toEqual(OK);
   });
 
+  it("[ccw-revision-device-6] outlives MODIFY SUBCHANNEL of a subchannel that stays enabled", () => {
+    const rig = makeRig();
+    negotiate(rig, 3, ADMIN);
+    rig.subchannel.modifySubchannel(true);
+    expect(rig.subchannel.revision).toBe(3);
+    expect(brief(rig.command(0x92, "00000000"))).toEqual(OK);
+  });
+
   it("[ccw-revision-legacy-1] [ccw-admin-device-5] comes before every other virtio command", () => {
     const rig = makeRig();
     const codes = Object.values(rig.subchannel.layout.commands).map(({ code }) => code);
