@@ -10,6 +10,7 @@ import {
   type DeviceIdentity,
   type DmaAllocator,
   type DriverTransport,
+  Exclusive,
   FEATURE,
   FEATURE_BITS,
   FEATURE_WORDS,
@@ -68,6 +69,8 @@ export class CcwDriver implements DriverTransport {
   readonly #bus: CcwBus;
   readonly #bound: BoundLayout;
   readonly #channel: CommandChannel;
+  /** What is written to the configuration space is read before: nobody else writes in between. */
+  readonly #configWrites = new Exclusive();
   readonly #maxRevision: number;
   readonly #allowed: FeatureSet;
   #revision: number | undefined;
@@ -258,10 +261,13 @@ export class CcwDriver implements DriverTransport {
    */
   async writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
     checkConfigRange(offset, bytes.length);
-    const space = await this.#readConfigSpace();
-    if (offset >= space.length) return;
-    space.set(bytes.subarray(0, space.length - offset), offset);
-    await this.#channel.demand(this.#bound.commands.WRITE_CONF, space);
+    const written = bytes.slice();
+    await this.#configWrites.run(async () => {
+      const space = await this.#readConfigSpace();
+      if (offset >= space.length) return;
+      space.set(written.subarray(0, space.length - offset), offset);
+      await this.#channel.demand(this.#bound.commands.WRITE_CONF, space);
+    });
   }
 
   /** The largest size of a queue, by READ_VQ_CONF. */

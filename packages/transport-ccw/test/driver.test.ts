@@ -77,6 +77,16 @@ describe("the configuration space", () => {
     expect(executed(machine, 0x21).length).toBe(1);
   });
 
+  it("keeps what is written together", async () => {
+    const machine = make();
+    await ready(machine.driver);
+    await Promise.all([
+      machine.driver.writeConfig(2, Uint8Array.of(0x77)),
+      machine.driver.writeConfig(3, Uint8Array.of(0x88)),
+    ]);
+    expect([...(await machine.driver.readConfig(0, 6))]).toEqual([1, 2, 0x77, 0x88, 5, 6]);
+  });
+
   it("of no bytes costs no command once that is known", async () => {
     const machine = connect();
     await ready(machine.driver);
