@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 // The one file of this package that uses modules of Node.js, and an entry point of its own.
-/// <reference types="node" />
 import { type FileHandle, open } from "node:fs/promises";
 import { VirtioError } from "@virtio-admin/core";
 import type { BlockStorage } from "./storage.ts";

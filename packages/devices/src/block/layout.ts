@@ -12,19 +12,33 @@ export const SECTOR_SIZE = 512;
 
 /** The feature bits of the block device by their names in the specification (section "Feature bits"). */
 export const BLOCK_FEATURE = {
+  /** The size of a segment is limited. */
   VIRTIO_BLK_F_SIZE_MAX: 1,
+  /** The number of segments of a request is limited. */
   VIRTIO_BLK_F_SEG_MAX: 2,
+  /** Tells the geometry of a disk. */
   VIRTIO_BLK_F_GEOMETRY: 4,
+  /** Read-only: writes fail. */
   VIRTIO_BLK_F_RO: 5,
+  /** Tells the block size that suits the device. */
   VIRTIO_BLK_F_BLK_SIZE: 6,
+  /** Has the flush request. */
   VIRTIO_BLK_F_FLUSH: 9,
+  /** Tells how requests are best aligned. */
   VIRTIO_BLK_F_TOPOLOGY: 10,
+  /** Its cache can be switched between writeback and writethrough. */
   VIRTIO_BLK_F_CONFIG_WCE: 11,
+  /** Has several request queues. */
   VIRTIO_BLK_F_MQ: 12,
+  /** Has the discard request. */
   VIRTIO_BLK_F_DISCARD: 13,
+  /** Has the request that writes zeroes. */
   VIRTIO_BLK_F_WRITE_ZEROES: 14,
+  /** Tells how worn the storage is. */
   VIRTIO_BLK_F_LIFETIME: 15,
+  /** Has the secure erase request. */
   VIRTIO_BLK_F_SECURE_ERASE: 16,
+  /** Is a zoned block device. */
   VIRTIO_BLK_F_ZONED: 17,
 } as const;
 
