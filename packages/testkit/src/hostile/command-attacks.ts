@@ -11,6 +11,7 @@ import {
   SELF_GROUP,
   SR_IOV_GROUP,
   statusName,
+  VIRTQ_DESC,
 } from "@virtio-admin/core";
 import type { Playground } from "./playground.ts";
 import { FIELD_LIMIT, PREY_COMMANDS, PREY_MEMBERS } from "./prey.ts";
@@ -184,9 +185,15 @@ function put(
   pieces(room, writable, DESC_FLAG.write);
   const last = isTable ? ground.entry(count - 1) : ring.at(first + count - 1);
   // The last descriptor ends the buffer.
-  zone.view.setUint16(last + 12, DESC_FLAG.write, true);
+  zone.view.setUint16(last + VIRTQ_DESC.fields.flags.offset, DESC_FLAG.write, true);
   if (isTable) {
-    describeBuffer(zone, ring.at(first), ground.tableAddress, count * 16, DESC_FLAG.indirect);
+    describeBuffer(
+      zone,
+      ring.at(first),
+      ground.tableAddress,
+      count * VIRTQ_DESC.size,
+      DESC_FLAG.indirect,
+    );
   }
   ring.offer(first);
   ring.publish();
