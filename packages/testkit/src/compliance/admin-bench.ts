@@ -2,9 +2,9 @@
 import { PLATFORM_GROUP, SELF_GROUP } from "@virtio-admin/core";
 import type { BenchQueue, DeviceBench } from "./device-bench.ts";
 import { expectEqual } from "./expect.ts";
+import { ComplianceFailure } from "./failure.ts";
 import type { HandBuffer } from "./hand-ring.ts";
 import { concat } from "./hand-ring.ts";
-import { ComplianceFailure } from "./types.ts";
 
 const HEADER_BYTES = 24;
 const RESPONSE_HEADER_BYTES = 8;

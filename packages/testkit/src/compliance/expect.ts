@@ -1,6 +1,6 @@
 /** The checks that cases are written with: each throws a {@link ComplianceFailure}. */
 import { isVirtioError, type VirtioError } from "@virtio-admin/core";
-import { ComplianceFailure } from "./types.ts";
+import { ComplianceFailure } from "./failure.ts";
 
 /** `got` is `expected`; bytes, sets and lists are compared by what they hold. */
 export function expectEqual<T>(what: string, got: T, expected: T): void {

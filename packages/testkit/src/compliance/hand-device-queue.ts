@@ -7,6 +7,14 @@ const USED_ENTRY_BYTES = 8;
 const RING_AT = 4;
 const INDEX_AT = 2;
 
+/** An element that the device may write to. */
+export interface WritableElement {
+  /** Its guest address. */
+  readonly address: number;
+  /** Its length in bytes. */
+  readonly length: number;
+}
+
 /** A buffer that the driver has made available. */
 export interface AvailableBuffer {
   /** The index of its first descriptor. */
@@ -14,7 +22,7 @@ export interface AvailableBuffer {
   /** The device-readable bytes. */
   readonly readable: Uint8Array;
   /** Where the device may write, in order. */
-  readonly writable: readonly { readonly address: number; readonly length: number }[];
+  readonly writable: readonly WritableElement[];
 }
 
 /** A driver's virtqueue as a device reaches it. */

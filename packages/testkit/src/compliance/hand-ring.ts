@@ -8,7 +8,7 @@ import {
   type QueueAddresses,
   splitAreaSizes,
 } from "@virtio-admin/core";
-import { ComplianceFailure } from "./types.ts";
+import { ComplianceFailure } from "./failure.ts";
 
 const DESCRIPTOR_BYTES = 16;
 const USED_ENTRY_BYTES = 8;
@@ -88,6 +88,7 @@ export class HandRing {
   get availableIndex(): number {
     return this.#available.getUint16(INDEX_AT, true);
   }
+  /** Writes it, whatever was offered. */
   set availableIndex(value: number) {
     this.#available.setUint16(INDEX_AT, value & 0xffff, true);
   }

@@ -8,16 +8,26 @@ export {
   type Heard,
 } from "./device-bench.ts";
 export { DriverBench, type DriverBenchOptions, PLAIN_BRING_UP } from "./driver-bench.ts";
-export { type AvailableBuffer, HandDeviceQueue } from "./hand-device-queue.ts";
+export { ComplianceFailure } from "./failure.ts";
+export {
+  type AvailableBuffer,
+  HandDeviceQueue,
+  type WritableElement,
+} from "./hand-device-queue.ts";
 export { type Descriptor, type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
 export { ProbeFamily } from "./probe-family.ts";
 export { ProbeModel } from "./probe-model.ts";
 export { type ComplianceOptions, runCase, runCompliance } from "./run.ts";
-export { type DeviceCall, type DeviceScript, ScriptedDevice } from "./scripted-device.ts";
 export {
-  type ComplianceCase,
-  ComplianceFailure,
-  type ComplianceReport,
-  type ComplianceResult,
-  type ComplianceSide,
+  type DeviceCall,
+  type DeviceCallName,
+  type DeviceScript,
+  ScriptedDevice,
+  type ScriptedPlace,
+} from "./scripted-device.ts";
+export type {
+  ComplianceCase,
+  ComplianceReport,
+  ComplianceResult,
+  ComplianceSide,
 } from "./types.ts";

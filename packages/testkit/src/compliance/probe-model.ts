@@ -5,7 +5,9 @@ import {
   type DeviceHost,
   type DeviceModel,
   type DeviceQueue,
+  type FeatureDependency,
   type FeatureSet,
+  type QueueSpec,
 } from "@virtio-admin/core";
 
 /** The device id of the probe: the last that PCI has a device id for, and no device type has. */
@@ -15,7 +17,7 @@ export const PROBE_QUEUE_SIZES: readonly number[] = [8, 16, 8];
 /** The feature bits of the probe's type, in all four words. */
 export const PROBE_FEATURES: readonly number[] = [0, 1, 5, 50, 64, 127];
 /** Of these, one that requires another. */
-export const PROBE_DEPENDENCY = { feature: 1, requires: 0 } as const;
+export const PROBE_DEPENDENCY: FeatureDependency = { feature: 1, requires: 0 };
 /** A feature bit that the probe refuses when it comes with no other of its type. */
 export const PROBE_REFUSES_ALONE = 5;
 /** What the probe's configuration space holds after start: two bytes, le16, le32, le64, two le32. */
@@ -35,8 +37,11 @@ export class ProbeModel implements DeviceModel {
   readonly name: string = "probe";
   readonly deviceId: number = PROBE_DEVICE_ID;
   readonly features: readonly number[] = PROBE_FEATURES;
-  readonly featureDependencies = [PROBE_DEPENDENCY] as const;
-  readonly queues = PROBE_QUEUE_SIZES.map((maxSize, i) => ({ name: `probeq${i}`, maxSize }));
+  readonly featureDependencies: readonly FeatureDependency[] = [PROBE_DEPENDENCY];
+  readonly queues: readonly QueueSpec[] = PROBE_QUEUE_SIZES.map((maxSize, i) => ({
+    name: `probeq${i}`,
+    maxSize,
+  }));
   readonly config: ConfigSpace = new ConfigSpace({ bytes: PROBE_CONFIG, writable: WRITE_MASK });
 
   /** Keeps buffers instead of answering them. */

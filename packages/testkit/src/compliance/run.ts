@@ -2,12 +2,8 @@
 import type { TransportFixture } from "../fixture.ts";
 import { COMPLIANCE_CASES } from "./cases/index.ts";
 import { ComplianceContext, Skipped } from "./context.ts";
-import {
-  type ComplianceCase,
-  ComplianceFailure,
-  type ComplianceReport,
-  type ComplianceResult,
-} from "./types.ts";
+import { ComplianceFailure } from "./failure.ts";
+import type { ComplianceCase, ComplianceReport, ComplianceResult } from "./types.ts";
 
 /** How long one case may take before it counts as hanging, in milliseconds, unless told. */
 const CASE_LIMIT = 5000;

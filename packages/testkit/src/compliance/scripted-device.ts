@@ -14,8 +14,8 @@ import {
   type TraceSink,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
+import { ComplianceFailure } from "./failure.ts";
 import { PROBE_CONFIG, PROBE_DEVICE_ID } from "./probe-model.ts";
-import { ComplianceFailure } from "./types.ts";
 
 /** What a scripted device says; everything has an honest default. */
 export interface DeviceScript {
@@ -28,7 +28,7 @@ export interface DeviceScript {
   /** The largest sizes of its queues; those beyond do not exist. */
   readonly queueSizes?: readonly number[];
   /** `admin_queue_index` and `admin_queue_num`, once VIRTIO_F_ADMIN_VQ is accepted. */
-  readonly admin?: { readonly index: number; readonly num: number };
+  readonly admin?: ScriptedPlace;
   /** Whether a queue that the driver enables becomes enabled. */
   readonly enables?: (index: number) => boolean;
   /** What `status` becomes when the driver writes it, 0 included; what it wrote, unless given. */
@@ -39,16 +39,36 @@ export interface DeviceScript {
   readonly config?: Uint8Array;
 }
 
+/** What a device half can ask that is recorded. */
+export type DeviceCallName =
+  | "status"
+  | "read-status"
+  | "features"
+  | "enable"
+  | "queue-reset"
+  | "notify"
+  | "admin-place"
+  | "config-write";
+
 /** One thing that the transport's device half asked of the device, in order. */
-export type DeviceCall =
-  | { readonly op: "status"; readonly value: number }
-  | { readonly op: "read-status"; readonly value: number }
-  | { readonly op: "features"; readonly word: number; readonly value: number }
-  | { readonly op: "enable"; readonly queue: number }
-  | { readonly op: "queue-reset"; readonly queue: number }
-  | { readonly op: "notify"; readonly queue: number }
-  | { readonly op: "admin-place" }
-  | { readonly op: "config-write"; readonly offset: number; readonly bytes: Uint8Array };
+export interface DeviceCall {
+  /** What was asked. */
+  readonly op: DeviceCallName;
+  /** The status that was written or read, or the feature bits of a word; else 0. */
+  readonly value: number;
+  /** The queue, or the word of features; else -1. */
+  readonly queue: number;
+  /** Where configuration bytes were written; else -1. */
+  readonly offset: number;
+}
+
+/** Where a script says that its administration virtqueues are. */
+export interface ScriptedPlace {
+  /** `admin_queue_index`. */
+  readonly index: number;
+  /** `admin_queue_num`. */
+  readonly num: number;
+}
 
 /** The size of the administration virtqueues of a script that names none. */
 export const SCRIPTED_ADMIN_QUEUE_SIZE = 8;
@@ -83,6 +103,8 @@ export class ScriptedDevice implements TransportFacingDevice {
   readonly calls: DeviceCall[] = [];
   /** What its configuration space holds. */
   readonly config: Uint8Array;
+  /** How often a part of its configuration space was read. */
+  configReads = 0;
   /** Called at each notification, after it was recorded. */
   onNotify: ((queue: number) => void) | undefined = undefined;
 
@@ -132,7 +154,7 @@ export class ScriptedDevice implements TransportFacingDevice {
   }
 
   /** How often it was asked for `op`. */
-  count(op: DeviceCall["op"]): number {
+  count(op: DeviceCallName): number {
     return this.calls.filter((call) => call.op === op).length;
   }
 
@@ -174,7 +196,7 @@ export class ScriptedDevice implements TransportFacingDevice {
   }
 
   writeDriverFeatures(word: number, value: number): void {
-    this.#record({ op: "features", word, value: value >>> 0 });
+    this.#record("features", value >>> 0, word);
     this.#driverFeatures = this.#driverFeatures.withWord(word, value);
   }
 
@@ -184,12 +206,12 @@ export class ScriptedDevice implements TransportFacingDevice {
   }
 
   get status(): number {
-    this.#record({ op: "read-status", value: this.#status });
+    this.#record("read-status", this.#status);
     return this.#status;
   }
 
   writeStatus(value: number): boolean {
-    this.#record({ op: "status", value });
+    this.#record("status", value);
     let status = value | (this.#status & STATUS.DEVICE_NEEDS_RESET);
     if (value === 0) {
       status = 0;
@@ -216,12 +238,12 @@ export class ScriptedDevice implements TransportFacingDevice {
   }
 
   get adminQueueIndex(): number {
-    this.#record({ op: "admin-place" });
+    this.#record("admin-place");
     return this.#script.admin?.index ?? 0;
   }
 
   get adminQueueNum(): number {
-    this.#record({ op: "admin-place" });
+    this.#record("admin-place");
     return this.#script.admin?.num ?? 0;
   }
 
@@ -253,7 +275,7 @@ export class ScriptedDevice implements TransportFacingDevice {
   }
 
   enableQueue(index: number): boolean {
-    this.#record({ op: "enable", queue: index });
+    this.#record("enable", 0, index);
     const enabled = this.#script.enables?.(index) ?? true;
     this.#queue(index).enabled = enabled;
     return enabled;
@@ -265,12 +287,12 @@ export class ScriptedDevice implements TransportFacingDevice {
   }
 
   resetQueue(index: number): void {
-    this.#record({ op: "queue-reset", queue: index });
+    this.#record("queue-reset", 0, index);
     this.#queues.delete(index);
   }
 
   notify(index: number): void {
-    this.#record({ op: "notify", queue: index });
+    this.#record("notify", 0, index);
     this.onNotify?.(index);
   }
 
@@ -285,11 +307,12 @@ export class ScriptedDevice implements TransportFacingDevice {
 
   readConfig(offset: number, target: Uint8Array): void {
     this.#step();
+    this.configReads++;
     for (let i = 0; i < target.length; i++) target[i] = this.config[offset + i] ?? 0;
   }
 
   writeConfig(offset: number, source: Uint8Array): void {
-    this.#record({ op: "config-write", offset, bytes: source.slice() });
+    this.#record("config-write", 0, -1, offset);
     source.forEach((byte, i) => {
       if (offset + i < this.config.length) this.config[offset + i] = byte;
     });
@@ -307,9 +330,9 @@ export class ScriptedDevice implements TransportFacingDevice {
     return queue;
   }
 
-  #record(call: DeviceCall): void {
+  #record(op: DeviceCallName, value = 0, queue = -1, offset = -1): void {
     this.#step();
-    this.calls.push(call);
+    this.calls.push({ op, value, queue, offset });
   }
 
   #step(): void {

@@ -4,9 +4,10 @@ import { Random } from "../../random.ts";
 import { FEATURES_OK_STATUS, RUNNING_STATUS } from "../device-bench.ts";
 import type { DriverBench } from "../driver-bench.ts";
 import { attempt, expectEqual, expectRefusal, expectTrue } from "../expect.ts";
+import { ComplianceFailure } from "../failure.ts";
 import { PROBE_CONFIG, PROBE_DEPENDENCY, PROBE_DEVICE_ID } from "../probe-model.ts";
 import { SCRIPTED_FEATURES } from "../scripted-device.ts";
-import { type ComplianceCase, ComplianceFailure } from "../types.ts";
+import type { ComplianceCase } from "../types.ts";
 import { driverCase } from "./define.ts";
 
 const { ACKNOWLEDGE, DRIVER, FAILED, DEVICE_NEEDS_RESET, FEATURES_OK } = STATUS;
@@ -333,11 +334,13 @@ export const BRING_UP_CASES: readonly ComplianceCase[] = [
       const driven = await bench.bringUp();
       asked = 0;
       changes = 3;
+      bench.device.configReads = 0;
       const bytes = await driven.config.read(8, 8);
-      if (asked === 0) {
+      expectEqual("the bytes", bytes, bench.device.config.slice(8, 16));
+      // Of one generation by itself, whether or not the device half tells which.
+      if (bench.device.configReads === 1) {
         context.skip(`${context.transport.name} reads the configuration space in one operation`);
       }
-      expectEqual("the bytes", bytes, bench.device.config.slice(8, 16));
       expectTrue("the generation was compared", asked >= 2);
       changes = Number.POSITIVE_INFINITY;
       await expectRefusal(

@@ -9,8 +9,9 @@ import {
 } from "@virtio-admin/core";
 import { FEATURES_OK_STATUS } from "../device-bench.ts";
 import { expectEqual, expectTrue } from "../expect.ts";
+import { ComplianceFailure } from "../failure.ts";
 import { PROBE_DEPENDENCY, PROBE_FEATURES, PROBE_REFUSES_ALONE } from "../probe-model.ts";
-import { type ComplianceCase, ComplianceFailure } from "../types.ts";
+import type { ComplianceCase } from "../types.ts";
 import { deviceCase } from "./define.ts";
 
 const { VIRTIO_F_VERSION_1, VIRTIO_F_ADMIN_VQ, VIRTIO_F_RING_RESET } = FEATURE;

@@ -6,16 +6,19 @@ import { ADMIN_LIST_CASES } from "./admin-lists.ts";
 import { ADMIN_PLACE_CASES } from "./admin-place.ts";
 import { BRING_UP_CASES } from "./bring-up.ts";
 import { CONFIGURATION_CASES } from "./configuration.ts";
-import { DRIVER_ADMIN_CASES } from "./driver-admin.ts";
+import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
+import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
 import { QUEUE_CASES } from "./queues.ts";
+import { RESET_CASES } from "./reset.ts";
 import { RING_CASES } from "./rings.ts";
 import { STATUS_CASES } from "./status.ts";
 
 /** Every case, those of the device half first. */
 export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...STATUS_CASES,
+  ...RESET_CASES,
   ...FEATURE_CASES,
   ...CONFIGURATION_CASES,
   ...QUEUE_CASES,
@@ -26,5 +29,6 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...ADMIN_LIFE_CASES,
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
-  ...DRIVER_ADMIN_CASES,
+  ...DRIVER_ADMIN_PLACE_CASES,
+  ...DRIVER_ADMIN_COMMAND_CASES,
 ];
