@@ -3,6 +3,7 @@ import { isVirtioError } from "@virtio-admin/core";
 import { REPLAY_TARGETS } from "@virtio-admin/fixtures";
 import { REPLAY_MODES, type ReplayMode } from "@virtio-admin/testkit";
 import { Command, CommanderError, Option } from "commander";
+import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
 import { type DemoOptions, demo } from "./commands/demo.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { transports } from "./commands/transports.ts";
@@ -71,6 +72,15 @@ export async function main(
     .addOption(json())
     .action((file: string, options: ReplayCommandOptions & JsonOption & { mode?: ReplayMode }) => {
       code = replayFile(file, options, new Output(streams, options.json === true));
+    });
+
+  program
+    .command("compliance")
+    .description("run the compliance kit on each transport and list every case")
+    .addOption(transport())
+    .addOption(json())
+    .action(async (options: ComplianceCommandOptions & JsonOption) => {
+      code = await compliance(options, new Output(streams, options.json === true));
     });
 
   try {
