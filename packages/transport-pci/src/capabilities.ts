@@ -1,5 +1,6 @@
 /** The capabilities that the device half offers, and the window that one of them opens. */
 import { accessors, type Field } from "@virtio-admin/core";
+import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import {
   MSIX_CAPABILITY_LAYOUT,
   VIRTIO_PCI_CAP,
@@ -8,6 +9,7 @@ import {
   VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
 } from "./layout.ts";
 import type {
+  FunctionKind,
   MsixPlacement,
   PciCapabilityName,
   PciWindow,
@@ -18,8 +20,12 @@ const CAP = accessors(VIRTIO_PCI_CAP_LAYOUT);
 const NOTIFY_CAP = accessors(VIRTIO_PCI_NOTIFY_CAP_LAYOUT);
 const CFG_CAP = accessors(VIRTIO_PCI_CFG_CAP_LAYOUT);
 const MSIX_CAP = accessors(MSIX_CAPABILITY_LAYOUT);
+const EXPRESS_CAP = accessors(PCI_EXPRESS_CAPABILITY_LAYOUT);
 const CONTROL_BITS = MSIX_CAPABILITY_LAYOUT.fields.message_control.bits;
 const CFG_FIELDS = VIRTIO_PCI_CFG_CAP_LAYOUT.fields;
+
+/** The layout of the PCI Express capability that is described by its layout. */
+const EXPRESS_VERSION = 2;
 
 /** One capability as it stands in configuration space. */
 export interface CapabilityBytes {
@@ -50,6 +56,8 @@ export function capabilityBytes(
       return cfgAccessCapability();
     case "msix":
       return msixCapability(msix);
+    case "express":
+      return expressCapability(placement.kind);
   }
 }
 
@@ -95,6 +103,33 @@ function msixCapability(msix: MsixPlacement | undefined): CapabilityBytes {
   }
   const switches = CONTROL_BITS.msix_enable.mask | CONTROL_BITS.function_mask.mask;
   MSIX_CAP.message_control.set(new DataView(writable.buffer), 0, switches);
+  return { bytes, writable, fields: Object.values(fields) };
+}
+
+/**
+ * An endpoint on a link of one lane. Of a virtual function only the reset can be written: the rest
+ * is its owner's.
+ */
+function expressCapability(kind: FunctionKind): CapabilityBytes {
+  const { size, fields } = PCI_EXPRESS_CAPABILITY_LAYOUT;
+  const bytes = new Uint8Array(size);
+  const view = new DataView(bytes.buffer);
+  const can = fields.device_capabilities.bits;
+  EXPRESS_CAP.cap_id.set(view, 0, Number(fields.cap_id.reset));
+  EXPRESS_CAP.express_capabilities.set(view, 0, EXPRESS_VERSION);
+  const { role_based_error_reporting: roles, function_level_reset: reset } = can;
+  EXPRESS_CAP.device_capabilities.set(view, 0, (roles.mask | reset.mask) >>> 0);
+  const { max_link_speed: speed, max_link_width: width } = fields.link_capabilities.bits;
+  EXPRESS_CAP.link_capabilities.set(view, 0, (1 << speed.at) | (1 << width.at));
+  const { link_speed, link_width } = fields.link_status.bits;
+  EXPRESS_CAP.link_status.set(view, 0, (1 << link_speed.at) | (1 << link_width.at));
+  const writable = new Uint8Array(size);
+  const control = fields.device_control.bits;
+  const mask =
+    kind === "virtual"
+      ? control.initiate_function_level_reset.mask
+      : Object.values(control).reduce((all, bit) => all | bit.mask, 0);
+  EXPRESS_CAP.device_control.set(new DataView(writable.buffer), 0, mask);
   return { bytes, writable, fields: Object.values(fields) };
 }
 

@@ -27,12 +27,14 @@ interface Register {
 export interface CommonConfigInit {
   /** The device behind the registers. */
   readonly device: TransportFacingDevice;
-  /** The number of MSI-X vectors; 0 without MSI-X. */
-  readonly vectors: number;
+  /** The number of MSI-X vectors now; 0 without MSI-X. */
+  readonly vectors: () => number;
   /** The notification offset of a queue, in units of the multiplier. */
   readonly notifyOffset: (queue: number) => number;
   /** config_generation as the driver sees it. */
   readonly generation: () => number;
+  /** Called when the driver wrote device_status. */
+  readonly statusWritten: () => void;
 }
 
 const DWORD = 4;
@@ -109,10 +111,15 @@ export class CommonConfig {
     return this.#queueVectors[queue] ?? NO_VECTOR;
   }
 
-  /** Puts selectors and vectors back to their reset values. */
-  reset(): void {
+  /** Unmaps every event: the vectors that there are have changed. */
+  unmapVectors(): void {
     this.#queueVectors = [];
     this.#configVector = NO_VECTOR;
+  }
+
+  /** Puts selectors and vectors back to their reset values. */
+  reset(): void {
+    this.unmapVectors();
     this.#deviceFeatureSelect = 0;
     this.#driverFeatureSelect = 0;
     this.#queueSelect = 0;
@@ -136,7 +143,7 @@ export class CommonConfig {
 
   /** A vector that the table has, or NO_VECTOR: how a failed mapping is reported. */
   #mapped(vector: number): number {
-    return vector < this.#init.vectors ? vector : NO_VECTOR;
+    return vector < this.#init.vectors() ? vector : NO_VECTOR;
   }
 
   #setQueueVector(vector: number): void {
@@ -155,7 +162,7 @@ export class CommonConfig {
   }
 
   #behaviours(): Readonly<Record<Exclude<CommonField, AreaField>, Behaviour>> {
-    const { device, notifyOffset, generation } = this.#init;
+    const { device, notifyOffset, generation, statusWritten } = this.#init;
     return {
       device_feature_select: {
         read: () => this.#deviceFeatureSelect,
@@ -185,6 +192,7 @@ export class CommonConfig {
         read: () => device.status,
         write: (value) => {
           device.writeStatus(value);
+          statusWritten();
         },
       },
       config_generation: { read: generation },

@@ -4,6 +4,7 @@
  * owner's business.
  */
 import { accessors, VirtioError } from "@virtio-admin/core";
+import { PCI_EXTENDED_BASE, PCI_EXTENDED_HEADER_LAYOUT } from "./express-layout.ts";
 import { BAR_COUNT, PCI_BAR_LAYOUT, PCI_HEADER_LAYOUT } from "./layout.ts";
 
 const HEADER = accessors(PCI_HEADER_LAYOUT);
@@ -22,6 +23,10 @@ const SMALLEST_BAR = 16;
 const LARGEST_BAR = 2 ** 31;
 /** What is read where nothing answers. */
 const ABSENT_BYTE = 0xff;
+
+/** What the ids of a virtual function read: they stand in its owner's SR-IOV capability. */
+const VIRTUAL_ID = 0xffff;
+const NEXT_BIT = PCI_EXTENDED_HEADER_LAYOUT.fields.header.bits.next;
 
 /** The identity in the header. */
 export interface PciIdentity {
@@ -61,6 +66,31 @@ export interface PciConfigSpaceInit {
   readonly identity: PciIdentity;
   /** The BARs. */
   readonly bars: readonly PciBar[];
+  /**
+   * True for the header of a virtual function: its ids read all ones, it has no BAR registers, and
+   * of Command only Bus Master Enable can be set.
+   */
+  readonly virtual?: boolean;
+  /** The extended capabilities in the order of their list; each begins where the last one ends. */
+  readonly extended?: readonly ExtendedCapability[];
+}
+
+/** An extended capability. */
+export interface ExtendedCapability {
+  /** Its bytes after a reset, a multiple of 4; the link is filled in. */
+  readonly bytes: Uint8Array;
+  /** The bits that the driver may write. */
+  readonly writable: Uint8Array;
+}
+
+/** Base address registers, six each: what they read at first, and the bits that can be written. */
+export interface BarRegisters {
+  /** The kind of each BAR; the addresses are 0. */
+  readonly values: readonly number[];
+  /** The address bits; those below the length stay 0, which is how a driver learns the length. */
+  readonly writable: readonly number[];
+  /** The BARs by their numbers; `undefined` for none, and for the upper half of a 64-bit one. */
+  readonly bars: readonly (PciBar | undefined)[];
 }
 
 /** The configuration space of one function. */
@@ -69,7 +99,10 @@ export class PciConfigSpace {
   readonly size: number;
   /** The BARs by their numbers; `undefined` for none, and for the upper half of a 64-bit one. */
   readonly bars: readonly (PciBar | undefined)[];
+  /** Where the extended capabilities are, in their order. */
+  readonly extendedAt: readonly number[];
 
+  /** What is used of the space; the rest reads 0. */
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #writable: Uint8Array;
@@ -79,19 +112,33 @@ export class PciConfigSpace {
 
   /** @throws VirtioError `TRANSPORT_OPTIONS` when an id does not fit or BARs contradict. */
   constructor(init: PciConfigSpaceInit) {
-    this.size = init.size;
-    this.#bytes = new Uint8Array(init.size);
+    const { size, identity, virtual = false, extended = [] } = init;
+    this.size = size;
+    const used = extended.reduce((end, { bytes }) => end + bytes.length, PCI_EXTENDED_BASE);
+    if (used > Math.max(size, PCI_EXTENDED_BASE)) {
+      throw options("configSize", "the extended capabilities do not fit", size);
+    }
+    this.#bytes = new Uint8Array(used);
     this.#view = new DataView(this.#bytes.buffer);
-    this.#writable = new Uint8Array(init.size);
-    this.#initial = new Uint8Array(init.size);
-    this.#writeIdentity(init.identity);
-    this.bars = this.#writeBars(init.bars);
+    this.#writable = new Uint8Array(used);
+    this.#initial = new Uint8Array(used);
+    this.#writeIdentity(virtual ? virtualIdentity(identity) : identity);
+    const { values, writable: sizes, bars } = barRegisters(init.bars);
+    this.bars = bars;
     const writable = new DataView(this.#writable.buffer);
-    const command = Object.values(COMMAND).reduce((mask, bit) => mask | bit.mask, 0);
-    HEADER.command.set(writable, 0, command);
-    HEADER.cache_line_size.set(writable, 0, 0xff);
-    HEADER.latency_timer.set(writable, 0, 0xff);
-    HEADER.interrupt_line.set(writable, 0, 0xff);
+    if (virtual) HEADER.command.set(writable, 0, COMMAND.bus_master.mask);
+    else {
+      values.forEach((value, i) => {
+        HEADER.bar.set(this.#view, 0, i, value);
+        HEADER.bar.set(writable, 0, i, sizes[i] ?? 0);
+      });
+      const command = Object.values(COMMAND).reduce((mask, bit) => mask | bit.mask, 0);
+      HEADER.command.set(writable, 0, command);
+      HEADER.cache_line_size.set(writable, 0, 0xff);
+      HEADER.latency_timer.set(writable, 0, 0xff);
+      HEADER.interrupt_line.set(writable, 0, 0xff);
+    }
+    this.extendedAt = this.#writeExtended(extended);
     this.#initial.set(this.#bytes);
   }
 
@@ -173,7 +220,7 @@ export class PciConfigSpace {
 
   /** The byte at `offset`; all ones outside. */
   readByte(offset: number): number {
-    return this.#bytes[offset] ?? ABSENT_BYTE;
+    return this.#bytes[offset] ?? (offset >= 0 && offset < this.size ? 0 : ABSENT_BYTE);
   }
 
   /** Writes the bits of a byte that the driver may write; the others, and bytes outside, stay. */
@@ -181,6 +228,18 @@ export class PciConfigSpace {
     const mask = this.#writable[offset];
     if (mask === undefined) return;
     this.#bytes[offset] = ((this.#bytes[offset] ?? 0) & ~mask) | (value & mask);
+  }
+
+  /** Makes exactly these bits of an aligned dword writable; the value stays. */
+  setWritable(offset: number, mask: number): void {
+    new DataView(this.#writable.buffer).setUint32(offset, mask, true);
+  }
+
+  /** Changes some bits of a le16 for good: a reset leaves them as they are now. */
+  settle(offset: number, mask: number, value: number): void {
+    for (const view of [this.#view, new DataView(this.#initial.buffer)]) {
+      view.setUint16(offset, (view.getUint16(offset, true) & ~mask) | (value & mask), true);
+    }
   }
 
   /** Puts everything back to what it was before the driver came. */
@@ -203,35 +262,58 @@ export class PciConfigSpace {
     HEADER.interrupt_pin.set(view, 0, fits("interruptPin", identity.interruptPin, 4));
   }
 
-  #writeBars(bars: readonly PciBar[]): (PciBar | undefined)[] {
-    const writable = new DataView(this.#writable.buffer);
-    const found: (PciBar | undefined)[] = new Array(BAR_COUNT).fill(undefined);
-    const taken = new Set<number>();
-    for (const bar of bars) {
-      const path = `bars[${bar.index}]`;
-      const registers = bar.width === 64 ? [bar.index, bar.index + 1] : [bar.index];
-      for (const register of registers) {
-        if (!Number.isInteger(register) || register < 0 || register >= BAR_COUNT) {
-          throw options(path, "there are BARs 0 to 5", register);
-        }
-        if (taken.has(register)) throw options(path, "the BAR register is taken", register);
-        taken.add(register);
-      }
-      const { length } = bar;
-      if (!isPowerOfTwo(length) || length < SMALLEST_BAR || length > LARGEST_BAR) {
-        throw options(path, "the length of a BAR is a power of two from 16 to 2^31", length);
-      }
-      const flags =
-        (bar.width === 64 ? BAR_BITS.wide.mask : 0) |
-        (bar.prefetchable === true ? BAR_BITS.prefetchable.mask : 0);
-      HEADER.bar.set(this.#view, 0, bar.index, flags);
-      // Sizing: the address bits below the length stay 0 whatever is written.
-      HEADER.bar.set(writable, 0, bar.index, -length >>> 0);
-      if (bar.width === 64) HEADER.bar.set(writable, 0, bar.index + 1, 0xffffffff);
-      found[bar.index] = bar;
-    }
-    return found;
+  #writeExtended(extended: readonly ExtendedCapability[]): number[] {
+    const places: number[] = [];
+    let at = PCI_EXTENDED_BASE;
+    extended.forEach(({ bytes, writable }, i) => {
+      places.push(at);
+      this.#bytes.set(bytes, at);
+      this.#writable.set(writable, at);
+      const next = i + 1 < extended.length ? at + bytes.length : 0;
+      const header = this.#view.getUint32(at, true);
+      this.#view.setUint32(at, (header | (next << NEXT_BIT.at)) >>> 0, true);
+      at += bytes.length;
+    });
+    return places;
   }
+}
+
+/**
+ * Makes the registers of memory BARs, in a header or in an SR-IOV capability.
+ *
+ * @throws VirtioError `TRANSPORT_OPTIONS` when two take one register, or a length cannot be.
+ */
+export function barRegisters(bars: readonly PciBar[]): BarRegisters {
+  const values: number[] = new Array(BAR_COUNT).fill(0);
+  const writable: number[] = new Array(BAR_COUNT).fill(0);
+  const found: (PciBar | undefined)[] = new Array(BAR_COUNT).fill(undefined);
+  const taken = new Set<number>();
+  for (const bar of bars) {
+    const path = `bars[${bar.index}]`;
+    const registers = bar.width === 64 ? [bar.index, bar.index + 1] : [bar.index];
+    for (const register of registers) {
+      if (!Number.isInteger(register) || register < 0 || register >= BAR_COUNT) {
+        throw options(path, "there are BARs 0 to 5", register);
+      }
+      if (taken.has(register)) throw options(path, "the BAR register is taken", register);
+      taken.add(register);
+    }
+    const { length } = bar;
+    if (!isPowerOfTwo(length) || length < SMALLEST_BAR || length > LARGEST_BAR) {
+      throw options(path, "the length of a BAR is a power of two from 16 to 2^31", length);
+    }
+    values[bar.index] =
+      (bar.width === 64 ? BAR_BITS.wide.mask : 0) |
+      (bar.prefetchable === true ? BAR_BITS.prefetchable.mask : 0);
+    writable[bar.index] = -length >>> 0;
+    if (bar.width === 64) writable[bar.index + 1] = 0xffffffff;
+    found[bar.index] = bar;
+  }
+  return { values, writable, bars: found };
+}
+
+function virtualIdentity(identity: PciIdentity): PciIdentity {
+  return { ...identity, vendorId: VIRTUAL_ID, deviceId: VIRTUAL_ID, interruptPin: 0 };
 }
 
 /** The name of the header field at `offset`, for traces. */

@@ -11,10 +11,16 @@
  *
  * Hot path: `barWrite` of a notification allocates nothing while no trace sink is set.
  */
-import type { DevicePort, TransportFacingDevice } from "@virtio-admin/core";
+import {
+  type DevicePort,
+  FEATURE,
+  type ProvisionRefusal,
+  type TransportFacingDevice,
+} from "@virtio-admin/core";
 import { capabilityBytes, PciCfgAccess } from "./capabilities.ts";
 import { CommonConfig } from "./common-config.ts";
 import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
+import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
 import { BAR_COUNT, MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
 import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
@@ -25,6 +31,8 @@ import {
   type ResolvedPlacement,
   resolvePlacement,
 } from "./placement.ts";
+import { ariCapability, SriovRegisters, sriovCapability } from "./sriov-registers.ts";
+import type { VirtualFunctionPlace, VirtualFunctions } from "./virtual-function.ts";
 
 /** What a PCI device half is made from. */
 export interface PciDeviceInit extends PciPlacement {
@@ -34,6 +42,10 @@ export interface PciDeviceInit extends PciPlacement {
   readonly interruptSink?: PciInterruptSink;
   /** Who holds back masked vectors: the device by default. */
   readonly vectorMasking?: VectorMasking;
+  /**
+   * Makes it a physical function with an SR-IOV capability, and the owner of these, a `SriovGroup`.
+   */
+  readonly sriov?: VirtualFunctions;
 }
 
 /** A run of bytes of a BAR that answers accesses. Offsets are relative to its beginning. */
@@ -48,6 +60,7 @@ interface Region {
 }
 
 const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
+const DEVICE_CONTROL = PCI_EXPRESS_CAPABILITY_LAYOUT.fields.device_control;
 const NOTIFICATION_BYTES = 2;
 const UNIT_BYTES = 4;
 const ENTRY_NAMES = [
@@ -63,6 +76,8 @@ export class PciDevice implements DevicePort {
   readonly transport: string = "pci";
   /** The features that this function has no registers for, or that the transport does not carry. */
   readonly reservedFeatures: readonly number[];
+  /** VIRTIO_F_SR_IOV where there is an SR-IOV capability. */
+  readonly ownFeatures: readonly number[];
   /** Where everything is. */
   readonly placement: ResolvedPlacement;
 
@@ -74,7 +89,10 @@ export class PciDevice implements DevicePort {
   readonly #regions: readonly (readonly Region[])[];
   readonly #capabilityNames = new Map<number, string>();
   readonly #cfgAccess: PciCfgAccess | undefined;
+  readonly #virtual: VirtualFunctionPlace | undefined;
+  readonly #sriov: SriovRegisters | undefined;
   #msixControlAt: number | undefined;
+  #deviceControlAt: number | undefined;
   /** Scratch for one unit. */
   readonly #unit = new Uint8Array(UNIT_BYTES);
   readonly #unitView = new DataView(this.#unit.buffer);
@@ -86,18 +104,27 @@ export class PciDevice implements DevicePort {
   #seenGeneration: number;
 
   /**
-   * Makes the function and connects it to the device.
+   * Makes the function and connects it to the device. `virtual` is what a group gives
+   * to its virtual functions.
    *
-   * @throws VirtioError `TRANSPORT_OPTIONS` when the placement contradicts itself.
+   * @throws VirtioError `TRANSPORT_OPTIONS` when the placement contradicts itself, or the group has
+   * an owner already.
    */
-  constructor(init: PciDeviceInit) {
-    const device = init.device;
-    const placement = resolvePlacement(device, init);
+  constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace) {
+    const { device, sriov } = init;
+    const kind = virtual !== undefined ? "virtual" : sriov !== undefined ? "physical" : "plain";
+    const placement = resolvePlacement(device, init, kind);
     const { windows, msix, identity } = placement;
     this.#device = device;
+    this.#virtual = virtual;
     this.placement = placement;
+    this.ownFeatures = sriov === undefined ? [] : [FEATURE.VIRTIO_F_SR_IOV];
     this.reservedFeatures = [
-      ...new Set([...PCI_UNSUPPORTED_FEATURES, ...featuresWithoutRegisters(windows)]),
+      ...new Set([
+        ...PCI_UNSUPPORTED_FEATURES,
+        ...(sriov === undefined ? [FEATURE.VIRTIO_F_SR_IOV] : []),
+        ...featuresWithoutRegisters(windows),
+      ]),
     ];
     this.#seenGeneration = device.configGeneration;
     this.#msix =
@@ -112,21 +139,34 @@ export class PciDevice implements DevicePort {
       size: placement.configSize,
       identity,
       bars: placement.bars,
+      virtual: virtual !== undefined,
+      extended:
+        sriov !== undefined
+          ? [sriovCapability(sriov.constants), ariCapability()]
+          : virtual !== undefined
+            ? [ariCapability()]
+            : [],
     });
     this.#interrupts = new FunctionInterrupts(
       this.#config,
       this.#msix,
-      identity.interruptPin !== 0,
+      identity.interruptPin !== 0 && virtual === undefined,
     );
     this.#interrupts.sink = init.interruptSink;
     this.#common = new CommonConfig({
       device,
-      vectors: this.#msix?.vectors ?? 0,
+      vectors: () => this.#msix?.vectors ?? 0,
       notifyOffset: (queue) => this.#notifyOffset(queue),
       generation: () => this.#generation,
+      statusWritten: () => {
+        if (sriov !== undefined && device.negotiated(FEATURE.VIRTIO_F_SR_IOV)) {
+          this.#sriov?.unlock();
+        }
+      },
     });
     this.#regions = this.#makeRegions();
     this.#cfgAccess = this.#addCapabilities();
+    this.#sriov = sriov === undefined ? undefined : this.#addSriov(sriov);
     device.connect(this);
   }
 
@@ -145,14 +185,56 @@ export class PciDevice implements DevicePort {
     return this.#interrupts.line;
   }
 
-  /** True while the function answers accesses of its BARs (Memory Space Enable). */
+  /**
+   * True while there is such a function: of a virtual one, while VF Enable is set and NumVFs reaches
+   * its number. A function that is not there answers nothing, and reads are all ones.
+   */
+  get present(): boolean {
+    return this.#virtual === undefined || this.#virtual.id <= this.#virtual.owner.memberCount;
+  }
+
+  /** True while the function answers accesses of its BARs (Memory Space Enable, or VF MSE). */
   get memorySpace(): boolean {
-    return this.#memorySpace;
+    const virtual = this.#virtual;
+    if (virtual === undefined) return this.#memorySpace;
+    return virtual.owner.memorySpace && virtual.id <= virtual.owner.memberCount;
   }
 
   /** The address that the driver gave a BAR, 0 when it gave none or there is no such BAR. */
   barAddress(bar: number): number {
-    return this.#config.barAddress(bar);
+    const virtual = this.#virtual;
+    if (virtual === undefined) return this.#config.barAddress(bar);
+    return this.present ? virtual.owner.barAddress(virtual.id, bar) : 0;
+  }
+
+  /** How many MSI-X vectors the function has now; `undefined` without MSI-X. */
+  get msixVectors(): number | undefined {
+    return this.#msix?.vectors;
+  }
+
+  /** True while MSI-X Enable is set. */
+  get msixEnabled(): boolean {
+    return this.#msix?.enabled === true;
+  }
+
+  /**
+   * Gives the function another number of MSI-X vectors, from 1 to what its table has room for, which
+   * is what it was made with. Table Size shows it; resets do not change it.
+   *
+   * @returns `undefined` when it is done; `"in use"` while the device status is not 0 or MSI-X is
+   * enabled, `"invalid"` for a number that cannot be, and nothing has changed
+   */
+  setMsixVectors(vectors: number): ProvisionRefusal | undefined {
+    const table = this.#msix;
+    const at = this.#msixControlAt;
+    if (table === undefined || at === undefined) return "invalid";
+    if (!Number.isInteger(vectors) || vectors < 1 || vectors > table.capacity) return "invalid";
+    if (this.#device.status !== 0 || table.enabled) return "in use";
+    table.resize(vectors);
+    this.#common.unmapVectors();
+    const { at: shift, mask } = CONTROL.bits.table_size;
+    this.#config.settle(at, mask, (vectors - 1) << shift);
+    return undefined;
   }
 
   /** The bytes that a BAR maps; 0 when there is no such BAR. */
@@ -177,8 +259,10 @@ export class PciDevice implements DevicePort {
   configReadBytes(offset: number, target: Uint8Array): void {
     const config = this.#config;
     const data = new Uint8Array(target.length);
-    this.#cfgAccess?.beforeRead(offset, target.length);
-    for (let i = 0; i < data.length; i++) data[i] = config.readByte(offset + i);
+    if (this.present) {
+      this.#cfgAccess?.beforeRead(offset, target.length);
+      for (let i = 0; i < data.length; i++) data[i] = config.readByte(offset + i);
+    } else data.fill(0xff);
     target.set(data);
     this.#emit("read", "config", offset, data, () => this.#configName(offset));
   }
@@ -186,9 +270,15 @@ export class PciDevice implements DevicePort {
   /** Writes any run of configuration space; read-only bits, and what is beyond its end, stay. */
   configWriteBytes(offset: number, source: Uint8Array): void {
     this.#emit("write", "config", offset, source, () => this.#configName(offset));
-    for (let i = 0; i < source.length; i++) this.#config.writeByte(offset + i, source[i] ?? 0);
+    if (!this.present) return;
+    const data = source.slice();
+    for (let i = 0; i < data.length; i++) this.#config.writeByte(offset + i, data[i] ?? 0);
+    if (this.#resetIsInitiated()) {
+      this.reset();
+      return;
+    }
     this.#applySwitches();
-    this.#cfgAccess?.afterWrite(offset, source.length);
+    this.#cfgAccess?.afterWrite(offset, data.length);
   }
 
   /** Reads 1, 2 or 4 bytes of a BAR, little-endian. */
@@ -257,7 +347,10 @@ export class PciDevice implements DevicePort {
     }
   }
 
-  /** Resets the function (FLR, or a reset of its bus): device, configuration space and MSI-X. */
+  /**
+   * Resets the function (FLR, or a reset of its bus): device, configuration space and MSI-X. With
+   * SR-IOV that clears VF Enable. What was provisioned on a virtual function stays.
+   */
   reset(): void {
     this.#device.reset();
     this.#config.reset();
@@ -299,6 +392,7 @@ export class PciDevice implements DevicePort {
       );
     }
     this.#interrupts.update();
+    this.#sriov?.update();
     if (this.#busMaster && this.#waiting.size > 0) {
       const queues = [...this.#waiting];
       this.#waiting.clear();
@@ -315,6 +409,7 @@ export class PciDevice implements DevicePort {
         this.#capabilityNames.set(start + offset, `${name}.${field}`);
       }
       if (name === "msix") this.#msixControlAt = start + CONTROL.offset;
+      if (name === "express") this.#deviceControlAt = start + DEVICE_CONTROL.offset;
       if (name === "pci-cfg") {
         access = new PciCfgAccess(this.#config.view, start, {
           read: (bar, offset, size) => this.#structure(bar, offset, size)?.read(offset, size) ?? 0,
@@ -324,6 +419,23 @@ export class PciDevice implements DevicePort {
       }
     }
     return access;
+  }
+
+  #addSriov(group: VirtualFunctions): SriovRegisters {
+    const [at = 0] = this.#config.extendedAt;
+    for (const { name, offset } of sriovCapability(group.constants).fields) {
+      this.#capabilityNames.set(at + offset, `sriov.${name}`);
+    }
+    const barAddress = (id: number, bar: number) => this.#sriov?.barAddress(id, bar) ?? 0;
+    return new SriovRegisters(group.constants, this.#config, at, group.connect({ barAddress }));
+  }
+
+  /** True when the driver has just asked for a function level reset. */
+  #resetIsInitiated(): boolean {
+    const at = this.#deviceControlAt;
+    if (at === undefined) return false;
+    const { mask } = DEVICE_CONTROL.bits.initiate_function_level_reset;
+    return (this.#config.view.getUint16(at, true) & mask) !== 0;
   }
 
   #configName(offset: number): string | undefined {
@@ -399,7 +511,7 @@ export class PciDevice implements DevicePort {
 
   #answers(bar: number, offset: number): boolean {
     return (
-      this.#memorySpace && Number.isInteger(offset) && offset >= 0 && offset < this.barLength(bar)
+      this.memorySpace && Number.isInteger(offset) && offset >= 0 && offset < this.barLength(bar)
     );
   }
 

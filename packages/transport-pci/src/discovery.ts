@@ -63,6 +63,8 @@ export interface Discovery {
   readonly msix: DiscoveredMsix | undefined;
   /** True when there is any virtio capability: a device without is a legacy one. */
   readonly modern: boolean;
+  /** True when there is a PCI Express capability, and so an extended configuration space. */
+  readonly express: boolean;
   /** What was passed over, for error messages. */
   readonly passedOver: readonly PassedOver[];
 }
@@ -83,6 +85,7 @@ class Walk implements Discovery {
   notifyOffMultiplier = 0;
   msix: DiscoveredMsix | undefined;
   modern = false;
+  express = false;
 
   readonly #bus: PciBus;
   readonly #bars: readonly (BarState | undefined)[];
@@ -108,6 +111,7 @@ class Walk implements Discovery {
       const next = await this.#u8(at + CAP.cap_next.offset);
       if (id === PCI_CAPABILITY.vendor) await this.#vendor(at);
       else if (id === PCI_CAPABILITY.msix) await this.#msixCapability(at);
+      else if (id === PCI_CAPABILITY.express) this.express = true;
       at = next & POINTER_MASK;
     }
   }

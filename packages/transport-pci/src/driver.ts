@@ -19,9 +19,11 @@ import {
   type QueueDoorbell,
   VirtioError,
 } from "@virtio-admin/core";
-import { assignBars, readBars } from "./bars.ts";
+import { assignBars, type BarState, readBars } from "./bars.ts";
 import type { PciBus } from "./bus.ts";
 import { type Discovery, discover } from "./discovery.ts";
+import { PCI_EXTENDED_CAPABILITY, SRIOV_CAPABILITY_LAYOUT } from "./express-layout.ts";
+import { findExtendedCapability } from "./extended.ts";
 import {
   type CommonField,
   MSIX_VECTORS_MAX,
@@ -46,6 +48,21 @@ export interface PciDriverInit {
   readonly interrupts?: InterruptChoice;
   /** The most MSI-X vectors to use; as many as the device has, by default. */
   readonly vectorLimit?: number;
+  /**
+   * What the owner's driver knows of a virtual function, see {@link SriovDriver.virtualFunction};
+   * absent for any other function.
+   */
+  readonly virtualFunction?: VirtualFunctionIdentity;
+}
+
+/** What a virtual function does not say itself: it stands in its owner's SR-IOV capability. */
+export interface VirtualFunctionIdentity {
+  /** The vendor id. */
+  readonly vendorId: number;
+  /** The PCI device id. */
+  readonly deviceId: number;
+  /** The BARs by their numbers, and where they are. */
+  readonly bars: readonly (BarState | undefined)[];
 }
 
 const NAME = "pci";
@@ -86,9 +103,6 @@ export class PciDriver implements DriverTransport {
   readonly name: string = NAME;
   /** Memory that is shared with the device. */
   readonly dma: DmaAllocator;
-  /** Every feature bit but those that this transport does not carry. */
-  readonly allowedFeatures: FeatureSet;
-
   readonly #init: PciDriverInit;
   readonly #bus: PciBus;
   readonly #exclusive = new Exclusive();
@@ -96,6 +110,8 @@ export class PciDriver implements DriverTransport {
   #listener: InterruptListener | undefined;
   #interrupts: DriverInterrupts | undefined;
   #features: FeatureSet = FeatureSet.EMPTY;
+  readonly #carried: FeatureSet;
+  #hasSriov = false;
 
   /** Makes a driver half; nothing is read before {@link open}. */
   constructor(init: PciDriverInit) {
@@ -103,7 +119,15 @@ export class PciDriver implements DriverTransport {
     this.#bus = init.bus;
     this.dma = init.dma;
     const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
-    this.allowedFeatures = FeatureSet.of(...all).without(...PCI_UNSUPPORTED_FEATURES);
+    this.#carried = FeatureSet.of(...all).without(...PCI_UNSUPPORTED_FEATURES);
+  }
+
+  /**
+   * Every feature bit but those that this transport does not carry; VIRTIO_F_SR_IOV once
+   * {@link open} has found an SR-IOV capability.
+   */
+  get allowedFeatures(): FeatureSet {
+    return this.#hasSriov ? this.#carried : this.#carried.without(FEATURE.VIRTIO_F_SR_IOV);
   }
 
   /** What the walk over the capability list found; `undefined` before {@link open}. */
@@ -119,8 +143,7 @@ export class PciDriver implements DriverTransport {
    */
   async open(): Promise<DeviceIdentity> {
     const { vendor, deviceId } = await this.#identify();
-    const base = this.#init.assignBarsAt;
-    const bars = await (base === undefined ? readBars(this.#bus) : assignBars(this.#bus, base));
+    const bars = await this.#bars();
     const found = await discover(this.#bus, bars);
     const { common, notify, isr } = found.structures;
     if (common === undefined || notify === undefined || isr === undefined) {
@@ -132,6 +155,13 @@ export class PciDriver implements DriverTransport {
       (bars.some((bar) => bar?.kind === "io") ? COMMAND.io_space.mask : 0);
     const command = await this.#config("command");
     await this.#bus.configWrite(HEADER.command.offset, HEADER.command.width, command | enable);
+    this.#hasSriov =
+      found.express &&
+      (await findExtendedCapability(
+        this.#bus,
+        PCI_EXTENDED_CAPABILITY.sriov,
+        SRIOV_CAPABILITY_LAYOUT.size,
+      )) !== undefined;
     this.#opened = { found, common, notify };
     return { deviceId, vendorId: vendor };
   }
@@ -350,12 +380,19 @@ export class PciDriver implements DriverTransport {
     await this.#bus.configWrite(offset, width, command & ~COMMAND.bus_master.mask);
   }
 
+  async #bars(): Promise<readonly (BarState | undefined)[]> {
+    const { virtualFunction, assignBarsAt } = this.#init;
+    if (virtualFunction !== undefined) return virtualFunction.bars;
+    return assignBarsAt === undefined ? readBars(this.#bus) : assignBars(this.#bus, assignBarsAt);
+  }
+
   async #identify(): Promise<{ vendor: number; deviceId: number }> {
-    const vendor = await this.#config("vendor_id");
+    const { virtualFunction } = this.#init;
+    const vendor = virtualFunction?.vendorId ?? (await this.#config("vendor_id"));
     if (vendor !== VIRTIO_PCI_VENDOR) {
       throw unknown("this is no virtio device", "vendor_id", vendor);
     }
-    const device = await this.#config("device_id");
+    const device = virtualFunction?.deviceId ?? (await this.#config("device_id"));
     const modern = device >= VIRTIO_PCI_DEVICE_BASE && device <= VIRTIO_PCI_DEVICE_LAST;
     const deviceId = modern ? device - VIRTIO_PCI_DEVICE_BASE : TRANSITIONAL.get(device);
     if (deviceId === undefined) throw unknown("no virtio device type", "device_id", device);

@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+
+export type { BarState } from "./bars.ts";
 export {
   LOOPBACK_MESSAGE_ADDRESS,
   loopbackBus,
@@ -13,7 +15,14 @@ export {
 export type { PciBar, PciIdentity } from "./config-space.ts";
 export { PciDevice, type PciDeviceInit } from "./device.ts";
 export type { DiscoveredMsix, Discovery, PassedOver, StructureName } from "./discovery.ts";
-export { PciDriver, type PciDriverInit } from "./driver.ts";
+export { PciDriver, type PciDriverInit, type VirtualFunctionIdentity } from "./driver.ts";
+export {
+  ARI_CAPABILITY_LAYOUT,
+  PCI_EXPRESS_CAPABILITY_LAYOUT,
+  PCI_EXTENDED_CAPABILITY,
+  PCI_EXTENDED_HEADER_LAYOUT,
+  SRIOV_CAPABILITY_LAYOUT,
+} from "./express-layout.ts";
 export type { PciInterruptSink } from "./interrupts.ts";
 export {
   type CommonField,
@@ -37,6 +46,7 @@ export {
 } from "./layout.ts";
 export type { VectorMasking } from "./msix.ts";
 export {
+  type FunctionKind,
   type MsixPlacement,
   PCI_UNSUPPORTED_FEATURES,
   type PciCapabilityName,
@@ -48,4 +58,13 @@ export {
   type ResolvedPlacement,
 } from "./placement.ts";
 export { PCI_TRANSPORT, type PciTransportOptions, pciTransport } from "./plugin.ts";
-export type { InterruptChoice } from "./vectors.ts";
+export { type MemberDevice, SriovGroup, type SriovGroupInit, type SriovMsix } from "./sriov.ts";
+export { type CommandSource, type EnableOptions, SriovDriver } from "./sriov-driver.ts";
+export type {
+  SriovConnection,
+  SriovConstants,
+  SriovSwitches,
+  VirtualFunctionOwner,
+  VirtualFunctionPlace,
+  VirtualFunctions,
+} from "./virtual-function.ts";

@@ -4,6 +4,11 @@
  * and MSI-X. Offsets, directions, gates and reset values stand here and nowhere else.
  */
 import { type AnyStructLayout, FEATURE, struct } from "@virtio-admin/core";
+import {
+  ARI_CAPABILITY_LAYOUT,
+  PCI_EXPRESS_CAPABILITY_LAYOUT,
+  SRIOV_CAPABILITY_LAYOUT,
+} from "./express-layout.ts";
 
 const CAPABILITIES = "Virtio Over PCI Bus / Virtio Structure PCI Capabilities";
 const LAYOUT = "Virtio Over PCI Bus / PCI Device Layout";
@@ -24,6 +29,8 @@ export const MSIX_VECTORS_MAX = 0x800;
 export const PCI_CAPABILITY = {
   /** A vendor-specific capability: each virtio structure has one. */
   vendor: 0x09,
+  /** PCI Express. */
+  express: Number(PCI_EXPRESS_CAPABILITY_LAYOUT.fields.cap_id.reset),
   /** MSI-X. */
   msix: 0x11,
 } as const;
@@ -442,4 +449,7 @@ export const PCI_LAYOUTS: readonly AnyStructLayout[] = [
   PCI_BAR_LAYOUT,
   MSIX_CAPABILITY_LAYOUT,
   MSIX_ENTRY_LAYOUT,
+  PCI_EXPRESS_CAPABILITY_LAYOUT,
+  SRIOV_CAPABILITY_LAYOUT,
+  ARI_CAPABILITY_LAYOUT,
 ];

@@ -40,9 +40,10 @@ export function msixPendingBytes(vectors: number): number {
 
 /** The MSI-X table of one function. */
 export class MsixTable {
-  /** The number of vectors, 1 to 2048. */
-  readonly vectors: number;
+  /** The most vectors that there can be: what the table has room for. */
+  readonly capacity: number;
 
+  #vectors: number;
   readonly #masking: VectorMasking;
   readonly #deliver: MsixDelivery;
   readonly #table: DataView;
@@ -60,12 +61,27 @@ export class MsixTable {
         value: vectors,
       });
     }
-    this.vectors = vectors;
+    this.capacity = vectors;
+    this.#vectors = vectors;
     this.#deliver = deliver;
     this.#masking = masking;
     this.#table = new DataView(new ArrayBuffer(msixTableBytes(vectors)));
     this.#pending = new DataView(new ArrayBuffer(msixPendingBytes(vectors)));
     this.reset();
+  }
+
+  /** The number of vectors now, 1 to {@link capacity}. */
+  get vectors(): number {
+    return this.#vectors;
+  }
+
+  /**
+   * Makes it a table of this many vectors, 1 to {@link capacity}, while MSI-X is off. The entries
+   * are as after a reset.
+   */
+  resize(vectors: number): void {
+    this.#vectors = vectors;
+    this.#clear();
   }
 
   /** True while MSI-X Enable is set. */
@@ -104,21 +120,17 @@ export class MsixTable {
     this.#enabled = false;
     this.#functionMask = false;
     this.#busMaster = false;
-    new Uint8Array(this.#table.buffer).fill(0);
-    for (let vector = 0; vector < this.vectors; vector++) {
-      ENTRY.vector_control.set(this.#table, vector * ENTRY_BYTES, MASK);
-    }
-    this.clearPending();
+    this.#clear();
   }
 
-  /** Reads the table. */
+  /** Reads the table; 0 beyond its last vector. */
   read(offset: number, size: number): number {
-    return readDword(this.#table, offset, size);
+    return this.#isEntry(offset, size) ? this.#table.getUint32(offset, true) : 0;
   }
 
   /** Writes the table; unmasking a vector sends what was pending. */
   write(offset: number, size: number, value: number): void {
-    if (!isDword(this.#table, offset, size)) return;
+    if (!this.#isEntry(offset, size)) return;
     const at = offset % ENTRY_BYTES;
     const kept = at === 0 ? value & ADDRESS_LOW_MASK : at === CONTROL_AT ? value & MASK : value;
     this.#table.setUint32(offset, kept >>> 0, true);
@@ -127,7 +139,21 @@ export class MsixTable {
 
   /** Reads the pending bits, which no driver writes. */
   readPending(offset: number, size: number): number {
-    return readDword(this.#pending, offset, size);
+    return isDword(offset, size, this.#pending.byteLength)
+      ? this.#pending.getUint32(offset, true)
+      : 0;
+  }
+
+  #isEntry(offset: number, size: number): boolean {
+    return isDword(offset, size, msixTableBytes(this.#vectors));
+  }
+
+  #clear(): void {
+    new Uint8Array(this.#table.buffer).fill(0);
+    for (let vector = 0; vector < this.capacity; vector++) {
+      ENTRY.vector_control.set(this.#table, vector * ENTRY_BYTES, MASK);
+    }
+    this.clearPending();
   }
 
   get #open(): boolean {
@@ -161,10 +187,6 @@ export class MsixTable {
   }
 }
 
-function isDword(view: DataView, offset: number, size: number): boolean {
-  return size === DWORD && offset % DWORD === 0 && offset >= 0 && offset + DWORD <= view.byteLength;
-}
-
-function readDword(view: DataView, offset: number, size: number): number {
-  return isDword(view, offset, size) ? view.getUint32(offset, true) : 0;
+function isDword(offset: number, size: number, length: number): boolean {
+  return size === DWORD && offset % DWORD === 0 && offset >= 0 && offset + DWORD <= length;
 }

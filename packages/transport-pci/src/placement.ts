@@ -55,7 +55,20 @@ export interface MsixPlacement {
 }
 
 /** The capabilities that this transport offers. */
-export type PciCapabilityName = "common" | "isr" | "device" | "notify" | "msix" | "pci-cfg";
+export type PciCapabilityName =
+  | "common"
+  | "isr"
+  | "device"
+  | "notify"
+  | "msix"
+  | "pci-cfg"
+  | "express";
+
+/**
+ * What a function is: one by itself, the owner of virtual functions, or one of those. The latter
+ * two are PCI Express functions.
+ */
+export type FunctionKind = "plain" | "physical" | "virtual";
 
 /** One capability of the list. */
 export interface PciCapabilityPlace {
@@ -69,7 +82,7 @@ export interface PciCapabilityPlace {
 export interface PciPlacement {
   /** Fields of the header; by default those of a device of this type that is not transitional. */
   readonly identity?: Partial<PciIdentity>;
-  /** The bytes of configuration space; 256 by default. */
+  /** The bytes of configuration space; 256 by default, with SR-IOV 4096. */
   readonly configSize?: 256 | 4096;
   /** The BARs; by default BAR 0 for the structures and BAR 1 for MSI-X, of 32 bits. */
   readonly bars?: readonly PciBar[];
@@ -82,12 +95,16 @@ export interface PciPlacement {
    * for every queue and for one administration virtqueue.
    */
   readonly msix?: Partial<MsixPlacement> | false;
-  /** The capability list in its order; all that there are by default. */
+  /**
+   * The capability list in its order; by default all that there are, PCI Express only with SR-IOV.
+   */
   readonly capabilities?: readonly PciCapabilityPlace[];
 }
 
 /** A {@link PciPlacement} with nothing left open. */
 export interface ResolvedPlacement {
+  /** What the function is. */
+  readonly kind: FunctionKind;
   /** The header. */
   readonly identity: PciIdentity;
   /** The bytes of configuration space. */
@@ -132,17 +149,19 @@ export const COMMON_BYTES_MIN = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields.queue_notif_
 export function resolvePlacement(
   device: TransportFacingDevice,
   placement: PciPlacement = {},
+  kind: FunctionKind = "plain",
 ): ResolvedPlacement {
   const windows = resolveWindows(device, placement);
   const msix = resolveMsix(device, placement);
   const resolved: ResolvedPlacement = {
+    kind,
     identity: resolveIdentity(device, placement),
-    configSize: placement.configSize ?? 256,
+    configSize: placement.configSize ?? (kind === "plain" ? 256 : 4096),
     bars: placement.bars ?? defaultBars(windows, msix),
     windows,
     notifyOffMultiplier: placement.notifyOffMultiplier ?? DEFAULT_MULTIPLIER,
     msix,
-    capabilities: placement.capabilities ?? defaultCapabilities(windows, msix),
+    capabilities: placement.capabilities ?? defaultCapabilities(windows, msix, kind),
   };
   checkPlacement(resolved);
   return resolved;
@@ -161,11 +180,10 @@ export function featuresWithoutRegisters(windows: PciWindows): number[] {
 }
 
 /**
- * The features that this transport does not carry: SR-IOV groups and notification data are not
- * implemented by this device half.
+ * The features that this transport does not carry: notification data is not implemented.
+ * VIRTIO_F_SR_IOV is carried where the function has an SR-IOV capability.
  */
 export const PCI_UNSUPPORTED_FEATURES: readonly number[] = [
-  FEATURE.VIRTIO_F_SR_IOV,
   FEATURE.VIRTIO_F_NOTIFICATION_DATA,
   FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA,
 ];
@@ -225,8 +243,10 @@ function defaultBars(windows: PciWindows, msix: MsixPlacement | undefined): PciB
 function defaultCapabilities(
   windows: PciWindows,
   msix: MsixPlacement | undefined,
+  kind: FunctionKind,
 ): PciCapabilityPlace[] {
   const names: PciCapabilityName[] = ["common", "isr", "device", "notify", "msix", "pci-cfg"];
+  if (kind !== "plain") names.push("express");
   return names
     .filter((name) => name !== "device" || windows.device !== undefined)
     .filter((name) => name !== "msix" || msix !== undefined)
@@ -295,8 +315,13 @@ function checkVectors(vectors: number): void {
   throw refuse("msix.vectors", `there are 1 to ${MSIX_VECTORS_MAX} vectors`, vectors);
 }
 
-function checkCapabilities({ capabilities, windows, msix }: ResolvedPlacement): void {
+function checkCapabilities(placement: ResolvedPlacement): void {
+  const { capabilities, windows, msix, kind, configSize } = placement;
   const names = capabilities.map(({ name }) => name);
+  if (kind !== "plain" && (configSize !== 4096 || !names.includes("express"))) {
+    const message = "SR-IOV needs 4096 bytes of configuration space and the PCI Express capability";
+    throw refuse("capabilities", message, `${configSize} bytes, ${names.join(", ")}`);
+  }
   if (new Set(names).size !== names.length) {
     throw refuse("capabilities", "each capability is in the list once", names.join(", "));
   }

@@ -6,11 +6,14 @@ import { PciDriver } from "./driver.ts";
 import { PCI_LAYOUTS, VIRTIO_PCI_COMMON_CFG_LAYOUT } from "./layout.ts";
 import type { PciPlacement } from "./placement.ts";
 import type { InterruptChoice } from "./vectors.ts";
+import type { VirtualFunctions } from "./virtual-function.ts";
 
 /** What may be chosen for both halves of a loopback. */
 export interface PciTransportOptions extends PciPlacement {
   /** Which interrupts the driver half uses: MSI-X where it can, by default. */
   readonly interrupts?: InterruptChoice;
+  /** Makes the device a physical function that owns these; for one device alone. */
+  readonly sriov?: VirtualFunctions;
 }
 
 /** Where the driver half of a loopback begins to place BARs; any address below 4 GiB will do. */

@@ -60,6 +60,8 @@ export interface MsixPool {
   readonly min: number;
   /** The most that one member can have, min..2048. */
   readonly max: number;
+  /** How many of them no member has, where the group keeps count; see {@link freeVectors}. */
+  readonly free?: number | undefined;
 }
 
 /** A group whose owner may provision the members. */
@@ -69,6 +71,11 @@ export interface ManagedGroup extends DeviceGroup {
    * is there never changes.
    */
   readonly msix?: MsixPool | undefined;
+  /**
+   * The features that can be switched on some member, where the group knows them without a look at
+   * every member.
+   */
+  readonly settableFeatures?: FeatureSet | undefined;
   /** The member of this id now; `undefined` when there is none, or it cannot be provisioned. */
   member(id: number): ManagedMember | undefined;
   /** The members that there are now and that can be provisioned. */
@@ -87,11 +94,13 @@ export function isMemberInUse(member: ManagedMember): boolean {
 }
 
 /**
- * How many MSI-X vectors of the group's pool no member has; 0 for a group without MSI-X. It is
- * counted from the members: a member that leaves, or goes back to its defaults, cannot be missed.
+ * How many MSI-X vectors of the group's pool no member has; 0 for a group without MSI-X. Unless the
+ * group keeps count, it is counted from the members: a member that leaves, or goes back to its
+ * defaults, cannot be missed.
  */
 export function freeVectors(group: ManagedGroup): number {
   if (group.msix === undefined) return 0;
+  if (group.msix.free !== undefined) return group.msix.free;
   let free = group.msix.total;
   for (const member of group.managedMembers()) free -= member.msixVectors ?? 0;
   return Math.max(0, free);

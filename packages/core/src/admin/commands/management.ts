@@ -100,8 +100,7 @@ function getAttributes({ group, result }: AdminCall): AdminOutcome {
     ATTRS.msix_min.set(result, 0, msix.min);
     ATTRS.msix_max.set(result, 0, msix.max);
   }
-  let settable = FeatureSet.EMPTY;
-  for (const member of group.managedMembers()) settable = settable.union(settableOf(member));
+  const settable = settableInGroup(group);
   for (const half of [0, 1]) {
     ATTRS.settable.setLow(result, 0, half, settable.word(2 * half));
     ATTRS.settable.setHigh(result, 0, half, settable.word(2 * half + 1));
@@ -147,6 +146,14 @@ function setFeatures({ data }: AdminCall, _: ManagedGroup, member: ManagedMember
   if (!value.isSubsetOf(mask) || !mask.isSubsetOf(settableOf(member))) return OUTCOME.INVALID_FIELD;
   if (isMemberInUse(member)) return BUSY;
   return outcomeOf(member.provisionFeatures(member.offeredFeatures.minus(mask).union(value)));
+}
+
+function settableInGroup(group: ManagedGroup): FeatureSet {
+  const known = group.settableFeatures?.without(FEATURE.VIRTIO_F_VERSION_1);
+  if (known !== undefined) return known;
+  let settable = FeatureSet.EMPTY;
+  for (const member of group.managedMembers()) settable = settable.union(settableOf(member));
+  return settable;
 }
 
 function settableOf(member: ManagedMember): FeatureSet {
