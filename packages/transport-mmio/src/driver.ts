@@ -41,6 +41,8 @@ export interface MmioDriverInit {
 
 const NAME = "mmio";
 const REGISTER_BYTES = 4;
+/** The words of feature bits that every device has. */
+const CERTAIN_WORDS = 2;
 const WORD = 0x100000000;
 /** admin_queue_index and admin_queue_num stand in bits 0 to 15; a driver ignores the others. */
 const ADMIN_FIELD_MASK = 0xffff;
@@ -67,6 +69,8 @@ export class MmioDriver implements DriverTransport {
 
   readonly #bus: MmioBus;
   readonly #exclusive = new Exclusive();
+  /** The words of feature bits that were written with bits since the reset. */
+  readonly #wordsWritten = new Set<number>();
   #listener: InterruptListener | undefined;
   #serving = false;
   /** The line rose since InterruptStatus was asked for last. */
@@ -113,6 +117,7 @@ export class MmioDriver implements DriverTransport {
     return this.#exclusive.run(async () => {
       await this.#write("Status", 0);
       await this.#poll("Status", 0);
+      this.#wordsWritten.clear();
     });
   }
 
@@ -140,12 +145,18 @@ export class MmioDriver implements DriverTransport {
     });
   }
 
-  /** Writes the four words of DriverFeatures. */
+  /**
+   * Writes the words of DriverFeatures; those beyond the first two only where they are not 0, or
+   * were not the last time: there are devices that take every selector but 0 for 1.
+   */
   writeFeatures(features: FeatureSet): Promise<void> {
     return this.#exclusive.run(async () => {
       for (let word = 0; word < FEATURE_WORDS; word++) {
+        const isEmpty = features.word(word) === 0;
+        if (word >= CERTAIN_WORDS && isEmpty && !this.#wordsWritten.has(word)) continue;
         await this.#write("DriverFeaturesSel", word);
         await this.#write("DriverFeatures", features.word(word));
+        if (!isEmpty) this.#wordsWritten.add(word);
       }
     });
   }

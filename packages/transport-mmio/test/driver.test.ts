@@ -186,6 +186,33 @@ describe("the place of the administration virtqueues", () => {
 });
 
 describe("features", () => {
+  test("[mmio-driver-12] reach a device that knows two words, and takes any other for the second", async () => {
+    const { window, driver, read } = rig();
+    const direct = loopbackBus(window);
+    const SELECTORS = [0x014, 0x024];
+    const bus: MmioBus = {
+      ...direct,
+      write: (offset, size, value) =>
+        window.write(offset, size, SELECTORS.includes(offset) ? Math.min(value, 1) : value),
+    };
+    const half = driver(bus);
+    await half.reset();
+    for (const status of [1, 3]) await half.writeStatus(status);
+    await half.writeFeatures(ADMIN);
+    await half.writeStatus(0x0b);
+    expect(await half.readStatus()).toBe(0x0b);
+    expect([read("AdminQueueIndex"), read("AdminQueueNum")]).toEqual([2, 1]);
+  });
+
+  test("[mmio-driver-12] a word that had bits is written again without them", async () => {
+    const { device, driver } = rig();
+    const half = driver();
+    await half.writeFeatures(FeatureSet.of(0, 50, 64, 127));
+    expect(device.driverFeatures.bits()).toEqual([0, 50, 64, 127]);
+    await half.writeFeatures(FeatureSet.of(1));
+    expect(device.driverFeatures.bits()).toEqual([1]);
+  });
+
   test("[mmio-notify-driver-2] notification data is not accepted, as doorbells carry none", async () => {
     const { driver } = rig({ features: [FEATURE.VIRTIO_F_NOTIFICATION_DATA] });
     const half = driver();
