@@ -177,7 +177,11 @@ export interface TransportFacingDevice {
 
   /** How many queues there are, administration virtqueues not counted. */
   readonly queueCount: number;
-  /** The index of the first administration virtqueue; 0 unless VIRTIO_F_ADMIN_VQ is negotiated. */
+  /**
+   * The index of the first administration virtqueue; 0 unless VIRTIO_F_ADMIN_VQ is negotiated. To
+   * read it is to tell the driver: a device half that answers it along with what a driver may ask
+   * earlier looks at {@link negotiated} first.
+   */
   readonly adminQueueIndex: number;
   /** How many administration virtqueues there are; 0 unless VIRTIO_F_ADMIN_VQ is negotiated. */
   readonly adminQueueNum: number;

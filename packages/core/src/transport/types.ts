@@ -127,8 +127,11 @@ export interface TransportDescription {
   readonly adminQueueForm: string;
   /** What gates it: `VIRTIO_F_ADMIN_VQ negotiated`. */
   readonly adminQueueGate: string;
-  /** Whether the place is in the ratified text or this project's reference layout. */
-  readonly adminQueueStatus: "ratified" | "reference layout";
+  /**
+   * Whether the place is in the ratified text, in this project's reference layout, or in neither:
+   * the sketch of a transport that no text has yet.
+   */
+  readonly adminQueueStatus: "ratified" | "reference layout" | "sketch";
   /** The group types a device on this transport can own, by name. */
   readonly groupTypes: readonly string[];
   /** How the driver is interrupted, in a phrase. */
