@@ -134,6 +134,14 @@ describe("typed calls", () => {
     expect((await management.attrs(PLATFORM)).msix?.free).toBe(6);
   });
 
+  it("reads a pool of which nothing is allocated", async () => {
+    const { rig, management } = await ready();
+    for (const { id } of rig.members) rig.group.remove(id);
+    const { msix, settable } = await management.attrs(PLATFORM);
+    expect(msix).toEqual({ total: 20, free: 20, min: 2, max: 8 });
+    expect(settable.isEmpty).toBe(true);
+  });
+
   it("reads and switches features", async () => {
     const { rig, management } = await ready();
     await management.setFeatures(PLATFORM, 3, set(0, 1, 100), set(0));

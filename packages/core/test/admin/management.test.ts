@@ -371,6 +371,17 @@ describe("a member in use", () => {
     expect(rig.command(FEATURES_SET, 3, switching(set(2), NONE)).outcome).toEqual(INVALID_FIELD);
   });
 
+  it("[management-device-13] is not asked at all, whatever it would say", () => {
+    const rig = new ManagementRig();
+    const asked: string[] = [];
+    rig.first.provisionVectors = () => void asked.push("vectors");
+    rig.first.provisionFeatures = () => void asked.push("features");
+    take(rig.first);
+    expect(rig.command(COUNT_SET, 3, count(5)).outcome).toEqual(EBUSY);
+    expect(rig.command(FEATURES_SET, 3, switching(set(100), NONE)).outcome).toEqual(EBUSY);
+    expect(asked).toEqual([]);
+  });
+
   it.each([
     ["in use" as const, EBUSY],
     ["invalid" as const, INVALID_FIELD],
