@@ -213,6 +213,17 @@ describe("queues", () => {
     expect(rig.get("queue_enable")).toBe(1);
   });
 
+  it("[pci-common-device-16] presents a power of two in queue_size, whatever was written", () => {
+    const rig = makeRig();
+    rig.negotiate([]);
+    rig.set("queue_select", 1);
+    rig.set("queue_size", 16);
+    for (const size of [3, 5, 63, 65, 0xffff]) {
+      rig.set("queue_size", size);
+      expect(rig.get("queue_size")).toBe(16);
+    }
+  });
+
   it("[pci-common-device-11] [pci-common-device-12] [pci-common-device-14] resets one queue, which can be enabled again", () => {
     const rig = makeRig();
     rig.negotiate([VIRTIO_F_RING_RESET]);
