@@ -280,7 +280,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
   setQueueSize(index: number, size: number): void {
     const slot = this.#slot(index);
     if (slot === undefined || slot.queue !== undefined) return;
-    if (size >= 1 && size <= slot.maxSize) slot.size = size;
+    if (size >= 1 && size <= slot.maxSize && (size & (size - 1)) === 0) slot.size = size;
   }
 
   /** See {@link TransportFacingDevice.queueAddress}. */

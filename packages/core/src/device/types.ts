@@ -189,7 +189,10 @@ export interface TransportFacingDevice {
   queueSizeMax(index: number): number;
   /** The size that is set for that queue: its maximum after reset; 0 when there is no such queue. */
   queueSize(index: number): number;
-  /** Sets the size; ignored when there is no such queue, while it is enabled, or 0 and above its maximum. */
+  /**
+   * Sets the size; ignored when there is no such queue, while it is enabled, and for what is no
+   * power of two up to its maximum.
+   */
   setQueueSize(index: number, size: number): void;
   /** The low 32 bits (`half` 0) or high 32 bits (`half` 1) of an area's address. */
   queueAddress(index: number, area: QueueArea, half: 0 | 1): number;

@@ -37,7 +37,7 @@ describe("queues", () => {
     expect([device.queueSizeMax(0), device.queueSize(0), device.queueSizeMax(2)]).toEqual([
       8, 8, 0,
     ]);
-    for (const size of [0, 9, 0x8000, Number.NaN]) device.setQueueSize(0, size);
+    for (const size of [0, 3, 7, 9, 0x8000, Number.NaN]) device.setQueueSize(0, size);
     expect(device.queueSize(0)).toBe(8);
     device.setQueueSize(0, 4);
     device.setQueueAddress(0, "driverArea", 1, 0xffffffff);
