@@ -252,13 +252,16 @@ function optionsOf(argv: readonly string[]): Options | string {
     return `--steps is a number of at least ${HEAP_SAMPLES}`;
   }
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) return "--seed is 0 to 2^32-1";
-  const transports = TRANSPORTS.filter((name) =>
-    [undefined, name].includes(values["transport"] as string),
-  );
-  const sides = SIDES.filter((name) => [undefined, name].includes(values["side"] as string));
+  const transports = chosen(TRANSPORTS, values["transport"]);
+  const sides = chosen(SIDES, values["side"]);
   if (transports.length === 0) return `--transport is one of ${TRANSPORTS.join(", ")}`;
   if (sides.length === 0) return `--side is one of ${SIDES.join(", ")}`;
   return { steps, seed, transports, sides, json: values["json"] === true };
+}
+
+/** The one of that name; all of them when no name is given. */
+function chosen<T extends string>(all: readonly T[], name: unknown): T[] {
+  return all.filter((one) => name === undefined || name === one);
 }
 
 /** All runs, as many at once as there are processors for, and in the order of the tables. */
