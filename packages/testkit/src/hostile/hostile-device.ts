@@ -263,7 +263,7 @@ class Session {
         this.#timer.pass(1 + random.below(4));
         return;
       case 14:
-        this.#bytesLieOneIn = 1 + random.below(8);
+        this.#bytesLieOneIn = 2 + random.below(8);
         break;
       default:
         this.#use(ring, false);
@@ -427,7 +427,7 @@ class Session {
 
   #startLying(lie: Lie): void {
     this.#device.lie = lie;
-    this.#bytesLieOneIn = lie === "bytes" ? 1 + this.#random.below(40) : 0;
+    this.#bytesLieOneIn = lie === "bytes" ? 2 + this.#random.below(40) : 0;
   }
 
   /** Each lie is a step; of those that were polled for, only the first count. */
