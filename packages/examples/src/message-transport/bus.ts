@@ -15,7 +15,7 @@ export interface MessageBus {
    * bus's own bound: the device discards what it does not understand.
    */
   request(message: Uint8Array): MaybePromise<Uint8Array | undefined>;
-  /** Delivers an event, which nobody answers. */
+  /** Delivers an event, which nobody answers. The bytes are sent again: a bus leaves them as they are. */
   send(event: Uint8Array): MaybePromise<void>;
   /** Names who is given the events of the device; `undefined` for nobody. */
   onEvent(handler: ((event: Uint8Array) => void) | undefined): void;

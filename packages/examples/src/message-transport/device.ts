@@ -2,7 +2,8 @@
  * The device half: what a VMM, or whoever ends the bus, calls with each message of the driver.
  *
  * Nothing that a driver sends makes it throw. A message that is malformed, unknown or out of place
- * is discarded: nothing changes, nothing is answered, and a counter says why.
+ * is discarded: nothing changes, nothing is answered, and a counter says why. No hot path: a
+ * notification comes once for many buffers, and costs a few small objects here.
  */
 import {
   type AnyStructLayout,

@@ -6,7 +6,6 @@
  */
 import {
   type AdminQueuePlace,
-  CONFIG_SPACE_LIMIT,
   type Decoded,
   type DeviceIdentity,
   type DmaAllocator,
@@ -27,6 +26,15 @@ import {
 } from "@virtio-admin/core";
 import type { MessageBus } from "./bus.ts";
 import { checkLimit, MESSAGE_RESERVED_FEATURES, MESSAGE_TRANSPORT_NAME } from "./device.ts";
+import {
+  checkRange,
+  deviceHangs,
+  expectEcho,
+  expectElements,
+  faultyAnswer,
+  pathOf,
+  restlessConfig,
+} from "./driver-errors.ts";
 import { DEVICE_INFO, EVENTS, MESSAGE_HEADER, REQUESTS, VQUEUE } from "./layout.ts";
 import {
   DISCARD_REASONS,
@@ -57,9 +65,6 @@ interface Request<Q extends Fields, A extends Fields> {
   readonly request: StructLayout<Q> | undefined;
   readonly answer: StructLayout<A> | undefined;
 }
-
-/** Fields of a message by name. */
-type Numbers = Readonly<Record<string, unknown>>;
 
 const LARGEST_TOKEN = 0xffff;
 /** Queue indexes are 16 bits wide. */
@@ -114,7 +119,7 @@ export class MessageDriver implements DriverTransport {
     if (deviceId !== 0) return { deviceId, vendorId };
     throw new VirtioError("DEVICE_UNKNOWN", {
       message: "there is no device of this number",
-      path: this.#path("device_info.device_id"),
+      path: pathOf("device_info.device_id"),
       value: deviceId,
       hint: "look at another device number",
     });
@@ -130,7 +135,7 @@ export class MessageDriver implements DriverTransport {
   async reset(): Promise<void> {
     let { status } = await this.#ask(REQUESTS.SET_DEVICE_STATUS, { status: 0 });
     for (let i = 0; (status & STATUS_MASK) !== 0; i++) {
-      if (i === POLL_LIMIT) throw this.#hangs("status", status);
+      if (i === POLL_LIMIT) throw deviceHangs("status", POLL_LIMIT);
       status = await this.readStatus();
     }
   }
@@ -149,8 +154,8 @@ export class MessageDriver implements DriverTransport {
   async readFeatures(): Promise<FeatureSet> {
     const blocks = { block_index: 0, num_blocks: FEATURE_WORDS };
     const { data, ...echo } = await this.#ask(REQUESTS.GET_DEVICE_FEATURES, blocks);
-    this.#expectEcho("features", echo, blocks);
-    this.#expectElements("features.data", data, FEATURE_WORDS);
+    expectEcho("features", echo, blocks);
+    expectElements("features.data", data, FEATURE_WORDS);
     return FeatureSet.fromWords(data);
   }
 
@@ -177,7 +182,7 @@ export class MessageDriver implements DriverTransport {
     for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
       if (await this.#readConfigOnce(offset, bytes)) return bytes;
     }
-    throw this.#restless();
+    throw restlessConfig(CONFIG_ATTEMPTS);
   }
 
   /** True when all bytes were of one generation. */
@@ -186,8 +191,8 @@ export class MessageDriver implements DriverTransport {
     for (const { at, num_bytes } of this.#pieces(bytes.length)) {
       const range = { offset: offset + at, num_bytes };
       const { data, generation, ...echo } = await this.#ask(REQUESTS.GET_CONFIG, range);
-      this.#expectEcho("config", echo, range);
-      this.#expectElements("config.data", data, num_bytes);
+      expectEcho("config", echo, range);
+      expectElements("config.data", data, num_bytes);
       this.#generation = generation;
       first ??= generation;
       if (generation !== first) return false;
@@ -222,7 +227,7 @@ export class MessageDriver implements DriverTransport {
       this.#generation = answer.generation;
       if (answer.num_bytes === piece.num_bytes) return;
     }
-    throw this.#restless();
+    throw restlessConfig(CONFIG_ATTEMPTS);
   }
 
   /** Asks for the largest size of a queue. */
@@ -255,7 +260,7 @@ export class MessageDriver implements DriverTransport {
   async resetQueue(index: number): Promise<void> {
     await this.#ask(REQUESTS.RESET_VQUEUE, { index });
     for (let i = 0; (await this.#askVqueue(index)).isEnabled; i++) {
-      if (i === POLL_LIMIT) throw this.#hangs(`vqueue[${index}].flags`, POLL_LIMIT);
+      if (i === POLL_LIMIT) throw deviceHangs(`vqueue[${index}].flags`, POLL_LIMIT);
     }
   }
 
@@ -268,7 +273,7 @@ export class MessageDriver implements DriverTransport {
     if (!features.has(FEATURE.VIRTIO_F_ADMIN_VQ)) {
       throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
         message: `on ${this.name} VIRTIO_F_ADMIN_VQ (bit ${FEATURE.VIRTIO_F_ADMIN_VQ}) is not negotiated`,
-        path: this.#path("device_info.admin_vq_start"),
+        path: pathOf("device_info.admin_vq_start"),
         value: features.toString(),
         hint: "offer it on the device, ask for it in bring-up, or do without",
       });
@@ -279,7 +284,7 @@ export class MessageDriver implements DriverTransport {
     if (!isBehind || count > QUEUE_INDEXES - index) {
       throw new VirtioError("TRANSPORT", {
         message: "the device places administration virtqueues where there is no room for them",
-        path: this.#path("device_info.admin_vq_start"),
+        path: pathOf("device_info.admin_vq_start"),
         value: `${count} at ${index}`,
         hint: `the device is faulty: they come after its ${max_virtqueues} others, below 65536`,
       });
@@ -310,15 +315,15 @@ export class MessageDriver implements DriverTransport {
     const bytes = await this.#bus.request(
       writeMessage({ isAnswer: false, id, token, payload }, this.deviceNumber),
     );
-    if (bytes === undefined) throw this.#faulty(id, "the device does not answer");
+    if (bytes === undefined) throw faultyAnswer(id, "the device does not answer");
     const message = readMessage(bytes, this);
-    if (typeof message === "string") throw this.#faulty(id, DISCARD_REASONS[message]);
+    if (typeof message === "string") throw faultyAnswer(id, DISCARD_REASONS[message]);
     if (!message.isAnswer || message.id !== id || message.token !== token) {
-      throw this.#faulty(id, "the answer is none to this request");
+      throw faultyAnswer(id, "the answer is none to this request");
     }
     const excess = excessOf(answer, message.payload.length);
     if (excess < 0 || !Number.isInteger(excess)) {
-      throw this.#faulty(id, DISCARD_REASONS["wrong length"]);
+      throw faultyAnswer(id, DISCARD_REASONS["wrong length"]);
     }
     return answer === undefined ? ({} as Decoded<A>) : decode(answer, message.payload);
   }
@@ -330,7 +335,7 @@ export class MessageDriver implements DriverTransport {
 
   async #askVqueue(index: number) {
     const { flags, ...answer } = await this.#ask(REQUESTS.GET_VQUEUE, { index });
-    this.#expectEcho("vqueue", answer, { index });
+    expectEcho("vqueue", answer, { index });
     return { ...answer, isEnabled: (flags & VQUEUE.fields.flags.bits.enabled.mask) !== 0 };
   }
 
@@ -339,32 +344,9 @@ export class MessageDriver implements DriverTransport {
     if (isEnabled === wanted) return;
     throw new VirtioError("TRANSPORT", {
       message: wanted ? "the queue was not enabled" : "the queue is in use already",
-      path: this.#path(`vqueue[${index}].flags`),
+      path: pathOf(`vqueue[${index}].flags`),
       value: isEnabled,
       hint: "reset the device and begin again",
-    });
-  }
-
-  /** Checks that an answer is about what was asked: it repeats that. */
-  #expectEcho(what: string, answer: Numbers, asked: Numbers): void {
-    for (const [name, value] of Object.entries(asked)) {
-      if (answer[name] === value) continue;
-      throw new VirtioError("TRANSPORT", {
-        message: `the answer is about something else than was asked for, ${value}`,
-        path: this.#path(`${what}.${name}`),
-        value: answer[name],
-        hint: "the device is faulty",
-      });
-    }
-  }
-
-  #expectElements(what: string, data: readonly number[], wanted: number): void {
-    if (data.length >= wanted) return;
-    throw new VirtioError("TRANSPORT", {
-      message: `the answer brings too few of the ${wanted} elements asked for`,
-      path: this.#path(what),
-      value: data.length,
-      hint: "the device is faulty",
     });
   }
 
@@ -409,47 +391,4 @@ export class MessageDriver implements DriverTransport {
     this.#listener?.configurationChange();
     return undefined;
   }
-
-  // Errors
-
-  #path(field: string): string {
-    return `${this.name}.${field}`;
-  }
-
-  #faulty(id: number, message: string): VirtioError {
-    return new VirtioError("TRANSPORT", {
-      message,
-      path: this.#path("msg_id"),
-      value: id,
-      hint: "the device or the bus is faulty, or does not know this message",
-    });
-  }
-
-  #hangs(field: string, value: number): VirtioError {
-    return new VirtioError("DEVICE_FAILED", {
-      message: `it was not as it should be after ${POLL_LIMIT} looks`,
-      path: this.#path(field),
-      value,
-      hint: "the device hangs",
-    });
-  }
-
-  #restless(): VirtioError {
-    return new VirtioError("DEVICE_FAILED", {
-      message: "the configuration changed during every attempt",
-      path: this.#path("config.generation"),
-      value: CONFIG_ATTEMPTS,
-      hint: "reset the device",
-    });
-  }
-}
-
-function checkRange(offset: number, length: number): void {
-  if (offset >= 0 && length >= 0 && offset + length <= CONFIG_SPACE_LIMIT) return;
-  throw new VirtioError("VALUE_RANGE", {
-    message: `a range of the configuration space lies in its first ${CONFIG_SPACE_LIMIT} bytes`,
-    path: "config",
-    value: `${offset}+${length}`,
-    hint: "read one field at a time",
-  });
 }
