@@ -6,15 +6,16 @@
 import { type DependencyContainer, instanceCachingFactory, TRANSPORT } from "@virtio-admin/core/di";
 import { type PciTransportOptions, pciTransport } from "./plugin.ts";
 
-/** What {@link registerPci} can be told: the placement of the structures, and the interrupts. */
-export interface PciRegistration extends PciTransportOptions {}
-
-/** Registers virtio over PCI under `TRANSPORT` in `container`, made when it is first resolved. */
+/**
+ * Registers virtio over PCI under `TRANSPORT` in `container`, made when it is first resolved.
+ *
+ * @param options the placement of the structures, and the interrupts
+ */
 export function registerPci(
   container: DependencyContainer,
-  registration: PciRegistration = {},
+  options: PciTransportOptions = {},
 ): void {
   container.register(TRANSPORT, {
-    useFactory: instanceCachingFactory(() => pciTransport(registration)),
+    useFactory: instanceCachingFactory(() => pciTransport(options)),
   });
 }
