@@ -100,9 +100,11 @@ export function isMemberInUse(member: ManagedMember): boolean {
  */
 export function freeVectors(group: ManagedGroup): number {
   if (group.msix === undefined) return 0;
-  if (group.msix.free !== undefined) return group.msix.free;
-  let free = group.msix.total;
-  for (const member of group.managedMembers()) free -= member.msixVectors ?? 0;
+  let { free } = group.msix;
+  if (free === undefined) {
+    free = group.msix.total;
+    for (const member of group.managedMembers()) free -= member.msixVectors ?? 0;
+  }
   return Math.max(0, free);
 }
 

@@ -148,7 +148,7 @@ describe("typed calls", () => {
     const { offered, settable } = await management.features(PLATFORM, 3);
     expect(offered.equals(MEMBER_FEATURES.without(1, 100))).toBe(true);
     expect(settable.equals(SETTABLE)).toBe(true);
-    expect(rig.first.device.offeredFeatures.equals(offered)).toBe(true);
+    expect(rig.first.virtio.offeredFeatures.equals(offered)).toBe(true);
   });
 
   it("reports a group without MSI-X", async () => {

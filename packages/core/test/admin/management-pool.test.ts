@@ -151,7 +151,7 @@ class Use implements Command {
   run(model: Model, rig: ManagementRig): void {
     const member = rig.group.member(this.id) as MsixMember;
     if (this.busy) take(member);
-    else member.device.reset();
+    else member.virtio.reset();
     model.members.get(this.id)!.busy = this.busy;
     check(model, rig);
   }
@@ -271,7 +271,7 @@ describe("four queues at once", () => {
           if (abort === "later") void Promise.resolve().then(() => controller.abort());
           if (event === "turn") await settle();
           if (event === "take") take(subject);
-          if (event === "reset") subject.device.reset();
+          if (event === "reset") subject.virtio.reset();
           if (event === "vanish") rig.virtual.vanish();
           if (event === "appear") rig.virtual.exists = true;
           if (event === "leave") rig.group.remove(rig.members[member]!.id);

@@ -80,7 +80,7 @@ export function makeMemberDevice(): VirtioDevice {
 /** A member with MSI-X over a real device, as a PCI function would be one. */
 export class MsixMember implements ManagedMember {
   readonly id: number;
-  readonly device: VirtioDevice = makeMemberDevice();
+  readonly virtio: VirtioDevice = makeMemberDevice();
   msixEnabled = false;
   msixVectors: number;
   readonly #features: DeviceMember;
@@ -90,11 +90,11 @@ export class MsixMember implements ManagedMember {
     this.id = id;
     this.msixVectors = vectors;
     this.#defaultVectors = vectors;
-    this.#features = new DeviceMember(id, this.device);
+    this.#features = new DeviceMember(id, this.virtio);
   }
 
   get deviceStatus(): number {
-    return this.device.status;
+    return this.virtio.status;
   }
 
   get defaults(): MemberDefaults {
@@ -152,7 +152,7 @@ export class VanishingGroup implements ManagedGroup {
     this.exists = false;
     for (const member of this.all) {
       member.msixEnabled = false;
-      member.device.reset();
+      member.virtio.reset();
       if (restoreDefaults(member) !== undefined) throw new Error("a reset member is in use");
     }
   }
@@ -224,7 +224,7 @@ export class ManagementRig extends AdminRig {
         msixEnabled: member.msixEnabled,
         vectors: member.msixVectors,
         offered: String(member.offeredFeatures),
-        read: String(member.device.offeredFeatures),
+        read: String(member.virtio.offeredFeatures),
         settable: String(member.settableFeatures),
       })),
     });
@@ -263,5 +263,5 @@ export function count(vectors: number): Uint8Array {
 
 /** A driver takes the member: ACKNOWLEDGE is set. */
 export function take(member: MsixMember): void {
-  member.device.writeStatus(STATUS.ACKNOWLEDGE);
+  member.virtio.writeStatus(STATUS.ACKNOWLEDGE);
 }

@@ -129,6 +129,13 @@ describe("getting commands", () => {
     expect(hex(bytes.subarray(8 + 24))).toBe(bare("0100002000000000 0000000010000000"));
   });
 
+  it("[management-device-8] believe a group that knows what can be switched, but for VIRTIO_F_VERSION_1", () => {
+    const rig = new ManagementRig();
+    Object.defineProperty(rig.virtual, "settableFeatures", { value: set(2, VIRTIO_F_VERSION_1) });
+    const { result } = rig.command(ATTRS, 0, undefined, { group: SRIOV });
+    expect(result.slice(2 * 24)).toBe(bare("0400000000000000 0000000000000000"));
+  });
+
   it("report a member's vectors and its default", () => {
     const rig = new ManagementRig();
     expect(rig.command(COUNT_SET, 7, count(6)).outcome).toEqual(OK);
@@ -199,14 +206,14 @@ describe("members", () => {
 describe("FEATURES_SET", () => {
   it("[management-device-4] replaces the masked bits and no others", () => {
     const rig = new ManagementRig();
-    const { device } = rig.first;
+    const { virtio: device } = rig.first;
     const off = switching(set(1, 100), NONE);
     expect(rig.command(FEATURES_SET, 3, off).outcome).toEqual(OK);
     expect(device.offeredFeatures.equals(MEMBER_FEATURES.without(1, 100))).toBe(true);
     const back = switching(set(1, 28), set(1));
     expect(rig.command(FEATURES_SET, 3, back).outcome).toEqual(OK);
     expect(device.offeredFeatures.equals(MEMBER_FEATURES.without(100, 28))).toBe(true);
-    expect(rig.members[1]!.device.offeredFeatures.equals(MEMBER_FEATURES)).toBe(true);
+    expect(rig.members[1]!.virtio.offeredFeatures.equals(MEMBER_FEATURES)).toBe(true);
   });
 
   it.each([0, 1, 8, 16, 24, 31])(
@@ -339,14 +346,14 @@ describe("a member in use", () => {
     "[management-device-13] [management-device-16] is left alone while its status is 0x%x",
     (status) => {
       const rig = new ManagementRig();
-      rig.first.device.writeStatus(status);
+      rig.first.virtio.writeStatus(status);
       const before = rig.state();
       expect(rig.first.deviceStatus).toBe(status);
       expect(rig.command(COUNT_SET, 3, count(5)).outcome).toEqual(EBUSY);
       expect(rig.command(FEATURES_SET, 3, switching(set(100), NONE)).outcome).toEqual(EBUSY);
       expect(rig.command(FEATURES_SET, 3, new Uint8Array(0)).outcome).toEqual(EBUSY);
       expect(rig.state()).toEqual(before);
-      rig.first.device.reset();
+      rig.first.virtio.reset();
       expect(rig.command(COUNT_SET, 3, count(5)).outcome).toEqual(OK);
     },
   );
@@ -409,7 +416,7 @@ describe("a member in use", () => {
 describe("what was set", () => {
   it("[management-device-14] survives resets of the member, of the owner and of the owner's queues", () => {
     const rig = new ManagementRig();
-    const { device } = rig.first;
+    const { virtio: device } = rig.first;
     rig.command(COUNT_SET, 3, count(6));
     rig.command(FEATURES_SET, 3, switching(set(100), NONE));
     const before = rig.state();
@@ -425,7 +432,7 @@ describe("what was set", () => {
 
   it("is what the member's own driver negotiates about", () => {
     const rig = new ManagementRig();
-    const { device } = rig.first;
+    const { virtio: device } = rig.first;
     const accepts = (features: FeatureSet) => {
       device.reset();
       device.writeStatus(STATUS.ACKNOWLEDGE | STATUS.DRIVER);
@@ -516,7 +523,7 @@ describe("any command", () => {
           const { opcode, body } = command;
           const subject = all[member % all.length]!;
           if (event === "take") take(subject);
-          if (event === "reset") subject.device.reset();
+          if (event === "reset") subject.virtio.reset();
           if (event === "enable" || event === "disable") subject.msixEnabled = event === "enable";
           if (event === "vanish") rig.virtual.vanish();
           if (event === "appear") rig.virtual.exists = true;

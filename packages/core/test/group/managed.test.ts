@@ -6,11 +6,13 @@ import {
   freeVectors,
   isManagedGroup,
   isMemberInUse,
+  type ManagedGroup,
   type ManagedMember,
   PlatformGroup,
   RING_FEATURES,
   restoreDefaults,
   SelfGroup,
+  SR_IOV_GROUP,
   STATUS,
   VirtioDevice,
 } from "@virtio-admin/core";
@@ -200,6 +202,24 @@ describe("a member with MSI-X", () => {
     const refusing = { ...member, provisionFeatures: () => "in use" as const };
     expect(restoreDefaults(refusing)).toBe("in use");
     expect(member.msixVectors).toBe(7);
+  });
+});
+
+describe("a group that keeps count", () => {
+  const keeping = (free: number): ManagedGroup => ({
+    type: SR_IOV_GROUP,
+    exists: true,
+    memberCount: 1,
+    hasMember: (id) => id === 1,
+    msix: { total: 10, min: 1, max: 4, free },
+    member: () => undefined,
+    managedMembers: () => {
+      throw new Error("nobody has to look at the members");
+    },
+  });
+
+  it("is believed how many vectors are free, as long as it can be", () => {
+    expect([keeping(7), keeping(0), keeping(-1)].map(freeVectors)).toEqual([7, 0, 0]);
   });
 });
 
