@@ -1,6 +1,5 @@
 /** A physical function, its virtual functions, and what tests do to them. */
 import {
-  AdminClient,
   AdminExecutor,
   AdminQueues,
   bringUp,
@@ -11,6 +10,7 @@ import {
   type DriverDevice,
   FEATURE,
   MANAGEMENT_FAMILY,
+  openAdminClient,
   SelfGroup,
   VirtioDevice,
 } from "@virtio-admin/core";
@@ -105,7 +105,7 @@ export function makeSriovRig(options: SriovRigOptions = {}) {
     start: async () => {
       const owner = await rig.bringUp();
       const sriov = await SriovDriver.open(bus, owner.features);
-      return { owner, client: new AdminClient(owner), sriov };
+      return { owner, client: openAdminClient(owner), sriov };
     },
     /** Brings virtual function `id` up through a bus of its own. */
     bringUpMember: async (sriov: SriovDriver, id: number): Promise<DriverDevice> => {
