@@ -7,6 +7,8 @@
  *   a revision was selected. Selecting the selected revision again is no change and succeeds.
  * - WRITE_STATUS that sets FEATURES_OK sets no other bit: a device that refuses the features must
  *   leave the status as it was, and could not take the other bits back.
+ * - WRITE_STATUS without DEVICE_NEEDS_RESET, which the device may have set since the driver looked,
+ *   sets the driver's bits; with that bit or a reserved one that is not set, it is rejected.
  * - Address 0 in SET_IND, SET_CONF_IND, or as the area in SET_IND_ADAPTER, takes the indicators
  *   away; drivers do that when they go. A block of zeros in SET_VQ, which they send for every queue
  *   after a reset, succeeds and does nothing. SET_VQ of an enabled queue is rejected: one queue

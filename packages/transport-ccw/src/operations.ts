@@ -4,6 +4,7 @@
  */
 import {
   createDeviceQueue,
+  DRIVER_STATUS_BITS,
   FEATURE,
   judgeStatusWrite,
   type QueueAddresses,
@@ -190,6 +191,8 @@ function viewOf(bytes: Uint8Array): DataView {
 function writeStatus(device: TransportFacingDevice, value: number): boolean {
   const verdict = judgeStatusWrite(device.status, value);
   const settles = verdict.kind === "set" && (verdict.bits & STATUS.FEATURES_OK) !== 0;
+  // A bit that is neither set nor the driver's to set would be missing from the status.
+  if (value !== 0 && (value & ~DRIVER_STATUS_BITS & ~device.status) !== 0) return false;
   // Whether the features are taken is known only afterwards, when other bits could not go back.
   if (settles && verdict.bits !== STATUS.FEATURES_OK) return false;
   if (!device.writeStatus(value)) return false;

@@ -248,6 +248,9 @@ describe("device status", () => {
       ["07", CUT, "03"],
       ["0b", CUT, "03"],
       ["8b", CUT, "03"],
+      ["13", CUT, "03"],
+      ["23", CUT, "03"],
+      ["43", CUT, "03"],
     ] as const) {
       expect(brief(rig.command(0x31, written))).toEqual(ending);
       expect(status()).toBe(left);
