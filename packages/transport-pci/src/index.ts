@@ -60,6 +60,7 @@ export {
 export { PCI_TRANSPORT, type PciTransportOptions, pciTransport } from "./plugin.ts";
 export { type MemberDevice, SriovGroup, type SriovGroupInit, type SriovMsix } from "./sriov.ts";
 export { type CommandSource, type EnableOptions, SriovDriver } from "./sriov-driver.ts";
+export type { InterruptChoice } from "./vectors.ts";
 export type {
   SriovConnection,
   SriovConstants,
