@@ -17,17 +17,19 @@ import {
   type ProvisionRefusal,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
+import { type BarRegion, BarSpace, unitAt } from "./bar-space.ts";
 import { capabilityBytes, PciCfgAccess } from "./capabilities.ts";
 import { CommonConfig } from "./common-config.ts";
 import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
-import { BAR_COUNT, MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
+import { MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
 import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
 import {
   featuresWithoutRegisters,
   PCI_UNSUPPORTED_FEATURES,
   type PciPlacement,
+  type PciWindow,
   type ResolvedPlacement,
   resolvePlacement,
 } from "./placement.ts";
@@ -46,17 +48,6 @@ export interface PciDeviceInit extends PciPlacement {
    * Makes it a physical function with an SR-IOV capability, and the owner of these, a `SriovGroup`.
    */
   readonly sriov?: VirtualFunctions;
-}
-
-/** A run of bytes of a BAR that answers accesses. Offsets are relative to its beginning. */
-interface Region {
-  readonly start: number;
-  readonly end: number;
-  /** True for the virtio structures, which the PCI configuration access capability reaches. */
-  readonly structure: boolean;
-  readonly nameAt: (offset: number) => string | undefined;
-  readonly read: (offset: number, size: number) => number;
-  readonly write: (offset: number, size: number, value: number) => void;
 }
 
 const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
@@ -86,7 +77,7 @@ export class PciDevice implements DevicePort {
   readonly #common: CommonConfig;
   readonly #msix: MsixTable | undefined;
   readonly #interrupts: FunctionInterrupts;
-  readonly #regions: readonly (readonly Region[])[];
+  readonly #space = new BarSpace();
   readonly #capabilityNames = new Map<number, string>();
   readonly #cfgAccess: PciCfgAccess | undefined;
   readonly #virtual: VirtualFunctionPlace | undefined;
@@ -164,7 +155,7 @@ export class PciDevice implements DevicePort {
         }
       },
     });
-    this.#regions = this.#makeRegions();
+    this.#placeRegions();
     this.#cfgAccess = this.#addCapabilities();
     this.#sriov = sriov === undefined ? undefined : this.#addSriov(sriov);
     device.connect(this);
@@ -286,15 +277,7 @@ export class PciDevice implements DevicePort {
     if (!isUnitSize(size)) return 0;
     let value: number;
     if (!this.#answers(bar, offset)) value = 2 ** (8 * size) - 1;
-    else if (offset % size === 0) value = this.#read(bar, offset, size);
-    else {
-      value = 0;
-      for (let at = 0; at < size; ) {
-        const unit = unitAt(offset + at, size - at);
-        value += this.#read(bar, offset + at, unit) * 2 ** (8 * at);
-        at += unit;
-      }
-    }
+    else value = this.#space.read(bar, offset, size);
     if (this.#device.trace !== undefined) this.#emitValue("read", bar, offset, size, value);
     return value;
   }
@@ -304,20 +287,7 @@ export class PciDevice implements DevicePort {
     if (!isUnitSize(size)) return;
     if (this.#device.trace !== undefined) this.#emitValue("write", bar, offset, size, value);
     if (!this.#answers(bar, offset)) return;
-    if (offset % size === 0) {
-      this.#write(
-        bar,
-        offset,
-        size,
-        size === UNIT_BYTES ? value >>> 0 : value & (2 ** (8 * size) - 1),
-      );
-      return;
-    }
-    for (let at = 0; at < size; ) {
-      const unit = unitAt(offset + at, size - at);
-      this.#write(bar, offset + at, unit, ((value >>> 0) >>> (8 * at)) & (2 ** (8 * unit) - 1));
-      at += unit;
-    }
+    this.#space.write(bar, offset, size, value);
   }
 
   /** Reads any run of a BAR into `target`. */
@@ -326,22 +296,26 @@ export class PciDevice implements DevicePort {
     for (let at = 0; at < data.length; ) {
       const size = unitAt(offset + at, data.length - at);
       const answers = this.#answers(bar, offset + at);
-      this.#unitView.setUint32(0, answers ? this.#read(bar, offset + at, size) : 0xffffffff, true);
+      this.#unitView.setUint32(
+        0,
+        answers ? this.#space.read(bar, offset + at, size) : 0xffffffff,
+        true,
+      );
       data.set(this.#unit.subarray(0, size), at);
       at += size;
     }
     target.set(data);
-    this.#emit("read", `bar${bar}`, offset, data, () => this.#barName(bar, offset));
+    this.#emit("read", `bar${bar}`, offset, data, () => this.#space.nameAt(bar, offset));
   }
 
   /** Writes any run of a BAR. */
   barWriteBytes(bar: number, offset: number, source: Uint8Array): void {
-    this.#emit("write", `bar${bar}`, offset, source, () => this.#barName(bar, offset));
+    this.#emit("write", `bar${bar}`, offset, source, () => this.#space.nameAt(bar, offset));
     const data = new DataView(source.slice().buffer);
     for (let at = 0; at < data.byteLength; ) {
       const size = unitAt(offset + at, data.byteLength - at);
       if (this.#answers(bar, offset + at)) {
-        this.#write(bar, offset + at, size, readUnit(data, at, size));
+        this.#space.write(bar, offset + at, size, readUnit(data, at, size));
       }
       at += size;
     }
@@ -412,9 +386,8 @@ export class PciDevice implements DevicePort {
       if (name === "express") this.#deviceControlAt = start + DEVICE_CONTROL.offset;
       if (name === "pci-cfg") {
         access = new PciCfgAccess(this.#config.view, start, {
-          read: (bar, offset, size) => this.#structure(bar, offset, size)?.read(offset, size) ?? 0,
-          write: (bar, offset, size, value) =>
-            this.#structure(bar, offset, size)?.write(offset, size, value),
+          read: (bar, offset, size) => this.#space.readStructure(bar, offset, size),
+          write: (bar, offset, size, value) => this.#space.writeStructure(bar, offset, size, value),
         });
       }
     }
@@ -444,50 +417,39 @@ export class PciDevice implements DevicePort {
 
   // BARs
 
-  #makeRegions(): Region[][] {
+  #placeRegions(): void {
     const { windows, msix } = this.placement;
     const common = this.#common;
     const table = this.#msix;
-    const regions: Region[][] = Array.from({ length: BAR_COUNT }, () => []);
-    const add = (
-      { bar, offset: start, length }: { bar: number; offset: number; length: number },
-      region: Pick<Region, "nameAt" | "read" | "write"> & { structure?: boolean },
-    ) => {
-      regions[bar]?.push({
-        start,
-        end: start + length,
-        structure: region.structure ?? true,
-        nameAt: (offset) => region.nameAt(offset - start),
-        read: (offset, size) => region.read(offset - start, size),
-        write: (offset, size, value) => region.write(offset - start, size, value),
-      });
-    };
+    const space = this.#space;
+    const addStructure = (window: PciWindow, region: Omit<BarRegion, "structure">) =>
+      space.add(window, { ...region, structure: true });
     // First, as this is the region of the hot path.
-    add(windows.notify, {
+    addStructure(windows.notify, {
       nameAt: () => "queue_notify",
       read: () => 0,
       write: (offset, size, value) => this.#notify(offset, size, value),
     });
-    add(windows.common, {
+    addStructure(windows.common, {
       nameAt: (offset) => common.nameAt(offset),
       read: (offset, size) => common.read(offset, size),
       write: (offset, size, value) => common.write(offset, size, value),
     });
-    add(windows.isr, {
+    addStructure(windows.isr, {
       nameAt: (offset) => (offset === 0 ? VIRTIO_PCI_ISR_LAYOUT.fields.isr_status.name : undefined),
       // The reserved bits above the byte are read along where the window has room for them.
       read: (offset) => (offset === 0 ? this.#interrupts.readIsrStatus() : 0),
       write: () => {},
     });
     if (windows.device !== undefined) {
-      add(windows.device, {
+      addStructure(windows.device, {
         nameAt: () => "device_config",
         read: (offset, size) => this.#readDeviceConfig(offset, size),
         write: (offset, size, value) => this.#writeDeviceConfig(offset, size, value),
       });
     }
     if (msix !== undefined && table !== undefined) {
-      add(
+      space.add(
         { ...msix.table, length: msixTableBytes(msix.vectors) },
         {
           structure: false,
@@ -496,7 +458,7 @@ export class PciDevice implements DevicePort {
           write: (offset, size, value) => table.write(offset, size, value),
         },
       );
-      add(
+      space.add(
         { ...msix.pba, length: msixPendingBytes(msix.vectors) },
         {
           structure: false,
@@ -506,39 +468,12 @@ export class PciDevice implements DevicePort {
         },
       );
     }
-    return regions;
   }
 
   #answers(bar: number, offset: number): boolean {
     return (
       this.memorySpace && Number.isInteger(offset) && offset >= 0 && offset < this.barLength(bar)
     );
-  }
-
-  #regionAt(bar: number, offset: number, size: number): Region | undefined {
-    const regions = this.#regions[bar];
-    if (regions === undefined) return undefined;
-    for (const region of regions) {
-      if (offset >= region.start && offset + size <= region.end) return region;
-    }
-    return undefined;
-  }
-
-  #structure(bar: number, offset: number, size: number): Region | undefined {
-    const region = this.#regionAt(bar, offset, size);
-    return region?.structure === true ? region : undefined;
-  }
-
-  #read(bar: number, offset: number, size: number): number {
-    return this.#regionAt(bar, offset, size)?.read(offset, size) ?? 0;
-  }
-
-  #write(bar: number, offset: number, size: number, value: number): void {
-    this.#regionAt(bar, offset, size)?.write(offset, size, value);
-  }
-
-  #barName(bar: number, offset: number): string | undefined {
-    return this.#regionAt(bar, offset, 1)?.nameAt(offset);
   }
 
   // Structures
@@ -584,7 +519,9 @@ export class PciDevice implements DevicePort {
   #emitValue(op: "read" | "write", bar: number, offset: number, size: number, value: number): void {
     const data = new Uint8Array(UNIT_BYTES);
     new DataView(data.buffer).setUint32(0, value, true);
-    this.#emit(op, `bar${bar}`, offset, data.subarray(0, size), () => this.#barName(bar, offset));
+    this.#emit(op, `bar${bar}`, offset, data.subarray(0, size), () =>
+      this.#space.nameAt(bar, offset),
+    );
   }
 
   #emit(
@@ -610,12 +547,6 @@ export class PciDevice implements DevicePort {
 
 function isUnitSize(size: number): boolean {
   return size === 1 || size === 2 || size === 4;
-}
-
-/** The largest naturally aligned unit at `offset` of at most `room` bytes. */
-function unitAt(offset: number, room: number): number {
-  if (room >= 4 && offset % 4 === 0) return 4;
-  return room >= 2 && offset % 2 === 0 ? 2 : 1;
 }
 
 function readUnit(view: DataView, at: number, size: number): number {
