@@ -45,9 +45,11 @@ export const ERROR_CODES = {
   ADMIN_RESET: "the device was reset while an administration command was outstanding",
   ADMIN_RESPONSE: "the device's response does not make sense",
   ADMIN_COMMAND: "an administration command cannot be encoded",
-  // clauses, compliance, traces, injection
+  // clauses, compliance, snapshots, traces, injection
   CLAUSE_UNKNOWN: "no clause has that id",
   COMPLIANCE: "a compliance case found that a rule does not hold",
+  SNAPSHOT: "a snapshot cannot be read, or the device cannot take it",
+  SNAPSHOT_BUSY: "a snapshot cannot be taken in this state",
   TRACE_FORMAT: "a trace cannot be read",
   INJECTION: "a registration is missing or wrong",
 } as const;

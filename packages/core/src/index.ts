@@ -13,6 +13,7 @@ export * from "./errors.ts";
 export * from "./group/index.ts";
 export * from "./layout/index.ts";
 export * from "./memory/index.ts";
+export * from "./snapshot/index.ts";
 export * from "./trace/index.ts";
 export * from "./transport/index.ts";
 export * from "./virtqueue/index.ts";

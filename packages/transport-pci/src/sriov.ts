@@ -10,12 +10,14 @@ import {
   DeviceMember,
   type FeatureSet,
   type GroupType,
+  isSnapshotDevice,
   type ManagedGroup,
   type ManagedMember,
   type MemberDefaults,
   type MsixPool,
   type ProvisionableDevice,
   type ProvisionRefusal,
+  type SnapshotDevice,
   SR_IOV_GROUP,
   type TransportFacingDevice,
   VirtioError,
@@ -347,6 +349,11 @@ class VirtualFunctionMember implements ManagedMember {
   constructor(id: number, parts: MemberParts) {
     this.id = id;
     this.#parts = parts;
+  }
+
+  get device(): SnapshotDevice | undefined {
+    const device = this.#made?.device;
+    return device !== undefined && isSnapshotDevice(device) ? device : undefined;
   }
 
   get deviceStatus(): number {

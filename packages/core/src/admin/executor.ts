@@ -3,6 +3,13 @@
  * answers. Hot path: dispatch is by array, and nothing is allocated for a command that need not
  * wait.
  */
+import {
+  inOrder,
+  prepareHook,
+  refuseState,
+  type StateChange,
+  saveHook,
+} from "../device/saved-state.ts";
 import { VirtioError } from "../errors.ts";
 import { SELF_GROUP } from "../group/self.ts";
 import { SR_IOV_GROUP } from "../group/sr-iov.ts";
@@ -11,6 +18,7 @@ import type { TraceSink } from "../trace/types.ts";
 import { INITIAL_OPCODES, LIST_FAMILY } from "./commands/list.ts";
 import { type Dialect, LONGEST_PART, VIRTIO_1_4 } from "./dialect.ts";
 import { appliesTo, type BoundCommand, CommandLists, type GroupLists } from "./lists.ts";
+import type { AdminState } from "./saved-state.ts";
 import { type AdminOutcome, OUTCOME, qualifierOf, statusOf } from "./status.ts";
 import { CAPABILITY_FAMILY_NAME, STRICT, type Tolerances } from "./tolerances.ts";
 import type { AdminCommand, AdminOwner, CommandFamily, FamilyBinding } from "./types.ts";
@@ -160,6 +168,61 @@ export class AdminExecutor {
         this.onFault?.(error, undefined);
       }
     }
+  }
+
+  /**
+   * The state that a driver has set: the lists, and what the families save.
+   *
+   * @throws VirtioError `SNAPSHOT_BUSY` while a command is under way
+   */
+  saveState(path: string = "admin"): AdminState {
+    if (this.waiting.size > 0) {
+      throw new VirtioError("SNAPSHOT_BUSY", {
+        path,
+        message: "administration commands are under way",
+        value: this.waiting.size,
+        hint: "let them be answered before the snapshot",
+      });
+    }
+    return {
+      dialect: this.dialect,
+      lists: this.lists.save(),
+      families: this.families.flatMap(({ name }, i) => {
+        const { state } = saveHook("state", this.bindings[i], `${path}.families.${name}`);
+        return state === undefined ? [] : [{ name, state }];
+      }),
+    };
+  }
+
+  /**
+   * Checks whether this executor can take a state of the right form, and changes nothing.
+   *
+   * @throws VirtioError `SNAPSHOT` when it cannot, or a command is under way
+   */
+  prepareState(state: AdminState, path: string = "admin"): StateChange {
+    if (this.waiting.size > 0) {
+      throw refuseState(path, "administration commands are under way here", {
+        value: this.waiting.size,
+      });
+    }
+    if (state.dialect !== this.dialect) {
+      const message = `the owner here speaks ${this.dialect}`;
+      throw refuseState(`${path}.dialect`, message, { value: state.dialect });
+    }
+    const saved = new Map(state.families.map(({ name, state }) => [name, state]));
+    state.families.forEach(({ name }, i) => {
+      if (saved.size === state.families.length && this.families.some((f) => f.name === name))
+        return;
+      const message = "the owner here has no such command family, or one stands here twice";
+      throw refuseState(`${path}.families[${i}].name`, message, { value: name });
+    });
+    const families = this.families.map(({ name }, i) =>
+      prepareHook(this.bindings[i], saved.get(name), `${path}.families.${name}`),
+    );
+    return inOrder([
+      ...this.lists.prepare(state.lists, `${path}.lists`),
+      ...families.filter((change) => change !== undefined),
+    ]);
   }
 
   /** @internal Reads the header at `at` into `work`. */

@@ -38,6 +38,7 @@ export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";
 export { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
 export { AdminMailbox, type AdminMailboxOptions } from "./mailbox.ts";
 export type { AdminExecuteOptions, AdminReply, AdminRequest, RetryPolicy } from "./pending.ts";
+export type { AdminState, SavedFamily, SavedLists } from "./saved-state.ts";
 export {
   ADMIN_QUALIFIER,
   ADMIN_STATUS,

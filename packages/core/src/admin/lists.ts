@@ -2,6 +2,8 @@
  * The command lists of an owner: which opcodes it supports and which ones the driver uses, for
  * each group type on its own ("Group administration commands").
  */
+import { refuseState, type StateChange } from "../device/saved-state.ts";
+import type { SavedLists } from "./saved-state.ts";
 import type {
   AdminCommand,
   CommandFamily,
@@ -91,14 +93,7 @@ export class CommandLists implements OwnerLists {
   supported(groupType: number): readonly number[] {
     const lists = this.#groups.get(groupType);
     if (lists === undefined) return [];
-    for (const bound of this.#commands) {
-      const { command, binding } = bound;
-      const { opcode } = command;
-      if (lists.supported[opcode] !== 0) continue;
-      if (!appliesTo(command, groupType) && !this.#alsoListed(bound, groupType)) continue;
-      if (binding.supports?.(command, groupType) === false) continue;
-      lists.supported[opcode] = 1;
-    }
+    lists.supported.set(this.#offered(lists));
     return opcodesOf(lists.supported);
   }
 
@@ -115,11 +110,7 @@ export class CommandLists implements OwnerLists {
     if (lists === undefined || opcodes.some((opcode) => !supported.has(opcode))) {
       return "unsupported opcode";
     }
-    const wanted = new Set(opcodes);
-    const uses = (opcode: number) => wanted.has(opcode);
-    for (const binding of this.#bindings) {
-      if (binding.refuseList?.(groupType, uses) !== undefined) return "unmet dependency";
-    }
+    if (this.#unmet(groupType, opcodes) !== undefined) return "unmet dependency";
     lists.used.fill(0);
     for (const opcode of opcodes) lists.used[opcode] = 1;
     lists.settled = true;
@@ -129,6 +120,100 @@ export class CommandLists implements OwnerLists {
   /** Device reset: only the initial commands are legal; what is supported stays supported. */
   reset(): void {
     for (const lists of this.#groups.values()) this.#restore(lists);
+  }
+
+  /** The lists of every group type as they are now. */
+  save(): SavedLists[] {
+    return [...this.#groups.values()].map(({ groupType, supported, used, settled }) => ({
+      groupType,
+      supported: opcodesOf(supported),
+      used: opcodesOf(used),
+      settled,
+    }));
+  }
+
+  /**
+   * Checks whether these lists can take saved ones, and changes nothing.
+   *
+   * @throws VirtioError `SNAPSHOT` when a group type is missing or too many, an opcode is not
+   * supported here, or LIST_USE could not have settled the list
+   */
+  prepare(saved: readonly SavedLists[], path: string): StateChange[] {
+    if (saved.length !== this.#groups.size) {
+      const message = `the owner here has lists for ${this.#groups.size} group types`;
+      throw refuseState(path, message, { value: saved.length });
+    }
+    const seen = new Set<GroupLists>();
+    return saved.map((one, i) => {
+      const lists = this.#groups.get(one.groupType);
+      if (lists === undefined || seen.has(lists)) {
+        const message = "the owner here has no lists for this group type, or it stands here twice";
+        throw refuseState(`${path}[${i}].groupType`, message, { value: one.groupType });
+      }
+      seen.add(lists);
+      return this.#prepareOne(lists, one, `${path}[${i}]`);
+    });
+  }
+
+  #prepareOne(lists: GroupLists, saved: SavedLists, path: string): StateChange {
+    const offered = this.#offered(lists);
+    for (const name of ["supported", "used"] as const) {
+      saved[name].forEach((opcode, i) => {
+        if (offered[opcode] === 1) return;
+        const where = `${path}.${name}[${i}]`;
+        throw refuseState(where, "the owner here does not support this opcode", { value: opcode });
+      });
+    }
+    const initial = [...this.#initial].sort((a, b) => a - b);
+    const unmet = saved.settled
+      ? this.#unmet(lists.groupType, saved.used)
+      : saved.used.join() === initial.join()
+        ? undefined
+        : "these are not the opcodes that are legal before LIST_USE";
+    if (unmet !== undefined) throw refuseState(`${path}.used`, unmet, { value: saved.used });
+    const before = {
+      supported: lists.supported.slice(),
+      used: lists.used.slice(),
+      settled: lists.settled,
+    };
+    return {
+      apply: () => {
+        for (const opcode of saved.supported) lists.supported[opcode] = 1;
+        lists.used.fill(0);
+        for (const opcode of saved.used) lists.used[opcode] = 1;
+        lists.settled = saved.settled;
+      },
+      undo: () => {
+        lists.supported.set(before.supported);
+        lists.used.set(before.used);
+        lists.settled = before.settled;
+      },
+    };
+  }
+
+  /** What LIST_QUERY reports now: what it reported before, and what came up since. */
+  #offered({ groupType, supported }: GroupLists): Uint8Array {
+    const offered = supported.slice();
+    for (const bound of this.#commands) {
+      const { command, binding } = bound;
+      const { opcode } = command;
+      if (offered[opcode] !== 0) continue;
+      if (!appliesTo(command, groupType) && !this.#alsoListed(bound, groupType)) continue;
+      if (binding.supports?.(command, groupType) === false) continue;
+      offered[opcode] = 1;
+    }
+    return offered;
+  }
+
+  /** Why the commands of this list do not go together, or `undefined`. */
+  #unmet(groupType: number, opcodes: readonly number[]): string | undefined {
+    const wanted = new Set(opcodes);
+    const uses = (opcode: number) => wanted.has(opcode);
+    for (const binding of this.#bindings) {
+      const why = binding.refuseList?.(groupType, uses);
+      if (why !== undefined) return why;
+    }
+    return undefined;
   }
 
   #restore(lists: GroupLists): void {

@@ -2,6 +2,7 @@
  * The contracts of administration commands: how a command is declared, how the device half carries
  * it out, and what the driver half needs of a virtqueue.
  */
+import type { StateHook } from "../device/saved-state.ts";
 import type { DeviceGroup } from "../group/types.ts";
 import type { DmaAllocator } from "../memory/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
@@ -104,8 +105,11 @@ export interface AdminOwner {
   readonly lists: OwnerLists;
 }
 
-/** A command family at work for one owner. */
-export interface FamilyBinding {
+/**
+ * A command family at work for one owner. A family with state that a driver set saves and restores
+ * it, for snapshots of the owner; a snapshot is taken while no command is under way.
+ */
+export interface FamilyBinding extends StateHook {
   /** The handler of every command of the family, by opcode. */
   readonly handlers: Readonly<Record<number, CommandHandler>>;
   /**

@@ -90,6 +90,21 @@ export class ConfigSpace {
     return changed;
   }
 
+  /**
+   * Puts saved bytes, the device's own included, and a saved generation in place: the driver goes
+   * on with what it knew. The device type hears of it when the driver's bits changed.
+   */
+  restore(bytes: Uint8Array, generation: number): void {
+    let changed = false;
+    for (let i = 0; i < this.#bytes.length; i++) {
+      const value = bytes[i] ?? 0;
+      changed ||= (((this.#bytes[i] ?? 0) ^ value) & (this.#mask[i] ?? 0)) !== 0;
+      this.#bytes[i] = value;
+    }
+    this.#generation = generation >>> 0;
+    if (changed) this.#written?.(0, this.#bytes.length);
+  }
+
   /** Puts what the driver wrote back to the values after start; the device's own fields stay. */
   reset(): void {
     for (let i = 0; i < this.#bytes.length; i++) {

@@ -40,6 +40,11 @@ export class Deliveries {
     this.#to = to;
   }
 
+  /** True while the driver is still to be interrupted for the configuration. */
+  get configurationDue(): boolean {
+    return this.#configuration;
+  }
+
   /** The consumer of this queue is to be called. */
   notify(slot: QueueSlot): void {
     if (slot.notified) return;

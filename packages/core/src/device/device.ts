@@ -22,6 +22,19 @@ import {
 import { FEATURE, FeatureSet, featureName } from "./features.ts";
 import { checkInit } from "./init.ts";
 import { QueueSlot } from "./queue-slot.ts";
+import { checkSavedConfig, checkSavedStatus, saveConfig } from "./saved-checks.ts";
+import { prepareSlot, type RingInit, saveSlot } from "./saved-queue.ts";
+import {
+  type DeviceChange,
+  type DeviceState,
+  featuresFromHex,
+  inOrder,
+  prepareHook,
+  refuseState,
+  type SnapshotDevice,
+  type StateChange,
+  saveHook,
+} from "./saved-state.ts";
 import { judgeStatusWrite, STATUS } from "./status.ts";
 import { TracedQueue } from "./traced-queue.ts";
 import type {
@@ -54,7 +67,7 @@ export interface VirtioDeviceInit {
 }
 
 /** One virtio device, whatever its type and transport. */
-export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice {
+export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice, SnapshotDevice {
   readonly #model: DeviceModel;
   readonly #admin: AdminFacility | undefined;
   readonly #memory: GuestMemory;
@@ -71,6 +84,8 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
   /** DRIVER_OK is set and DEVICE_NEEDS_RESET is not. */
   #running = false;
   #toldGeneration: number;
+  /** What was restored, until the device goes on. */
+  #toResume: DeviceState | undefined = undefined;
 
   readonly #deliveries = new Deliveries({
     consume: (slot) => this.#consume(slot),
@@ -233,6 +248,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
   /** See {@link TransportFacingDevice.reset}. */
   reset(): void {
     this.#running = false;
+    this.#toResume = undefined;
     // No notification goes out from here on, not even for a consumer that fails below.
     this.#status = 0;
     for (const slot of this.#slots) slot.reset();
@@ -300,16 +316,13 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
     if (slot === undefined || (this.#status & STATUS.FEATURES_OK) === 0) return false;
     if (slot.queue !== undefined) return true;
     try {
-      const queue = createDeviceQueue({
+      const ring = {
         size: slot.size,
-        memory: this.#memory,
         descriptorArea: slot.address("descriptorArea"),
         driverArea: slot.address("driverArea"),
         deviceArea: slot.address("deviceArea"),
-        eventIdx: this.negotiated(FEATURE.VIRTIO_F_EVENT_IDX),
-        indirect: this.negotiated(FEATURE.VIRTIO_F_INDIRECT_DESC),
-      });
-      slot.queue = this.#trace === undefined ? queue : new TracedQueue(queue, index, this.#trace);
+      };
+      slot.queue = this.#makeQueue(index, ring, this.#features);
       return true;
     } catch (error) {
       this.#needsReset(`queue ${index} (${slot.name}) cannot be enabled: ${messageOf(error)}`);
@@ -365,6 +378,137 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
   writeConfig(offset: number, source: Uint8Array): void {
     if ((this.#status & STATUS.FEATURES_OK) === 0) return;
     this.#attempt("config", () => this.#model.config?.write(offset, source), this.#needsReset);
+  }
+
+  // Snapshots
+
+  /** See {@link SnapshotDevice.saveState}. */
+  saveState(path: string = "device"): DeviceState {
+    const { config } = this.#model;
+    const port = this.#port;
+    const stopped = (this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0;
+    return {
+      deviceId: this.deviceId,
+      status: this.#status,
+      driverFeatures: String(this.#driverFeatures),
+      configurationDue: this.#deliveries.configurationDue,
+      ...(config === undefined ? {} : { config: saveConfig(config, this.#toldGeneration) }),
+      queues: this.#slots.map((slot) => saveSlot(slot, stopped, path)),
+      ...saveHook("model", this.#model, path),
+      ...(port === undefined ? {} : { transport: port.transport }),
+      ...saveHook("port", port, path),
+    };
+  }
+
+  /** See {@link SnapshotDevice.prepareState}. */
+  prepareState(state: DeviceState, path: string = "device"): DeviceChange {
+    if (this.#status !== 0) {
+      throw refuseState(path, "the device that is to take the state is in use", {
+        value: this.#status,
+        hint: "reset it first",
+      });
+    }
+    const slots = this.#slots;
+    checkSame(`${path}.deviceId`, "the device is of another type", state.deviceId, this.deviceId);
+    checkSame(`${path}.queues`, "not as many queues", state.queues.length, slots.length);
+    checkSavedStatus(state.status, `${path}.status`);
+    const driverFeatures = featuresFromHex(state.driverFeatures);
+    const accepted = (state.status & STATUS.FEATURES_OK) !== 0;
+    const why = accepted ? this.#refusal(driverFeatures) : undefined;
+    if (why !== undefined) {
+      throw refuseState(`${path}.driverFeatures`, why, { value: state.driverFeatures });
+    }
+    const features = accepted ? driverFeatures : FeatureSet.EMPTY;
+    const model = prepareHook(this.#model, state.model, `${path}.model`);
+    const port = this.#preparePort(state, `${path}.port`);
+    const changes = [
+      this.#prepareFields(state, driverFeatures, features, path),
+      ...state.queues.map((saved, i) => {
+        const where = `${path}.queues[${i}]`;
+        if (saved.ring !== undefined && !accepted) {
+          throw refuseState(where, "a queue is enabled without FEATURES_OK");
+        }
+        const isAdmin = i >= this.#model.queues.length;
+        if (saved.ring !== undefined && isAdmin && !features.has(FEATURE.VIRTIO_F_ADMIN_VQ)) {
+          throw refuseState(where, "the queue is enabled without VIRTIO_F_ADMIN_VQ");
+        }
+        const make = (ring: RingInit) => this.#makeQueue(i, ring, features);
+        return prepareSlot(slots[i] as QueueSlot, saved, where, make);
+      }),
+      ...(model === undefined ? [] : [model]),
+      ...(port === undefined ? [] : [port]),
+    ];
+    return { ...inOrder(changes), resume: () => this.#resume(state) };
+  }
+
+  /** Registers of another transport mean nothing to this one. */
+  #preparePort(state: DeviceState, path: string): StateChange | undefined {
+    const port = this.#port;
+    return state.transport === port?.transport ? prepareHook(port, state.port, path) : undefined;
+  }
+
+  #prepareFields(
+    state: DeviceState,
+    driverFeatures: FeatureSet,
+    features: FeatureSet,
+    path: string,
+  ): StateChange {
+    const { config } = this.#model;
+    const bytes = checkSavedConfig(config, state.config, `${path}.config`);
+    const generation = state.config?.generation ?? 0;
+    const told = state.config?.toldGeneration ?? 0;
+    const before = {
+      driverFeatures: this.#driverFeatures,
+      generation: config?.generation ?? 0,
+      told: this.#toldGeneration,
+      bytes: new Uint8Array(bytes.length),
+    };
+    config?.read(0, before.bytes);
+    return {
+      apply: () => {
+        this.#status = state.status;
+        this.#toResume = state;
+        this.#driverFeatures = driverFeatures;
+        this.#features = features;
+        this.#toldGeneration = told;
+        config?.restore(bytes, generation);
+      },
+      undo: () => {
+        this.#status = 0;
+        this.#toResume = undefined;
+        this.#driverFeatures = before.driverFeatures;
+        this.#features = FeatureSet.EMPTY;
+        this.#toldGeneration = before.told;
+        config?.restore(before.bytes, before.generation);
+      },
+    };
+  }
+
+  /** What was available may never be notified of again, and what was due is due still. */
+  #resume(state: DeviceState): void {
+    // Another device that went on before may have had this one reset.
+    if (this.#toResume !== state) return;
+    this.#toResume = undefined;
+    const { configurationDue, queues } = state;
+    this.#trace?.emit({ op: "status", status: this.#status });
+    if ((state.status & STATUS.DRIVER_OK) === 0) return;
+    if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
+      for (const slot of this.#slots) slot.queue?.stop();
+      if (configurationDue) this.#tellConfiguration();
+      return;
+    }
+    this.#running = true;
+    this.#deliveries.after(() => {
+      if (configurationDue) this.#tellConfiguration();
+      queues.forEach(({ ring }, i) => {
+        const slot = this.#slots[i];
+        if (slot?.queue === undefined) return;
+        const wanted = slot.queue.publish();
+        if (wanted || ring?.interrupt === true) this.#deliveries.interrupt(slot);
+      });
+      this.#startConsumers();
+      for (const slot of this.#slots) this.#visit(slot);
+    });
   }
 
   // What the consumers of the queues see
@@ -451,12 +595,14 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
       return;
     }
     this.#running = true;
-    this.#deliveries.after(() => {
-      this.#attempt(this.#model.name, () => this.#model.start?.(), this.#needsReset);
-      this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
-      // What was available before DRIVER_OK may have turned out to be broken already.
-      for (const slot of this.#slots) this.#checkDefect(slot);
-    });
+    this.#deliveries.after(() => this.#startConsumers());
+  }
+
+  #startConsumers(): void {
+    this.#attempt(this.#model.name, () => this.#model.start?.(), this.#needsReset);
+    this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
+    // What was available before DRIVER_OK may have turned out to be broken already.
+    for (const slot of this.#slots) this.#checkDefect(slot);
   }
 
   #tellConfiguration(): void {
@@ -484,6 +630,16 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
     }
   }
 
+  #makeQueue(index: number, ring: RingInit, features: FeatureSet): DeviceQueue {
+    const queue = createDeviceQueue({
+      ...ring,
+      memory: this.#memory,
+      eventIdx: features.has(FEATURE.VIRTIO_F_EVENT_IDX),
+      indirect: features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
+    });
+    return this.#trace === undefined ? queue : new TracedQueue(queue, index, this.#trace);
+  }
+
   /** The queue of this index, administration virtqueues only while they are negotiated. */
   #slot(index: number): QueueSlot | undefined {
     const isAdmin = index >= this.#model.queues.length;
@@ -506,6 +662,12 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice 
     } catch (error) {
       return messageOf(error);
     }
+  }
+}
+
+function checkSame(path: string, message: string, found: number, expected: number): void {
+  if (found !== expected) {
+    throw refuseState(path, `${message}: the one here has ${expected}`, { value: found });
   }
 }
 

@@ -13,6 +13,17 @@ export {
 export { FEATURE, FEATURE_BITS, FEATURE_WORDS, FeatureSet, featureName } from "./features.ts";
 export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
 export {
+  type DeviceChange,
+  type DeviceState,
+  isSnapshotDevice,
+  type SavedConfig,
+  type SavedQueue,
+  type SavedRing,
+  type SnapshotDevice,
+  type StateChange,
+  type StateHook,
+} from "./saved-state.ts";
+export {
   DRIVER_STATUS_BITS,
   judgeStatusWrite,
   STATUS,

@@ -36,6 +36,14 @@ export class TracedQueue implements DeviceQueue {
     return this.#queue.index;
   }
 
+  get publishedIndex(): number {
+    return this.#queue.publishedIndex;
+  }
+
+  get notifications(): boolean {
+    return this.#queue.notifications;
+  }
+
   pop(): Chain | undefined {
     return this.#queue.pop();
   }

@@ -9,6 +9,7 @@ import type { DeviceQueue } from "../virtqueue/types.ts";
 import type { ConfigSpace } from "./config-space.ts";
 import type { FeatureDependency } from "./feature-rules.ts";
 import type { FeatureSet } from "./features.ts";
+import type { StateHook } from "./saved-state.ts";
 
 /** One virtqueue that a device type has. */
 export interface QueueSpec {
@@ -32,8 +33,12 @@ export interface QueueConsumer {
   reset(): void;
 }
 
-/** A device type: its identity, features, configuration space and what it does with its queues. */
-export interface DeviceModel extends QueueConsumer {
+/**
+ * A device type: its identity, features, configuration space and what it does with its queues. What
+ * is to be in a snapshot besides the configuration space, it saves itself; a snapshot is taken
+ * while it holds no buffer, and after a restore it is started like any other device.
+ */
+export interface DeviceModel extends QueueConsumer, StateHook {
   /** The device type's name in the specification, lower case: `entropy`. */
   readonly name: string;
   /** The virtio device id: 4 for entropy. */
@@ -120,8 +125,12 @@ export interface ProvisionableDevice {
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined;
 }
 
-/** How a device interrupts its driver: given to the device core by the transport's device half. */
-export interface DevicePort {
+/**
+ * How a device interrupts its driver: given to the device core by the transport's device half. That
+ * half saves the registers of its own (selectors, vectors, indicators) if it wants them in a
+ * snapshot of the device; they are restored on a transport of the same name only.
+ */
+export interface DevicePort extends StateHook {
   /** The transport's name, for traces: `pci`. */
   readonly transport: string;
   /** Features that this transport cannot carry; they are never offered. Empty for most. */

@@ -1,4 +1,5 @@
 import { FEATURE, type FeatureSet } from "../device/features.ts";
+import { isSnapshotDevice, type SnapshotDevice } from "../device/saved-state.ts";
 import type { ProvisionableDevice, ProvisionRefusal } from "../device/types.ts";
 import type { ManagedMember, MemberDefaults } from "./managed.ts";
 
@@ -23,6 +24,11 @@ export class DeviceMember implements ManagedMember {
     this.id = id;
     this.#device = device;
     this.#settable = options.settable;
+  }
+
+  /** See {@link ManagedMember.device}. */
+  get device(): SnapshotDevice | undefined {
+    return isSnapshotDevice(this.#device) ? this.#device : undefined;
   }
 
   /** See {@link ManagedMember.deviceStatus}. */

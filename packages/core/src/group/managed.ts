@@ -3,6 +3,7 @@
  * offer. Private to this project, as the management commands are; no transport is known here.
  */
 import type { FeatureSet } from "../device/features.ts";
+import type { SnapshotDevice } from "../device/saved-state.ts";
 import type { ProvisionRefusal } from "../device/types.ts";
 import type { DeviceGroup } from "./types.ts";
 
@@ -34,6 +35,8 @@ export interface ManagedMember {
   readonly msixEnabled?: boolean | undefined;
   /** How many MSI-X vectors it has now, 1..2048; absent where it has no MSI-X. */
   readonly msixVectors?: number | undefined;
+  /** Its device, as a snapshot of the group saves and restores it; absent when it can do neither. */
+  readonly device?: SnapshotDevice | undefined;
   /** What it goes back to, see {@link restoreDefaults}. */
   readonly defaults: MemberDefaults;
   /** The features that its own driver is offered on the next bring-up. */

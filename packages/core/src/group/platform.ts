@@ -112,6 +112,46 @@ export class PlatformGroup implements ManagedGroup {
     return this.#members.delete(id);
   }
 
+  /** The ids of the members, for a snapshot. */
+  save(): readonly number[] {
+    return this.members;
+  }
+
+  /**
+   * Checks saved ids; what it returns gives the group these members in this order. Those that the
+   * owner may provision must be the ones that are here, the others come and go with the snapshot.
+   *
+   * @throws VirtioError `SNAPSHOT` for what is no list of different ids, or lacks one of them
+   */
+  restore(value: unknown): () => void {
+    const ids = Array.isArray(value) ? (value as readonly unknown[]).slice() : undefined;
+    const members = new Map<number, ManagedMember | undefined>();
+    for (const id of ids ?? [value]) {
+      const isId = typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
+      if (ids === undefined || !isId || members.has(id)) {
+        throw new VirtioError("SNAPSHOT", {
+          path: "group.members",
+          message: "the members are no list of ids, or an id stands twice",
+          value: id,
+        });
+      }
+      members.set(id, this.#members.get(id));
+    }
+    for (const { id } of this.managedMembers()) {
+      if (members.has(id)) continue;
+      throw new VirtioError("SNAPSHOT", {
+        path: "group.members",
+        message: "a member is here that the snapshot does not know",
+        value: id,
+        hint: "remove it from the group first",
+      });
+    }
+    return () => {
+      this.#members.clear();
+      for (const [id, member] of members) this.#members.set(id, member);
+    };
+  }
+
   #checkVectors({ id, msixVectors }: ManagedMember): void {
     const path = `group.members[${id}].msixVectors`;
     if ((msixVectors === undefined) !== (this.msix === undefined)) {

@@ -3,6 +3,8 @@
  * the group (section "Device groups").
  */
 
+import type { StateHook } from "../device/saved-state.ts";
+
 /** A kind of group: what its members are and how they are identified. */
 export interface GroupType {
   /** The group type identifier on the wire, 0..0xffff. */
@@ -17,8 +19,11 @@ export interface GroupType {
   readonly cite: string;
 }
 
-/** One group: a type and, implicitly, its owner. An owner has at most one group of a type. */
-export interface DeviceGroup {
+/**
+ * One group: a type and, implicitly, its owner. An owner has at most one group of a type. What is
+ * to be in a snapshot besides the members that can be provisioned, the group saves itself.
+ */
+export interface DeviceGroup extends StateHook {
   /** What kind of group it is. */
   readonly type: GroupType;
   /** False while the group does not exist (SR-IOV: VF Enable clear). */

@@ -1,7 +1,7 @@
 /** Virtqueues, both halves. */
 import { SplitDeviceQueue } from "./split/device.ts";
 import { SplitDriverQueue } from "./split/driver.ts";
-import type { DeviceQueue, DriverQueue, DriverQueueInit, QueueInit } from "./types.ts";
+import type { DeviceQueue, DeviceQueueInit, DriverQueue, DriverQueueInit } from "./types.ts";
 
 export { SplitDeviceQueue } from "./split/device.ts";
 export { SplitDriverQueue } from "./split/driver.ts";
@@ -19,6 +19,7 @@ export {
 export {
   type Chain,
   type DeviceQueue,
+  type DeviceQueueInit,
   type DriverQueue,
   type DriverQueueInit,
   QUEUE_DEFECTS,
@@ -32,7 +33,7 @@ export {
  *
  * @throws VirtioError `QUEUE_SIZE`, `QUEUE_ADDRESS` or `VALUE_RANGE`, see {@link SplitDeviceQueue}.
  */
-export function createDeviceQueue(init: QueueInit): DeviceQueue {
+export function createDeviceQueue(init: DeviceQueueInit): DeviceQueue {
   return new SplitDeviceQueue(init);
 }
 

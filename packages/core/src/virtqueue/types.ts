@@ -37,6 +37,18 @@ export interface QueueInit extends QueueAddresses {
   readonly startIndex?: number;
 }
 
+/** What the device half is made from. */
+export interface DeviceQueueInit extends QueueInit {
+  /**
+   * The used index that the driver sees, {@link QueueInit.startIndex} unless given: a device half
+   * that takes over a live queue goes on from {@link DeviceQueue.publishedIndex}, and publishes
+   * the entries between the two that its predecessor had only written.
+   */
+  readonly publishedIndex?: number;
+  /** False when available buffer notifications were disabled; true unless given. */
+  readonly notifications?: boolean;
+}
+
 /** What the driver half is made from. */
 export interface DriverQueueInit extends QueueInit {
   /**
@@ -109,6 +121,13 @@ export interface DeviceQueue {
   readonly outstanding: number;
   /** The ring index of the buffer that is popped next, 0 to 65535. */
   readonly index: number;
+  /**
+   * The used index that the driver sees, 0 to 65535. With nothing outstanding it differs from
+   * {@link index} by the entries that were pushed and not published.
+   */
+  readonly publishedIndex: number;
+  /** False from {@link disableNotifications} to {@link enableNotifications}. */
+  readonly notifications: boolean;
   /**
    * The next available buffer, or `undefined` when there is none or the queue is broken. Finding
    * none re-arms available buffer notifications, unless they are disabled: the driver notifies of

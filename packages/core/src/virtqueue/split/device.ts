@@ -8,7 +8,7 @@
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
 import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
-import type { Chain, DeviceQueue, QueueDefect, QueueInit } from "../types.ts";
+import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import {
   availEventOffset,
   usedEventOffset,
@@ -80,7 +80,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   private nextUsed: number;
   /** The used idx as the driver sees it. */
   private publishedUsed: number;
-  private wantsNotifications = true;
+  private wantsNotifications: boolean;
   /** The avail_event that was written last, or -1 before the first. */
   private availEvent = -1;
 
@@ -93,9 +93,9 @@ export class SplitDeviceQueue implements DeviceQueue {
    *
    * @throws VirtioError `QUEUE_SIZE` when the size is no power of two from 1 to 32768;
    * `QUEUE_ADDRESS` when a part is misaligned or not inside one region; `VALUE_RANGE` when
-   * `startIndex` has more than 16 bits.
+   * `startIndex` has more than 16 bits, or `publishedIndex` is not up to `size` before it.
    */
-  constructor(init: QueueInit) {
+  constructor(init: DeviceQueueInit) {
     const rings = splitRings(init);
     this.size = init.size;
     this.memory = init.memory;
@@ -112,7 +112,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.nextAvail = rings.start;
     this.seenAvail = rings.start;
     this.nextUsed = rings.start;
-    this.publishedUsed = rings.start;
+    this.publishedUsed = checkPublished(init, rings.start);
+    this.wantsNotifications = init.notifications ?? true;
   }
 
   /** See {@link DeviceQueue.defect}. */
@@ -128,6 +129,16 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.index}. */
   get index(): number {
     return this.nextAvail;
+  }
+
+  /** See {@link DeviceQueue.publishedIndex}. */
+  get publishedIndex(): number {
+    return this.publishedUsed;
+  }
+
+  /** See {@link DeviceQueue.notifications}. */
+  get notifications(): boolean {
+    return this.wantsNotifications;
   }
 
   /** See {@link DeviceQueue.pop}. */
@@ -361,4 +372,15 @@ export class SplitDeviceQueue implements DeviceQueue {
     chain.writableLength = writableLength;
     return undefined;
   }
+}
+
+function checkPublished({ publishedIndex, size }: DeviceQueueInit, start: number): number {
+  if (publishedIndex === undefined) return start;
+  const isIndex = Number.isInteger(publishedIndex) && publishedIndex >>> 16 === 0;
+  if (isIndex && ((start - publishedIndex) & 0xffff) <= size) return publishedIndex;
+  throw new VirtioError("VALUE_RANGE", {
+    path: "queue.publishedIndex",
+    message: `a used index is an integer of 16 bits, and at most ${size} entries are unpublished`,
+    value: publishedIndex,
+  });
 }
