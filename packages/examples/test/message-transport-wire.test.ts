@@ -139,7 +139,8 @@ describe("configuration of many messages", () => {
         },
       }),
     });
-    change = () => made.change(CONFIG_BYTES - 1, left & 0xff);
+    // In the part that was read already: only the generation tells.
+    change = () => made.change(0, 0xa0 + (left & 0xf));
     return made;
   }
 
@@ -220,6 +221,25 @@ describe("what a device discards", () => {
     expect(end.receive(fromHex(hex))).toBeUndefined();
     expect([...end.discards]).toEqual([[reason, 1]]);
     expect([device.status, device.driverFeatures.toString()]).toEqual(before);
+  });
+});
+
+describe("events that a driver discards", () => {
+  const cases: readonly (readonly [string, DiscardReason, string])[] = [
+    ["an event of the driver's", "unknown id", "0041000000001000 00000000 00000000"],
+    ["an answer", "wrong kind", "0142000000000c00 00000000"],
+    ["a token", "wrong kind", "0042000001000c00 00000000"],
+    ["used buffers of no queue that can be", "wrong value", "0042000000000c00 00000100"],
+    ["used buffers cut short", "wrong length", "0042000000000a00 0000"],
+    ["a configuration change cut short", "wrong length", "0040000000000c00 00000000"],
+  ];
+
+  test.each(cases)("%s (%s)", async (_, reason, hex) => {
+    const { driver, end } = rig();
+    const tell = () => expect.unreachable("the event is discarded");
+    await driver.listen({ usedBuffers: tell, configurationChange: tell, failed: tell });
+    end.onEvent?.(fromHex(hex));
+    expect([...driver.discards]).toEqual([[reason, 1]]);
   });
 });
 
