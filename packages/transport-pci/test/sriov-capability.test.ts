@@ -304,6 +304,7 @@ describe("the configuration space of a virtual function", () => {
     const rig = makeSriovRig(NEGOTIATED);
     rig.enable(3);
     const vf = rig.functionOf(3);
+    const msix = capabilityAt(vf, 0x11);
     rig.disable();
     rig.enable(2);
     expect(rig.vfs.function(3)).toBeUndefined();
@@ -312,9 +313,9 @@ describe("the configuration space of a virtual function", () => {
       0xffff,
       0xff,
     ]);
-    vf.configWrite(4, 2, 4);
+    vf.configWrite(msix + 2, 2, 0x8000);
     vf.barWrite(0, 20, 1, 1);
-    expect(vf.barRead(0, 20, 1)).toBe(0xff);
+    expect([vf.barRead(0, 20, 1), vf.msixEnabled]).toEqual([0xff, false]);
     rig.disable();
     rig.enable(3);
     expect(rig.functionOf(3)).toBe(vf);

@@ -132,7 +132,9 @@ describe("the vectors of members", () => {
     vf.barWrite(1, 4 * 16 + 8, 4, 0x1234);
     vf.barWrite(1, 5 * 16 + 8, 4, 0x1234);
     expect([vf.barRead(1, 4 * 16 + 8, 4), vf.barRead(1, 5 * 16 + 8, 4)]).toEqual([0x1234, 0]);
+    vf.barWrite(0, 16, 2, 4);
     expect(setVectors(rig, 2, 1)).toEqual(OK);
+    expect(vf.barRead(0, 16, 2)).toBe(0xffff);
     expect(setVectors(rig, 2, 8)).toEqual(OK);
     expect([vf.barRead(1, 4 * 16 + 8, 4), vf.barRead(1, 7 * 16 + 12, 4)]).toEqual([0, 1]);
   });
@@ -158,6 +160,9 @@ describe("the vectors of members", () => {
     vf.barWrite(0, STATUS_AT, 1, 0);
     vf.configWrite(msixControlOf(vf), 2, 0x8000);
     expect([setVectors(rig, 1, 3), withdraw(rig, 1)]).toEqual([BUSY, BUSY]);
+    const member = rig.vfs.member(1)!;
+    expect(member.provisionVectors?.(3)).toBe("in use");
+    expect(member.provisionFeatures(member.offeredFeatures)).toBe("in use");
     expect([tableSizeOf(vf), freeVectors(rig.vfs)]).toEqual([1, 12]);
     vf.configWrite(msixControlOf(vf), 2, 0);
     expect([setVectors(rig, 1, 3), withdraw(rig, 1)]).toEqual([OK, OK]);
