@@ -42,7 +42,7 @@ function fakeBus(dwords: ReadonlyMap<number, number>) {
 }
 
 describe("eight virtual functions", () => {
-  it("[group-3] [admin-cmd-driver-11] come up under drivers of their own, as their owner says", async () => {
+  it("[group-3] [admin-cmd-device-24] come up under drivers of their own, as their owner says", async () => {
     const rig = makeSriovRig({ msix: { vectors: 2, max: 4, total: 32 } });
     const { owner, client, sriov } = await rig.start();
     expect([sriov.totalVfs, sriov.vfDeviceId, sriov.vendorId]).toEqual([8, 0x1044, 0x1af4]);
@@ -67,6 +67,7 @@ describe("eight virtual functions", () => {
       expect(placement.msix?.vectors).toBe(4);
     }
     await expect(management.setMsixCount(SRIOV_GROUP, 1, 1)).rejects.toThrow(/EBUSY/);
+    await expect(management.msixCount(SRIOV_GROUP, 9)).rejects.toThrow(/INVALID_MEMBER/);
     await Promise.all([...drivers.values()].map((driver) => driver.close()));
     await management.setMsixCount(SRIOV_GROUP, 1, 1);
     await sriov.disable(client);
