@@ -130,7 +130,11 @@ export class AdminClient {
       throw error;
     }
     this.#lines = lines;
-    for (const line of lines) line.channel.port.onUsed = () => this.#answered(line);
+    for (const line of lines) {
+      const { port } = line.channel;
+      port.onUsed = () => this.#answered(line);
+      port.onReset = () => this.fail(queueReset(port.index));
+    }
   }
 
   /** How many commands are with the device, those included whose promise is settled already. */
@@ -268,7 +272,10 @@ export class AdminClient {
       ...this.#waiting,
     ];
     for (const command of everything) command?.reject(ended);
-    for (const line of this.#lines) line.channel.port.onUsed = undefined;
+    for (const { channel } of this.#lines) {
+      channel.port.onUsed = undefined;
+      channel.port.onReset = undefined;
+    }
     this.#backingOff.clear();
     this.#waiting.length = 0;
     this.#holds.clear();
@@ -585,6 +592,14 @@ function brokenQueue(command: PendingCommand): VirtioError {
     path: command.label,
     message: "the device broke the rules of the administration virtqueue",
     hint: "reset the device",
+  });
+}
+
+function queueReset(index: number): VirtioError {
+  return new VirtioError("ADMIN_RESET", {
+    path: `queue[${index}]`,
+    message: "the administration virtqueue was reset",
+    hint: "close this client and open another",
   });
 }
 

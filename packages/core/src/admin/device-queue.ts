@@ -6,7 +6,7 @@
 import type { AdminFacility, DeviceHost } from "../device/types.ts";
 import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
-import type { Chain, DeviceQueue } from "../virtqueue/types.ts";
+import { type Chain, DESCRIPTORS_PER_VISIT, type DeviceQueue } from "../virtqueue/types.ts";
 import type { AdminExecutor } from "./executor.ts";
 import { CommandWork, clearBytes } from "./work.ts";
 
@@ -174,10 +174,16 @@ class Lane {
     this.serving = true;
     work.trace = host.trace ?? executor.trace;
     let left = this.budget ?? queue.size;
+    const enough = queue.visited + DESCRIPTORS_PER_VISIT;
     let answered = false;
-    while (left > 0 && this.held === undefined) {
+    let more = true;
+    while (this.held === undefined) {
+      if (left === 0 || queue.visited >= enough) break;
       const chain = queue.pop();
-      if (chain === undefined) break;
+      if (chain === undefined) {
+        more = false;
+        break;
+      }
       left--;
       this.read(queue, chain);
       const done = executor.start(work);
@@ -195,7 +201,7 @@ class Lane {
     this.serving = false;
     if (answered) host.publish(index);
     // The driver may never stop adding buffers, and is not alone: the rest waits for its turn.
-    if (this.held === undefined && !host.checkDefect(index) && left === 0) host.revisit(index);
+    if (this.held === undefined && !host.checkDefect(index) && more) host.revisit(index);
   }
 
   private answerHeld(): void {

@@ -150,6 +150,8 @@ export interface AdminQueuePort {
   readonly queue: DriverQueue;
   /** Called whenever used buffers may be there; set by whoever sends through the port. */
   onUsed: (() => void) | undefined;
+  /** Called when the queue was reset: {@link queue} is another, what was outstanding is lost. */
+  onReset?: (() => void) | undefined;
   /** Makes added buffers visible, and notifies the device if it asked for that. */
   notify(): void;
 }

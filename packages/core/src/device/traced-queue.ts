@@ -32,6 +32,11 @@ export class TracedQueue implements DeviceQueue {
     return this.#queue.outstanding;
   }
 
+  /** See {@link DeviceQueue.visited}. */
+  get visited(): number {
+    return this.#queue.visited;
+  }
+
   get index(): number {
     return this.#queue.index;
   }

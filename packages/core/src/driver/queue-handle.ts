@@ -22,6 +22,11 @@ export class DriverQueueHandle {
    * from inside {@link notify}. An error that it throws fails the device.
    */
   onUsed: (() => void) | undefined = undefined;
+  /**
+   * Called when the queue was reset and {@link queue} is another ring: what was outstanding never
+   * comes back. An error that it throws fails the device.
+   */
+  onReset: (() => void) | undefined = undefined;
   readonly #owner: QueueOwner;
   readonly #memory: QueueMemory;
   #queue: DriverQueue;
@@ -103,5 +108,10 @@ export class DriverQueueHandle {
   /** @internal Starts over with empty rings; the device has let go of them. */
   renew(): void {
     this.#queue = this.#memory.createQueue();
+    try {
+      this.onReset?.();
+    } catch (error) {
+      this.#owner.queueFailed(this, error);
+    }
   }
 }

@@ -18,6 +18,7 @@ export {
 } from "./split/layout.ts";
 export {
   type Chain,
+  DESCRIPTORS_PER_VISIT,
   type DeviceQueue,
   type DeviceQueueInit,
   type DriverQueue,

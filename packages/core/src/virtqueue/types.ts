@@ -109,6 +109,12 @@ export interface Chain {
   readonly writableLength: number;
 }
 
+/**
+ * How many descriptors a consumer looks at before others have their turn. A ring of 32768 heads
+ * that share one chain of 32768 descriptors holds a thousand million of them.
+ */
+export const DESCRIPTORS_PER_VISIT = 8192;
+
 /** The device half of a virtqueue. Nothing here throws for what the driver wrote. */
 export interface DeviceQueue {
   /** The number of entries. */
@@ -119,6 +125,12 @@ export interface DeviceQueue {
   readonly defect: QueueDefect | undefined;
   /** How many popped buffers have not been pushed back. */
   readonly outstanding: number;
+  /**
+   * How many descriptors were looked at since the queue was made. Buffers may share descriptors, so
+   * that their number says little about the work: a consumer bounds a visit by this, see
+   * {@link DESCRIPTORS_PER_VISIT}.
+   */
+  readonly visited: number;
   /** The ring index of the buffer that is popped next, 0 to 65535. */
   readonly index: number;
   /**

@@ -5,7 +5,13 @@
  * driver wrote is read once and then checked; its lengths size no allocation, since data goes
  * through buffers of one size, of which there is a fixed number.
  */
-import { accessors, type Chain, type DeviceHost, type DeviceQueue } from "@virtio-admin/core";
+import {
+  accessors,
+  type Chain,
+  DESCRIPTORS_PER_VISIT,
+  type DeviceHost,
+  type DeviceQueue,
+} from "@virtio-admin/core";
 import {
   BLOCK_FEATURE,
   BLOCK_ID_LENGTH,
@@ -100,7 +106,8 @@ export class Requests {
     if (this.#parked.length > 0) this.#resume(index);
     let buffers = 0;
     let more = true;
-    while (more && buffers < queue.size && this.#budget > 0) {
+    const enough = queue.visited + DESCRIPTORS_PER_VISIT;
+    while (more && buffers < queue.size && this.#budget > 0 && queue.visited < enough) {
       if (this.#revoked > 0 || this.#busy >= IN_FLIGHT_LIMIT) {
         this.#waiting.add(index);
         more = false;

@@ -2,7 +2,14 @@
  * The entropy device (section "Entropy Device"): fills what the driver makes available with random
  * bytes.
  */
-import type { Chain, DeviceHost, DeviceModel, DeviceQueue, QueueSpec } from "@virtio-admin/core";
+import {
+  type Chain,
+  DESCRIPTORS_PER_VISIT,
+  type DeviceHost,
+  type DeviceModel,
+  type DeviceQueue,
+  type QueueSpec,
+} from "@virtio-admin/core";
 import { ENTROPY_DEVICE_ID, ENTROPY_REQUESTQ } from "./identity.ts";
 
 /** Fills all of `target` with bytes. Must not throw, and must not keep `target`. */
@@ -58,7 +65,8 @@ class Entropy implements DeviceModel {
     let written = 0;
     let buffers = 0;
     let more = true;
-    while (buffers < queue.size && written < VISIT_LIMIT) {
+    const enough = queue.visited + DESCRIPTORS_PER_VISIT;
+    while (buffers < queue.size && written < VISIT_LIMIT && queue.visited < enough) {
       const chain = queue.pop();
       if (chain === undefined) {
         more = false;

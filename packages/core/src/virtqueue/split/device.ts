@@ -68,6 +68,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** Buffers popped and not pushed. */
   private held = 0;
   private heldSegments = 0;
+  private looked = 0;
   /** 1 for the head of each buffer that is held. */
   private readonly heldHeads: Uint8Array;
   private readonly pool: PooledChain[] = [];
@@ -124,6 +125,11 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.outstanding}. */
   get outstanding(): number {
     return this.held;
+  }
+
+  /** See {@link DeviceQueue.visited}. */
+  get visited(): number {
+    return this.looked;
   }
 
   /** See {@link DeviceQueue.index}. */
@@ -295,6 +301,7 @@ export class SplitDeviceQueue implements DeviceQueue {
 
     let index = head;
     let visited = 0;
+    let before = 0;
     let elements = 0;
     let count = 0;
     let readableCount = 0;
@@ -333,6 +340,7 @@ export class SplitDeviceQueue implements DeviceQueue {
         }
         inTable = true;
         entries = length / DESC_SIZE;
+        before = visited;
         visited = 0;
         index = 0;
         continue;
@@ -366,6 +374,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       if (index >= entries) return "next-range";
     }
 
+    this.looked += before + visited;
     chain.count = count;
     chain.readableCount = readableCount;
     chain.readableLength = readableLength;
