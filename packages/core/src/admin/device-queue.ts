@@ -177,8 +177,8 @@ class Lane {
     const enough = queue.visited + DESCRIPTORS_PER_VISIT;
     let answered = false;
     let more = true;
-    while (this.held === undefined) {
-      if (left === 0 || queue.visited >= enough) break;
+    while (left > 0 && this.held === undefined) {
+      if (queue.visited >= enough) break;
       const chain = queue.pop();
       if (chain === undefined) {
         more = false;
