@@ -28,7 +28,7 @@ const RESULT_BYTES = WRITABLE_BYTES - 8;
 const DMA_AT = 1 << 17;
 
 /** An owner's administration virtqueue in its memory, without the registers of a transport. */
-interface Owner {
+export interface Owner {
   readonly memory: GuestMemory;
   readonly driver: DriverQueue;
   /** Tells the owner that buffers are available. */
@@ -37,11 +37,15 @@ interface Owner {
   onUsed: (() => void) | undefined;
 }
 
-function measuredOwner(atomic: boolean): Owner {
+/** An owner that carries the commands of its Self group out, or what `executor` knows. */
+export function measuredOwner(
+  atomic: boolean,
+  executor: AdminExecutor = new AdminExecutor({ groups: [new SelfGroup()] }),
+): Owner {
   const { memory, driver } = measuredRing(atomic);
   const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic };
   const device = createDeviceQueue({ ...init, ...ringPlace(RING_SIZE) });
-  const queues = new AdminQueues({ executor: new AdminExecutor({ groups: [new SelfGroup()] }) });
+  const queues = new AdminQueues({ executor });
   const owner: Owner = { memory, driver, notify: () => queues.queueNotified(0), onUsed: undefined };
   const host: DeviceHost = {
     memory,
@@ -108,10 +112,15 @@ export function commandExecutor(): Subject {
   };
 }
 
+/** The synchronous client over the owner's queue. */
+export function channelOf(owner: Owner): AdminChannel {
+  return new AdminChannel(portOf(owner), dmaOf(owner.memory));
+}
+
 /** The path `command-batch`: the synchronous client, with its codec and its slots. */
 export function commandBatch(atomic = false): Subject {
   const owner = measuredOwner(atomic);
-  const channel = new AdminChannel(portOf(owner), dmaOf(owner.memory));
+  const channel = channelOf(owner);
   return {
     path: atomic ? "command-batch-atomic" : "command-batch",
     slice(outstanding, rounds) {
@@ -122,17 +131,22 @@ export function commandBatch(atomic = false): Subject {
           channel.submit(slot, LIST_QUERY.opcode, SELF_GROUP.id, 0, 0, RESULT_BYTES);
         }
         channel.publish();
-        let answered = 0;
-        for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
-          if (channel.outcome(slot) !== 0) throw new Error("a command failed");
-          channel.release(slot);
-          answered++;
-        }
-        if (answered !== outstanding) throw new Error("a command was lost");
+        releaseAll(channel, outstanding);
       }
       return (nanoseconds() - from) / (rounds * outstanding);
     },
   };
+}
+
+/** Reaps the answers of `outstanding` commands; each of them succeeded. */
+export function releaseAll(channel: AdminChannel, outstanding: number): void {
+  let answered = 0;
+  for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
+    if (channel.outcome(slot) !== 0) throw new Error("a command failed");
+    channel.release(slot);
+    answered++;
+  }
+  if (answered !== outstanding) throw new Error("a command was lost");
 }
 
 /** The path `command-promise`: the typed client, one promise a command. */

@@ -1,4 +1,7 @@
-/** `npm run bench`: the round trip of an administration command, measured against two references. */
+/**
+ * `npm run bench`: the round trip of an administration command, measured against two references.
+ * `npm run bench -- --mailbox`: a register mailbox against administration virtqueues.
+ */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
@@ -7,6 +10,14 @@ import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
 import { commandBatch, commandExecutor, commandPromise } from "./admin-paths.ts";
 import { cReference } from "./c-twin.ts";
 import { measureCodec } from "./codec.ts";
+import { type IdleBytes, measureIdleBytes } from "./idle-bytes.ts";
+import {
+  measureProvisioning,
+  PLAN,
+  provisioningReport,
+  provisioningTable,
+} from "./mailbox-report.ts";
+import { functionsPath, membersPath } from "./member-paths.ts";
 import { measurePairs, type Paired } from "./pairs.ts";
 import { rawSplit } from "./raw-split.ts";
 import type { Subject } from "./subject.ts";
@@ -14,7 +25,12 @@ import { transportPath } from "./transport-paths.ts";
 import { v86Reference, v86Version } from "./v86-queue.ts";
 
 const OUTSTANDING = [1, 32, 128];
-const USAGE = "usage: npm run bench -- [--json FILE] [--path NAME]...";
+const MOST_MEMBERS = 65_535;
+const MEMBER_COUNTS = [1, 256, MOST_MEMBERS];
+const RATIO_BAR = 1.1;
+const BYTES_BAR = 1024;
+const USAGE = `usage: npm run bench -- [--json FILE] [--path NAME]...
+       npm run bench -- --mailbox [--json FILE] [--report FILE]`;
 
 /** One row of the report; `over_x` is our time ÷ theirs, `null` where there is no reference. */
 interface Row {
@@ -24,6 +40,9 @@ interface Row {
   readonly over_c: number | null;
   readonly over_v86: number | null;
   readonly spread: number;
+  /** Paths with members: our time ÷ that of the same commands to a group of one. */
+  readonly over_one?: number;
+  readonly over_one_spread?: number;
 }
 
 function progress(text: string): void {
@@ -34,16 +53,44 @@ function ratio(value: number | null): string {
   return value === null ? "–" : value.toFixed(2);
 }
 
+interface Options {
+  readonly json?: string;
+  readonly path?: string[];
+  readonly mailbox?: boolean;
+  readonly report?: string;
+}
+
 async function main(): Promise<number> {
-  let options: { json?: string; path?: string[] };
+  let options: Options;
   try {
     options = parseArgs({
-      options: { json: { type: "string" }, path: { type: "string", multiple: true } },
+      options: {
+        json: { type: "string" },
+        path: { type: "string", multiple: true },
+        mailbox: { type: "boolean" },
+        report: { type: "string" },
+      },
     }).values;
+    if ((options.mailbox === true ? options.path : options.report) !== undefined) {
+      throw new Error("--report goes with --mailbox, and --path without it");
+    }
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
     return 2;
   }
+  return options.mailbox === true ? compareWithMailbox(options) : measurePaths(options);
+}
+
+async function compareWithMailbox(options: Options): Promise<number> {
+  const rows = await measureProvisioning(PLAN, progress);
+  console.log(`${PLAN.members} members provisioned, the median of ${PLAN.runs} runs:\n`);
+  console.log(provisioningTable(rows, PLAN));
+  if (options.report !== undefined) writeFileSync(options.report, provisioningReport(rows, PLAN));
+  writeJson(options, { rows });
+  return 0;
+}
+
+async function measurePaths(options: Options): Promise<number> {
   const all: Subject[] = [
     rawSplit(),
     rawSplit(true),
@@ -55,6 +102,7 @@ async function main(): Promise<number> {
   for (const plugin of [PCI_TRANSPORT, MMIO_TRANSPORT, CCW_TRANSPORT]) {
     all.push(await transportPath(plugin));
   }
+  all.push(...againstOne(membersPath), ...againstOne(functionsPath));
   const unknown = (options.path ?? []).find((path) => !all.some((one) => one.path === path));
   if (unknown !== undefined) {
     console.error(`no path ${unknown}: ${all.map(({ path }) => path).join(", ")}\n${USAGE}`);
@@ -75,11 +123,14 @@ async function main(): Promise<number> {
       progress(`${subject.path}, ${outstanding} outstanding`);
       const toV86 = await measurePairs(subject, v86, outstanding);
       const toC = typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding);
+      const { baseline } = subject;
+      const toOne = baseline && (await measurePairs(subject, baseline, outstanding));
       progress("");
-      rows.push(rowOf(subject.path, outstanding, toV86, toC));
+      rows.push(rowOf(subject.path, outstanding, toV86, toC, toOne));
       print(rows.at(-1) as Row);
     }
   }
+  const idle = rows.some(({ over_one }) => over_one !== undefined) ? printMembers(rows) : undefined;
   console.log();
   for (const { name, ratio: found } of measureCodec()) {
     console.log(
@@ -88,13 +139,27 @@ async function main(): Promise<number> {
   }
   v86.close?.();
   if (typeof c !== "string") c.close?.();
-  if (options.json !== undefined) {
-    writeFileSync(options.json, `${JSON.stringify({ rows }, null, 2)}\n`);
-  }
+  writeJson(options, idle === undefined ? { rows } : { rows, idle });
   return 0;
 }
 
-function rowOf(path: string, outstanding: number, toV86: Paired, toC: Paired | undefined): Row {
+/** A path with members in every size, each to be paired against a group of one too. */
+function againstOne(make: (count: number) => Subject): readonly Subject[] {
+  const baseline = make(1);
+  return MEMBER_COUNTS.map((count) => ({ ...(count === 1 ? baseline : make(count)), baseline }));
+}
+
+function writeJson({ json }: Options, report: object): void {
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+}
+
+function rowOf(
+  path: string,
+  outstanding: number,
+  toV86: Paired,
+  toC: Paired | undefined,
+  toOne: Paired | undefined,
+): Row {
   return {
     path,
     outstanding,
@@ -102,6 +167,7 @@ function rowOf(path: string, outstanding: number, toV86: Paired, toC: Paired | u
     over_c: toC?.ratio ?? null,
     over_v86: toV86.ratio,
     spread: Math.max(toV86.spread, toC?.spread ?? 0),
+    ...(toOne === undefined ? {} : { over_one: toOne.ratio, over_one_spread: toOne.spread }),
   };
 }
 
@@ -115,6 +181,35 @@ function print(row: Row): void {
     `±${(100 * row.spread).toFixed(0)}%`.padStart(8),
   ];
   console.log(cells.join(" "));
+}
+
+/** What large groups cost: time for each command, memory for each member. */
+function printMembers(rows: readonly Row[]): IdleBytes | undefined {
+  console.log(`\ntime ÷ that of a group of one (bar for ${MOST_MEMBERS} members: ${RATIO_BAR})`);
+  for (const { path, outstanding, over_one, over_one_spread } of rows) {
+    if (over_one === undefined || over_one_spread === undefined) continue;
+    const found = `${over_one.toFixed(2)} ±${(100 * over_one_spread).toFixed(0)}%`;
+    console.log(`${path.padEnd(22)} ${String(outstanding).padStart(11)} ${found.padStart(14)}`);
+  }
+  progress("idle members");
+  const idle = measureIdleBytes(MOST_MEMBERS);
+  progress("");
+  if (idle === undefined) {
+    console.log("\nno memory of idle members: NODE_OPTIONS=--expose-gc npm run bench measures it");
+    return undefined;
+  }
+  console.log(
+    `\nbytes for an idle member, of ${MOST_MEMBERS} (bar: ${BYTES_BAR} beyond its device model)`,
+  );
+  const lines: readonly (readonly [string, number])[] = [
+    ["device core, beyond its device model", idle.device],
+    ["member of a platform group, beyond its device core", idle.platformMember],
+    ["virtual function that no command has named", idle.virtualFunction],
+    ["virtual function whose vectors were asked for", idle.askedFunction],
+    ["PCI function once provisioned, beyond its device core", idle.pciFunction],
+  ];
+  for (const [what, bytes] of lines) console.log(`${what.padEnd(54)} ${bytes.toFixed(0)}`);
+  return idle;
 }
 
 process.exitCode = await main();

@@ -1,0 +1,108 @@
+/** Every path makes its round trips, and every way to provision reaches its members. */
+import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
+import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
+import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
+import { describe, expect, it } from "vitest";
+import { commandBatch, commandExecutor, commandPromise } from "../src/admin-paths.ts";
+import { CountedGroup, DEFAULT_VECTORS, MOST_VECTORS } from "../src/counted-group.ts";
+import { measureIdleBytes } from "../src/idle-bytes.ts";
+import { measureProvisioning, provisioningReport } from "../src/mailbox-report.ts";
+import { functionsPath, membersPath } from "../src/member-paths.ts";
+import { throughMailbox, throughQueues, vectorsOf } from "../src/provisioning.ts";
+import { rawSplit } from "../src/raw-split.ts";
+import { transportPath } from "../src/transport-paths.ts";
+
+const SUBJECTS = [
+  () => rawSplit(),
+  () => rawSplit(true),
+  () => commandExecutor(),
+  () => commandBatch(),
+  () => commandBatch(true),
+  () => commandPromise(),
+  () => transportPath(PCI_TRANSPORT),
+  () => transportPath(MMIO_TRANSPORT),
+  () => transportPath(CCW_TRANSPORT),
+  () => membersPath(1),
+  () => membersPath(300),
+  () => functionsPath(1),
+  () => functionsPath(300),
+];
+
+describe("a path of the benchmark", () => {
+  it("makes its round trips, and takes some time for each", async () => {
+    const names = new Set<string>();
+    for (const make of SUBJECTS) {
+      const subject = await make();
+      names.add(subject.path);
+      for (const outstanding of [1, 32, 128]) {
+        expect(await subject.slice(outstanding, 3), subject.path).toBeGreaterThan(0);
+      }
+    }
+    expect(names.size).toBe(SUBJECTS.length);
+  });
+});
+
+describe("the counted group", () => {
+  it("keeps count of the free vectors as its members are provisioned", () => {
+    const group = new CountedGroup(5);
+    const counted = () =>
+      group.managedMembers().reduce((sum, { msixVectors = 0 }) => sum + msixVectors, 0);
+    expect(group.msix).toMatchObject({
+      total: 5 * MOST_VECTORS,
+      free: 5 * MOST_VECTORS - counted(),
+    });
+    expect(counted()).toBe(5 * DEFAULT_VECTORS);
+    group.member(3)?.provisionVectors?.(7);
+    group.member(5)?.provisionVectors?.(1);
+    expect(group.msix.free).toBe(5 * MOST_VECTORS - counted());
+  });
+});
+
+describe("provisioning", () => {
+  const plan = { members: 20, runs: 5, latenciesUs: [0, 50], queueCounts: [1, 4] };
+
+  it("has a row for each path and latency, and a report that names them", async () => {
+    const rows = await measureProvisioning(plan);
+    expect(rows.map(({ path, latency_us }) => [path, latency_us])).toEqual([
+      ["mailbox", 0],
+      ["1 queue", 0],
+      ["4 queues", 0],
+      ["mailbox", 50],
+      ["1 queue", 50],
+      ["4 queues", 50],
+    ]);
+    for (const row of rows) {
+      expect(row.ms).toBeGreaterThan(0);
+      if (row.path === "mailbox") expect(row.mailbox_over).toBe(1);
+    }
+    const report = provisioningReport(rows, plan);
+    for (const { path } of rows) expect(report).toContain(`| ${path}`);
+  });
+
+  it("reaches every member in every run", async () => {
+    for (const latencyMs of [0, 0.05]) {
+      const groups = [1, 2, 3].map(() => new CountedGroup(20));
+      const [first, second, third] = groups as [CountedGroup, CountedGroup, CountedGroup];
+      const paths = [
+        throughMailbox(first, latencyMs),
+        await throughQueues(1, second, latencyMs),
+        await throughQueues(4, third, latencyMs),
+      ];
+      for (const run of [1, 2]) {
+        for (const path of paths) await path.run();
+        for (const group of groups) {
+          for (const { id, msixVectors } of group.managedMembers()) {
+            expect(msixVectors).toBe(vectorsOf(id, run));
+          }
+        }
+      }
+    }
+  });
+});
+
+describe("the memory of idle members", () => {
+  it("is measured exactly when a collection can be forced", () => {
+    const idle = measureIdleBytes(64);
+    expect(idle === undefined).toBe((globalThis as { gc?: unknown }).gc === undefined);
+  });
+});
