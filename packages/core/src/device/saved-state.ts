@@ -174,7 +174,13 @@ export function prepareHook(
 /** These changes as one. One that fails leaves nothing behind: those before it are undone. */
 export function inOrder(changes: readonly StateChange[]): StateChange {
   const undoFrom = (last: number): void => {
-    for (let i = last; i >= 0; i--) changes[i]?.undo();
+    for (let i = last; i >= 0; i--) {
+      try {
+        changes[i]?.undo();
+      } catch {
+        // A hook that breaks its promise must not keep the others from going back.
+      }
+    }
   };
   return {
     apply: () => {

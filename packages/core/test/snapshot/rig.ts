@@ -30,7 +30,7 @@ import {
 } from "@virtio-admin/core";
 
 export const BASE = 0x10_0000;
-export const LENGTH = 0x8_0000;
+export const LENGTH = 0x1_0000;
 export const QUEUE_SIZE = 8;
 export const PLATFORM = 0xff00;
 export const SET_COUNTER = 0x42;
