@@ -6,6 +6,7 @@ import {
   type CommandFamily,
   createGuestMemory,
   type DeviceGroup,
+  type DeviceModel,
   DmaArena,
   type TraceSink,
 } from "@virtio-admin/core";
@@ -32,6 +33,8 @@ const GUEST_BYTES = 4 << 20;
 
 /** What an owner of the demonstration is made of, beyond the defaults. */
 export interface OwnerParts {
+  /** Its device type; entropy unless given. */
+  readonly model?: DeviceModel;
   /** How many administration virtqueues it has. */
   readonly adminQueues: number;
   /** Its groups besides Self. */
@@ -51,7 +54,7 @@ export function createApplication(): DependencyContainer {
   return application;
 }
 
-/** A container for one owner: an entropy device in memory of its own, with what `parts` says. */
+/** A container for one owner: a device in memory of its own, with what `parts` says. */
 export function createOwnerContainer(
   application: DependencyContainer,
   parts: OwnerParts,
@@ -59,7 +62,7 @@ export function createOwnerContainer(
   const owner = application.createChildContainer();
   const memory = createGuestMemory([{ base: GUEST_BASE, bytes: new Uint8Array(GUEST_BYTES) }]);
   registerCore(owner);
-  owner.registerInstance(DEVICE_MODEL, createEntropy());
+  owner.registerInstance(DEVICE_MODEL, parts.model ?? createEntropy());
   owner.registerInstance(GUEST_MEMORY, memory);
   owner.registerInstance(DMA, new DmaArena(memory, GUEST_BASE, GUEST_BYTES));
   owner.registerInstance(ADMIN_SETTINGS, { count: parts.adminQueues });

@@ -5,6 +5,7 @@ import { REPLAY_MODES, type ReplayMode } from "@virtio-admin/testkit";
 import { Command, CommanderError, Option } from "commander";
 import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
 import { type DemoOptions, demo } from "./commands/demo.ts";
+import { group } from "./commands/group.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { transports } from "./commands/transports.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
@@ -61,6 +62,15 @@ export async function main(
     .addOption(json())
     .action((options: JsonOption) => {
       code = transports(new Output(streams, options.json === true));
+    });
+
+  program
+    .command("group")
+    .description("run a device group as a file describes it and print the state of its members")
+    .argument("<file>", "a description (.yaml, or JSON), as core's schema/group.schema.json has it")
+    .addOption(json())
+    .action(async (file: string, options: JsonOption) => {
+      code = await group(file, new Output(streams, options.json === true));
     });
 
   program

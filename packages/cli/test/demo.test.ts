@@ -41,11 +41,64 @@ describe("virtio-admin demo", () => {
         "EINVAL, INVALID_MEMBER (22, 5)",
       ]);
       expect(found("64 commands outstanding")).toContain("64 answered");
+      expect(found("member 5: busy, its driver uses it")).toBe(
+        "EBUSY, INVALID_COMMAND; once the driver is gone, OK",
+      );
+      expect(found("members 4 to 8")).toBe("as before");
     }
     const steps = transports.flatMap(({ checks }) => checks).length;
     const answers = replays.reduce((sum, { checked }) => sum + checked, 0);
     expect(passed).toBe(steps + answers);
   });
+
+  it("[management-device-12] shows vectors and features of virtual functions as their drivers find them", async () => {
+    const { out } = await run("demo", "--json", "--transport", "pci");
+    const { transports } = JSON.parse(out) as Document;
+    const found = (step: string) =>
+      transports[0]?.checks.find((check) => check.step === step)?.found;
+    expect(found("SR-IOV: an owner and 8 VFs")).toBe(
+      "their drivers find vectors 4, features 0x10130000000",
+    );
+    expect(found("MGMT_ATTRS_GET")).toMatch(/^40 vectors, 8 free, 1 to 16 each; settable /);
+    const was = "its driver found vectors 4, features 0x10130000000; now";
+    expect([
+      found("member 1: vectors 12, no EVENT_IDX"),
+      found("member 2: vectors 1, no INDIRECT_DESC"),
+      found("member 3: vectors 6, neither"),
+    ]).toEqual([
+      `${was} vectors 12, features 0x10110000000`,
+      `${was} vectors 1, features 0x10120000000`,
+      `${was} vectors 6, features 0x10100000000`,
+    ]);
+    expect(found("member 4: vectors 8, pool exhausted")).toBe(
+      "ENOSPC, NORESOURCE; 1 free, it keeps 4",
+    );
+  });
+
+  it.each([
+    ["mmio", "0x101"],
+    ["ccw", "0x1"],
+  ])(
+    "shows features of a platform group as the members' drivers find them: %s",
+    async (name, high) => {
+      const { out } = await run("demo", "--json", "--transport", name);
+      const { transports } = JSON.parse(out) as Document;
+      const checks = transports[0]?.checks ?? [];
+      const found = (step: string) => checks.find((check) => check.step === step)?.found;
+      const was = `its driver found features ${high}30000000; now`;
+      expect([
+        found("member 1: no EVENT_IDX"),
+        found("member 2: no INDIRECT_DESC"),
+        found("member 3: neither"),
+      ]).toEqual([
+        `${was} features ${high}10000000`,
+        `${was} features ${high}20000000`,
+        `${was} features ${high}00000000`,
+      ]);
+      expect(found("MGMT_ATTRS_GET")).toMatch(/^no MSI-X; settable /);
+      expect(checks.some(({ step }) => step.includes("vectors"))).toBe(false);
+    },
+  );
 
   it.each(["pci", "mmio", "ccw"])("keeps to the transport that is asked for: %s", async (name) => {
     const { out } = await run("demo", "--json", "--transport", name);

@@ -7,6 +7,8 @@ describe("virtio-admin", () => {
     [["demo", "--transport", "pigeon"]],
     [["demo", "--trace", "xml"]],
     [["demo", "--trace", "jsonl"]],
+    [["group"]],
+    [["group", "a.yaml", "--transport", "pci"]],
     [["replay"]],
     [["replay", "a.jsonl", "--mode", "lax"]],
     [[]],
@@ -19,7 +21,7 @@ describe("virtio-admin", () => {
   it("explains itself", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    for (const command of ["demo", "transports", "replay"]) expect(out).toContain(command);
+    for (const command of ["demo", "transports", "group", "replay"]) expect(out).toContain(command);
   });
 });
 

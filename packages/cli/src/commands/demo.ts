@@ -4,6 +4,7 @@ import { loadTrace, REPLAY_TARGETS, recordedTraces } from "@virtio-admin/fixture
 import { REPLAY_MODES, type ReplayReport, replay } from "@virtio-admin/testkit";
 import { createApplication } from "../application.ts";
 import type { Check } from "../demo/checks.ts";
+import { tellOfMembers } from "../demo/members.ts";
 import { tellStory } from "../demo/story.ts";
 import type { Output } from "../output.ts";
 import { reportReplay, targetOf } from "../replaying.ts";
@@ -13,7 +14,7 @@ import { openTrace, type TraceForm } from "../tracing.ts";
 export interface DemoOptions {
   /** Only this transport. */
   readonly transport?: string;
-  /** Trace every event of the owner devices. */
+  /** Trace every event of the first owner device on each transport. */
   readonly trace?: TraceForm;
 }
 
@@ -30,8 +31,11 @@ export async function demo(options: DemoOptions, output: Output): Promise<number
     const { title } = plugin.description;
     output.line(output.colours.bold(title));
     const trace = openTrace(options.trace, name, output);
-    const { all: checks } = await tellStory(application, plugin, trace?.sink);
+    const story = await tellStory(application, plugin, trace?.sink);
     trace?.close();
+    output.progress(`${name}: an owner and its members`);
+    await tellOfMembers(application, plugin, story);
+    const checks = story.all;
     for (const check of checks) output.line(checkLine(check, output));
     output.line();
     transports.push({ transport: name, title, checks });
