@@ -37,6 +37,7 @@ export const PLAN: ProvisioningPlan = {
 };
 
 const WAITS = 101;
+const WARM_UP_MS = 300;
 const HEADINGS = ["device latency", "through", "ms", "µs/member", "mailbox ÷ this", "spread"];
 
 /** Measures every path with every latency; the paths take turns, run by run. */
@@ -53,12 +54,14 @@ export async function measureProvisioning(
     }
     const waited = latencyUs === 0 ? 0 : await medianWait(latencyMs);
     const times = paths.map((): number[] => []);
-    // The first round warms up.
-    for (let run = 0; run <= runs; run++) {
+    for (const path of paths) {
+      progress(`${path.path}, ${latencyUs} µs, warming up`);
+      for (let ms = 0; ms < WARM_UP_MS; ) ms += await path.run();
+    }
+    for (let run = 1; run <= runs; run++) {
       for (const [i, path] of paths.entries()) {
         progress(`${path.path}, ${latencyUs} µs, run ${run} of ${runs}`);
-        const ms = await path.run();
-        if (run > 0) times[i]?.push(ms);
+        times[i]?.push(await path.run());
       }
     }
     progress("");
@@ -112,10 +115,15 @@ export function provisioningTable(
   return [HEADINGS, rule, ...cells].map(lineOf).join("\n");
 }
 
-/** The whole report, as `docs/benchmarks.md` has it. */
+/**
+ * The whole report, as `docs/benchmarks.md` has it.
+ *
+ * @param load the load average of the machine before anything was measured
+ */
 export function provisioningReport(
   rows: readonly ProvisioningRow[],
   plan: ProvisioningPlan,
+  load: number,
 ): string {
   const { members, runs } = plan;
   const processor = cpus()[0]?.model.trim() ?? "unknown processor";
@@ -136,9 +144,11 @@ ${provisioningTable(rows, plan)}
 How it was measured:
 
 - Node ${process.version}, ${availableParallelism()} cores (${processor}), both halves in one thread.
-- The median of ${runs} runs after one that does not count; the paths take turns, run by run. The
+- The median of ${runs} runs, after ${WARM_UP_MS} ms that do not count; the paths take turns, run by run. The
   spread is half the distance between the quartiles ÷ the median. \`mailbox ÷ this\` is the median of
   the ratios within a run.
+- The load average was ${load.toFixed(1)} before the first run. Figures of a machine that has other things to do
+  are no good: it is near 0 on a quiet one.
 - The device latency is a handler that waits. It looks at the clock once in each turn of the event
   loop, so that other queues go on meanwhile; what such a wait really took on this machine, its
   median, stands in parentheses.

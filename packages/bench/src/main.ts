@@ -3,6 +3,7 @@
  * `npm run bench -- --mailbox`: a register mailbox against administration virtqueues.
  */
 import { writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
 import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
@@ -82,10 +83,12 @@ async function main(): Promise<number> {
 }
 
 async function compareWithMailbox(options: Options): Promise<number> {
+  const load = loadavg()[0] ?? 0;
   const rows = await measureProvisioning(PLAN, progress);
   console.log(`${PLAN.members} members provisioned, the median of ${PLAN.runs} runs:\n`);
   console.log(provisioningTable(rows, PLAN));
-  if (options.report !== undefined) writeFileSync(options.report, provisioningReport(rows, PLAN));
+  if (options.report !== undefined)
+    writeFileSync(options.report, provisioningReport(rows, PLAN, load));
   writeJson(options, { rows });
   return 0;
 }

@@ -75,7 +75,8 @@ describe("provisioning", () => {
       expect(row.ms).toBeGreaterThan(0);
       if (row.path === "mailbox") expect(row.mailbox_over).toBe(1);
     }
-    const report = provisioningReport(rows, plan);
+    const report = provisioningReport(rows, plan, 0.5);
+    expect(report).toContain("load average was 0.5");
     for (const { path } of rows) expect(report).toContain(`| ${path}`);
   });
 
