@@ -73,6 +73,7 @@ describe("virtio-admin demo", () => {
     expect(found("member 4: vectors 8, pool exhausted")).toBe(
       "ENOSPC, NORESOURCE; 1 free, it keeps 4",
     );
+    expect(found("VF Enable cleared")).toBe("0 members");
   });
 
   it.each([

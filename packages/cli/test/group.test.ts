@@ -2,8 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isVirtioError } from "@virtio-admin/core";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GROUP_FILE_LIMIT } from "../src/group/group-file.ts";
+import { GROUP_FILE_LIMIT, parseGroup } from "../src/group/group-file.ts";
 import { run } from "./command.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../examples/eight-vfs.yaml", import.meta.url));
@@ -373,6 +375,34 @@ describe("virtio-admin group", () => {
       const err = await refused(file);
       expect(err.startsWith(file)).toBe(true);
       expect(err.length).toBeLessThan(2000);
+    });
+
+    it("whatever its characters are, with one error that begins with its name", () => {
+      const pieces = fc.constantFrom(
+        ..."{}[]:,-?&*!|>'\"%@`#\n\t \0\u{1f600}~<<",
+        "\n  - ",
+        "---\n",
+        "!!",
+      );
+      const edits = fc.array(
+        fc.tuple(fc.nat(example.length), fc.nat(12), fc.oneof(pieces, fc.string())),
+        { minLength: 1, maxLength: 4 },
+      );
+      fc.assert(
+        fc.property(edits, (all) => {
+          const text = all.reduce(
+            (now, [at, length, by]) => now.slice(0, at) + by + now.slice(at + length),
+            example,
+          );
+          try {
+            expect(parseGroup(text, "a.yaml").description.group.members.length).toBeGreaterThan(0);
+          } catch (error) {
+            if (!isVirtioError(error, "GROUP_INVALID")) throw error;
+            expect(error.message).toMatch(/^a\.yaml:/);
+          }
+        }),
+        { numRuns: 500 },
+      );
     });
 
     it("one that is not there, or is a folder", async () => {

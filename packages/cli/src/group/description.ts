@@ -4,11 +4,8 @@
  */
 import { createRequire } from "node:module";
 import { FEATURE_BITS, FeatureSet } from "@virtio-admin/core";
-import { namedFeatures } from "./feature-names.ts";
+import { type DeviceTypeName, namedFeatures } from "./device-types.ts";
 import { firstIssue, type Path, type Schema } from "./schema-check.ts";
-
-/** A device type by its name in a description. */
-export type DeviceTypeName = "entropy" | "block";
 
 /** The MSI-X vectors of the members. */
 export interface VectorsDescription {

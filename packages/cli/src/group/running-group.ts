@@ -7,7 +7,6 @@ import {
   bringUp,
   createGuestMemory,
   DeviceMember,
-  type DeviceModel,
   DmaArena,
   type DriverDevice,
   type DriverTransport,
@@ -30,7 +29,6 @@ import {
   resolveOwner,
   resolveTransport,
 } from "@virtio-admin/core/di";
-import { createBlock, createEntropy, memoryStorage } from "@virtio-admin/devices";
 import {
   loopbackBus,
   PciDevice,
@@ -40,13 +38,13 @@ import {
   type SriovGroupInit,
 } from "@virtio-admin/transport-pci";
 import { createOwnerContainer } from "../application.ts";
-import type { DeviceTypeName, GroupDescription } from "./description.ts";
+import type { GroupDescription } from "./description.ts";
+import { createModel, type DeviceTypeName } from "./device-types.ts";
 
 /** Where the guest memory of a member begins, and how much it has. */
 const MEMBER_BASE = 0x10_0000;
 const MEMBER_BYTES = 0x1_0000;
 const MEMBER_QUEUE_SIZE = 8;
-const STORAGE_BYTES = 0x8000;
 /** Where the BARs of an owner are, and from where on those of its virtual functions. */
 const OWNER_BARS_AT = 0xe000_0000;
 const MEMBER_BARS_AT = 0x8000_0000;
@@ -107,6 +105,11 @@ export class RunningGroup {
     this.management = management;
     this.#parts = parts;
     this.#close = close;
+  }
+
+  /** How many members there are now: none once virtual functions are disabled. */
+  get memberCount(): number {
+    return this.#parts.group.memberCount;
   }
 
   /** Brings a member up under its own driver, which uses it from then on. */
@@ -259,12 +262,6 @@ function createMember(type: DeviceTypeName): { device: VirtioDevice; dma: DmaAre
   const memory = createGuestMemory([{ base: MEMBER_BASE, bytes: new Uint8Array(MEMBER_BYTES) }]);
   const device = new VirtioDevice({ memory, model: createModel(type, MEMBER_QUEUE_SIZE) });
   return { device, dma: new DmaArena(memory, MEMBER_BASE, MEMBER_BYTES) };
-}
-
-function createModel(type: DeviceTypeName, queueSize?: number): DeviceModel {
-  const size = queueSize === undefined ? {} : { queueSize };
-  if (type === "entropy") return createEntropy(size);
-  return createBlock({ storage: memoryStorage(STORAGE_BYTES), ...size });
 }
 
 function absent(path: string): VirtioError {
