@@ -1,5 +1,7 @@
+import { DeviceMember, VirtioDevice } from "@virtio-admin/core";
 import { parseTrace } from "@virtio-admin/testkit";
-import { describe, expect, it } from "vitest";
+import { PciDevice } from "@virtio-admin/transport-pci";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { run } from "./command.ts";
 
 interface Document {
@@ -13,6 +15,10 @@ interface Document {
 }
 
 describe("virtio-admin demo", () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
   it("runs every step on three transports and ends with the count", async () => {
     const { code, out, err } = await run("demo");
     expect(err).toBe("");
@@ -100,6 +106,35 @@ describe("virtio-admin demo", () => {
       expect(checks.some(({ step }) => step.includes("vectors"))).toBe(false);
     },
   );
+
+  it.each<[string, string, () => unknown, RegExp]>([
+    [
+      "vectors that are not set",
+      "pci",
+      () => vi.spyOn(PciDevice.prototype, "setMsixVectors").mockReturnValue(undefined),
+      /✗ member 1: vectors 12/,
+    ],
+    [
+      "features that are not set",
+      "mmio",
+      () => vi.spyOn(VirtioDevice.prototype, "provisionFeatures").mockReturnValue(undefined),
+      /✗ member 1: no EVENT_IDX/,
+    ],
+    [
+      "a member in use that is provisioned",
+      "ccw",
+      () => {
+        vi.spyOn(DeviceMember.prototype, "deviceStatus", "get").mockReturnValue(0);
+        return vi.spyOn(VirtioDevice.prototype, "provisionFeatures").mockReturnValue(undefined);
+      },
+      /✗ member 5: busy/,
+    ],
+  ])("finds fault, and answers 1: %s", async (_, name, plant, line) => {
+    plant();
+    const { code, out } = await run("demo", "--transport", name);
+    expect(out).toMatch(line);
+    expect(code).toBe(1);
+  });
 
   it.each(["pci", "mmio", "ccw"])("keeps to the transport that is asked for: %s", async (name) => {
     const { out } = await run("demo", "--json", "--transport", name);
