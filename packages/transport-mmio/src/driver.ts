@@ -4,6 +4,7 @@
 import {
   type AdminQueuePlace,
   CONFIG_SPACE_LIMIT,
+  type ConfigAccess,
   type DeviceIdentity,
   type DmaAllocator,
   type DriverTransport,
@@ -17,7 +18,9 @@ import {
   type QueueAddresses,
   type QueueDoorbell,
   type RegisterLayout,
+  readConfigFields,
   VirtioError,
+  writeConfigFields,
 } from "@virtio-admin/core";
 import type { MmioBus } from "./bus.ts";
 import { checkMmioLayout, exposesAdminQueues, reservedFeaturesOf } from "./device.ts";
@@ -50,8 +53,6 @@ const ADMIN_FIELD_MASK = 0xffff;
 const QUEUE_INDEXES = 0x10000;
 /** How often a register is read before the device is given up. */
 const POLL_LIMIT = 10_000;
-/** How often the configuration is read again because it changed meanwhile. */
-const CONFIG_ATTEMPTS = 64;
 /** How many rounds one interrupt may take: a device that never stops asserting is given up. */
 const INTERRUPT_ROUNDS = 4096;
 const KNOWN_EVENTS = MMIO_INTERRUPT.usedBuffer | MMIO_INTERRUPT.configurationChange;
@@ -69,6 +70,12 @@ export class MmioDriver implements DriverTransport {
 
   readonly #bus: MmioBus;
   readonly #exclusive = new Exclusive();
+  readonly #config: ConfigAccess = {
+    generationPath: "mmio.ConfigGeneration",
+    generation: () => this.#read("ConfigGeneration"),
+    read: (offset, width) => this.#bus.read(this.#offset("Config") + offset, width),
+    write: (offset, width, value) => this.#bus.write(this.#offset("Config") + offset, width, value),
+  };
   /** The words of feature bits that were written with bits since the reset. */
   readonly #wordsWritten = new Set<number>();
   #listener: InterruptListener | undefined;
@@ -169,40 +176,15 @@ export class MmioDriver implements DriverTransport {
    * configuration never stops changing.
    */
   readConfig(offset: number, length: number): Promise<Uint8Array> {
-    const width = configWidth(offset, length);
-    return this.#exclusive.run(async () => {
-      const bytes = new Uint8Array(length);
-      const view = new DataView(bytes.buffer);
-      for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
-        const before = await this.#read("ConfigGeneration");
-        for (let at = 0; at < length; at += width) {
-          const value = await this.#bus.read(this.#offset("Config") + offset + at, width);
-          writeValue(view, at, width, value);
-        }
-        if ((await this.#read("ConfigGeneration")) === before) return bytes;
-      }
-      throw new VirtioError("DEVICE_FAILED", {
-        message: "the configuration changed during every read",
-        path: "ConfigGeneration",
-        value: CONFIG_ATTEMPTS,
-        hint: "reset the device",
-      });
-    });
+    checkConfigRange(offset, length);
+    return this.#exclusive.run(() => readConfigFields(this.#config, offset, length));
   }
 
   /** Writes configuration bytes in the widths of {@link readConfig}. */
   writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
-    const width = configWidth(offset, bytes.length);
-    const view = new DataView(bytes.slice().buffer);
-    return this.#exclusive.run(async () => {
-      for (let at = 0; at < bytes.length; at += width) {
-        await this.#bus.write(
-          this.#offset("Config") + offset + at,
-          width,
-          readValue(view, at, width),
-        );
-      }
-    });
+    checkConfigRange(offset, bytes.length);
+    const source = bytes.slice();
+    return this.#exclusive.run(() => writeConfigFields(this.#config, offset, source));
   }
 
   /** Reads QueueSizeMax of a queue. */
@@ -424,28 +406,12 @@ function endlessInterrupt(): VirtioError {
   });
 }
 
-/** The width in which a range of the configuration space is accessed. */
-function configWidth(offset: number, length: number): 1 | 2 | 4 {
-  if (!(offset >= 0 && length >= 0 && offset + length <= CONFIG_SPACE_LIMIT)) {
-    throw new VirtioError("VALUE_RANGE", {
-      message: "a range of the configuration space lies in its first 4096 bytes",
-      path: "config",
-      value: `${offset}+${length}`,
-      hint: "read one field at a time",
-    });
-  }
-  if ((length === 4 || length === 8) && offset % 4 === 0) return 4;
-  if (length === 2 && offset % 2 === 0) return 2;
-  return 1;
-}
-
-function readValue(view: DataView, at: number, width: 1 | 2 | 4): number {
-  if (width === 4) return view.getUint32(at, true);
-  return width === 2 ? view.getUint16(at, true) : view.getUint8(at);
-}
-
-function writeValue(view: DataView, at: number, width: 1 | 2 | 4, value: number): void {
-  if (width === 4) view.setUint32(at, value, true);
-  else if (width === 2) view.setUint16(at, value, true);
-  else view.setUint8(at, value);
+function checkConfigRange(offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= CONFIG_SPACE_LIMIT) return;
+  throw new VirtioError("VALUE_RANGE", {
+    message: "a range of the configuration space lies in its first 4096 bytes",
+    path: "config",
+    value: `${offset}+${length}`,
+    hint: "read one field at a time",
+  });
 }

@@ -77,7 +77,7 @@ describe("errors", () => {
     const bus = lyingBus(window, 0x0fc, () => generation++);
     await expect(driver(bus).readConfig(0, 4)).rejects.toMatchObject({
       code: "DEVICE_FAILED",
-      path: "ConfigGeneration",
+      path: "mmio.ConfigGeneration",
     });
     expect(bus.reads.length).toBeLessThan(1000);
   });

@@ -5,6 +5,7 @@
 import {
   type AdminQueuePlace,
   CONFIG_SPACE_LIMIT,
+  type ConfigAccess,
   type DeviceIdentity,
   type DmaAllocator,
   type DriverTransport,
@@ -17,7 +18,9 @@ import {
   type MaybePromise,
   type QueueAddresses,
   type QueueDoorbell,
+  readConfigFields,
   VirtioError,
+  writeConfigFields,
 } from "@virtio-admin/core";
 import { assignBars, type BarState, readBars } from "./bars.ts";
 import type { PciBus } from "./bus.ts";
@@ -77,8 +80,6 @@ const HEADER_TYPE_MASK = 0x7f;
 const QUEUE_INDEXES = 0x10000;
 /** How often a register is read before the device is given up. */
 const POLL_LIMIT = 10_000;
-/** How often the configuration is read again because it changed meanwhile. */
-const CONFIG_ATTEMPTS = 64;
 /** The device types of transitional PCI device ids (section "PCI Device Discovery"). */
 const TRANSITIONAL: ReadonlyMap<number, number> = new Map([
   [0x1000, 1],
@@ -236,47 +237,17 @@ export class PciDriver implements DriverTransport {
    * configuration never stops changing.
    */
   readConfig(offset: number, length: number): Promise<Uint8Array> {
-    return this.#exclusive.run(async () => {
-      const window = this.#deviceWindow(offset, length);
-      const width = configWidth(offset, length);
-      const bytes = new Uint8Array(length);
-      const view = new DataView(bytes.buffer);
-      for (let attempt = 0; attempt < CONFIG_ATTEMPTS; attempt++) {
-        const before = await this.#read("config_generation");
-        for (let at = 0; at < length; at += width) {
-          const value = await this.#bus.barRead(window.bar, window.offset + offset + at, width);
-          if (width === 4) view.setUint32(at, value, true);
-          else if (width === 2) view.setUint16(at, value, true);
-          else view.setUint8(at, value);
-        }
-        if ((await this.#read("config_generation")) === before) return bytes;
-      }
-      throw new VirtioError("DEVICE_FAILED", {
-        message: "the configuration changed during every read",
-        path: "pci.config_generation",
-        value: CONFIG_ATTEMPTS,
-        hint: "reset the device",
-      });
-    });
+    return this.#exclusive.run(async () =>
+      readConfigFields(this.#configAccess(offset, length), offset, length),
+    );
   }
 
   /** Writes configuration bytes in the widths of {@link readConfig}. */
   writeConfig(offset: number, bytes: Uint8Array): Promise<void> {
-    const view = new DataView(bytes.slice().buffer);
-    return this.#exclusive.run(async () => {
-      const length = view.byteLength;
-      const window = this.#deviceWindow(offset, length);
-      const width = configWidth(offset, length);
-      for (let at = 0; at < length; at += width) {
-        const value =
-          width === 4
-            ? view.getUint32(at, true)
-            : width === 2
-              ? view.getUint16(at, true)
-              : view.getUint8(at);
-        await this.#bus.barWrite(window.bar, window.offset + offset + at, width, value);
-      }
-    });
+    const source = bytes.slice();
+    return this.#exclusive.run(async () =>
+      writeConfigFields(this.#configAccess(offset, source.length), offset, source),
+    );
   }
 
   /** Reads queue_size of a queue: its maximum, as long as it has not been set up. */
@@ -486,6 +457,17 @@ export class PciDriver implements DriverTransport {
     });
   }
 
+  /** Access to the window, once the range is known to lie in it. */
+  #configAccess(offset: number, length: number): ConfigAccess {
+    const window = this.#deviceWindow(offset, length);
+    return {
+      generationPath: "pci.config_generation",
+      generation: () => this.#read("config_generation"),
+      read: (at, width) => this.#bus.barRead(window.bar, window.offset + at, width),
+      write: (at, width, value) => this.#bus.barWrite(window.bar, window.offset + at, width, value),
+    };
+  }
+
   #deviceWindow(offset: number, length: number): PciWindow {
     const window = this.#open().found.structures.device;
     const room = Math.min(window?.length ?? 0, CONFIG_SPACE_LIMIT);
@@ -542,13 +524,6 @@ export class PciDriver implements DriverTransport {
     await this.#bus.barWrite(common.bar, at, DWORD, address % WORD);
     await this.#bus.barWrite(common.bar, at + DWORD, DWORD, Math.floor(address / WORD));
   }
-}
-
-/** The width to access configuration bytes in. */
-function configWidth(offset: number, length: number): number {
-  if (length === 2 && offset % 2 === 0) return 2;
-  if ((length === 4 || length === 8) && offset % 4 === 0) return 4;
-  return 1;
 }
 
 function unknown(message: string, field: string, value: number): VirtioError {

@@ -1,3 +1,4 @@
+export { type ConfigAccess, readConfigFields, writeConfigFields } from "./config-access.ts";
 export { Exclusive } from "./exclusive.ts";
 export {
   type AdminQueuePlace,
