@@ -24,7 +24,7 @@ export interface Descriptor {
   readonly address: number;
   /** Its length in bytes. */
   readonly length: number;
-  /** Its flags, see {@link DESCRIPTOR}. */
+  /** Its flags, see `VIRTQ_DESC`. */
   readonly flags: number;
   /** The descriptor that follows it. */
   readonly next?: number;
