@@ -71,7 +71,8 @@ export interface CcwDeviceInit {
   readonly hostCookie?: number;
   /**
    * Accepts READ_CONF and WRITE_CONF with a data area shorter than the configuration space and
-   * without suppressed length checks, against the text: Linux sends them. False by default.
+   * without suppressed length checks, against the text (tolerance T4: Linux sends them). False by
+   * default.
    */
   readonly tolerateShortConfig?: boolean;
   /**

@@ -23,7 +23,7 @@ const COMMANDS =
   "Basic Facilities of a Virtio Device / Device groups / Group administration commands";
 
 /** Every tolerance. */
-export const TOLERANCES: Readonly<Record<ToleranceId | "T3", Tolerance>> = {
+export const TOLERANCES: Readonly<Record<ToleranceId | "T3" | "T4", Tolerance>> = {
   T1: {
     id: "T1",
     practice:
@@ -52,9 +52,19 @@ export const TOLERANCES: Readonly<Record<ToleranceId | "T3", Tolerance>> = {
     cite: "Basic Facilities of a Virtio Device / Administration virtqueues",
     needless: true,
   },
+  T4: {
+    id: "T4",
+    practice:
+      "Over channel I/O, Linux reads and writes the configuration space only as far as the field it wants, without suppressing length checks.",
+    text: "The complete configuration space is transmitted; the device presents incorrect length.",
+    effect:
+      "READ_CONF and WRITE_CONF of a part succeed. Switched on at the device half of the transport.",
+    cite: "Virtio Over Channel I/O / Device Configuration",
+    needless: false,
+  },
 };
 
-/** The id of a tolerance that can be switched on. */
+/** The id of a tolerance that an executor can be given. */
 export type ToleranceId = "T1" | "T2";
 
 /** The tolerances that are on; absent means off. */
