@@ -95,6 +95,8 @@ export class AdminClient {
   #exclusive: PendingCommand | undefined;
   #flushing = false;
   #ended: VirtioError | undefined;
+  /** Ends what the client listens to besides its queues. */
+  #forget: (() => void) | undefined;
 
   /**
    * Takes the memory for the slots of every queue and starts listening.
@@ -280,6 +282,14 @@ export class AdminClient {
     this.#waiting.length = 0;
     this.#holds.clear();
     this.#heldCount = 0;
+    this.#forget?.();
+    this.#forget = undefined;
+  }
+
+  /** @internal Calls `forget` once, when the client ends; at once when it has ended. */
+  whenEnded(forget: () => void): void {
+    if (this.#ended === undefined) this.#forget = forget;
+    else forget();
   }
 
   /**
@@ -583,7 +593,8 @@ export function openAdminClient(
   options: AdminClientOptions = {},
 ): AdminClient {
   const client = new AdminClient(device.adminQueues, device.dma, options);
-  device.onFailure((error) => client.fail(error));
+  // A device outlives the clients of its queues that were reset.
+  client.whenEnded(device.onFailure((error) => client.fail(error)));
   return client;
 }
 

@@ -528,6 +528,33 @@ describe("the end", () => {
     expect(rig.arena.freeBytes).toBe(free);
   });
 
+  it("does not listen to its device any more once it has ended, however it ends", () => {
+    const rig = new AdminRig();
+    const listeners = new Set<(error: Error) => void>();
+    const source = {
+      adminQueues: rig.ports,
+      dma: rig.arena,
+      onFailure: (listener: (error: Error) => void) => {
+        listeners.add(listener);
+        return () => void listeners.delete(listener);
+      },
+    };
+    const ends = [
+      (client: AdminClient) => client.close(),
+      () => rig.port.onReset?.(),
+      () => {
+        for (const listener of [...listeners]) listener(new Error("the bus is gone"));
+      },
+    ];
+    for (const end of ends) {
+      const client = openAdminClient(source);
+      expect(listeners.size).toBe(1);
+      end(client);
+      expect(listeners.size).toBe(0);
+      client.close();
+    }
+  });
+
   it("needs a queue, and a queue with room for a command", () => {
     const rig = new AdminRig({ size: 1 });
     expect(() => new AdminClient([], rig.arena)).toThrow(code("ADMIN_QUEUE_UNAVAILABLE"));
