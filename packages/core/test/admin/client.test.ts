@@ -4,6 +4,7 @@ import {
   AdminClient,
   type AdminClientOptions,
   AdminCommandError,
+  type AdminQueuePort,
   encodeOpcodeList,
   LIST_QUERY,
   OUTCOME,
@@ -541,7 +542,7 @@ describe("the end", () => {
     };
     const ends = [
       (client: AdminClient) => client.close(),
-      () => rig.port.onReset?.(),
+      () => (rig.port as AdminQueuePort).onReset?.(),
       () => {
         for (const listener of [...listeners]) listener(new Error("the bus is gone"));
       },
