@@ -29,7 +29,7 @@ function row(line, index) {
   return `<text class="${kind}" x="${MARGIN}" y="${y}">${body}</text>`;
 }
 
-const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="The output of npm start">
+const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" xml:space="preserve" role="img" aria-label="The output of npm start">
 <style>
 text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; white-space: pre; fill: #d7dce2 }
 .h { font-weight: bold; fill: #ffffff } .c { fill: #8fb8ff } .y { fill: #6fd38a } .n { fill: #ff7b72 }
