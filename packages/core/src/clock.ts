@@ -3,16 +3,32 @@
  * declares.
  */
 
-interface Timers {
-  setTimeout(task: () => void, milliseconds: number): unknown;
-  clearTimeout(timer: unknown): void;
+interface TimerGlobals {
+  setTimeout(callback: () => void, delayMs: number): unknown;
+  clearTimeout(handle: unknown): void;
 }
 
-const timers = globalThis as unknown as Timers;
+/** Where delays come from: a test brings its own clock. */
+export interface Timer {
+  /** Calls `callback` after `delayMs` milliseconds; returns a handle for {@link clear}. */
+  set(callback: () => void, delayMs: number): unknown;
+  /** Forgets a call that has not been made. */
+  clear(handle: unknown): void;
+}
+
+/** The timers that every JavaScript host has. */
+export const hostTimer: Timer = {
+  set(callback, delayMs) {
+    return (globalThis as unknown as TimerGlobals).setTimeout(callback, delayMs);
+  },
+  clear(handle) {
+    (globalThis as unknown as TimerGlobals).clearTimeout(handle);
+  },
+};
 
 /** Runs `task` from the event loop, after what runs now. */
 export function defer(task: () => void): void {
-  timers.setTimeout(task, 0);
+  hostTimer.set(task, 0);
 }
 
 /**
@@ -25,14 +41,14 @@ export function withDeadline<T>(
   late: () => Error,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = timers.setTimeout(() => reject(late()), milliseconds);
+    const timer = hostTimer.set(() => reject(late()), milliseconds);
     work.then(
       (value) => {
-        timers.clearTimeout(timer);
+        hostTimer.clear(timer);
         resolve(value);
       },
       (error: unknown) => {
-        timers.clearTimeout(timer);
+        hostTimer.clear(timer);
         reject(error);
       },
     );

@@ -6,7 +6,7 @@
  */
 export * from "./admin/index.ts";
 export * from "./clause/index.ts";
-export { withDeadline } from "./clock.ts";
+export { hostTimer, type Timer, withDeadline } from "./clock.ts";
 export * from "./device/index.ts";
 export * from "./driver/index.ts";
 export * from "./errors.ts";

@@ -180,7 +180,7 @@ export function featuresWithoutRegisters(windows: PciWindows): number[] {
 }
 
 /**
- * The features that this transport does not carry: notification data is not implemented.
+ * The features that this transport does not carry: a notification here is a queue's index alone.
  * VIRTIO_F_SR_IOV is carried where the function has an SR-IOV capability.
  */
 export const PCI_UNSUPPORTED_FEATURES: readonly number[] = [

@@ -2,6 +2,7 @@
  * The driver half of administration commands: one promise a command, over any number of
  * administration virtqueues. The thin layer over {@link AdminChannel}, which has no promises.
  */
+import { hostTimer, type Timer } from "../clock.ts";
 import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
 import type { DmaAllocator } from "../memory/types.ts";
@@ -23,8 +24,7 @@ import {
   type RetryPolicy,
 } from "./pending.ts";
 import { effectiveStatus, statusOf } from "./status.ts";
-import { hostTimer } from "./timer.ts";
-import type { AdminCommand, AdminQueuePort, AdminQueueSource, Timer } from "./types.ts";
+import type { AdminCommand, AdminQueuePort, AdminQueueSource } from "./types.ts";
 
 const DEFAULT_WAITING = 1024;
 /** Repeats for about a second. */

@@ -55,7 +55,6 @@ export {
   statusName,
   statusOf,
 } from "./status.ts";
-export { hostTimer } from "./timer.ts";
 export {
   STRICT,
   TOLERANCES,
@@ -77,5 +76,4 @@ export type {
   LengthRange,
   ListRefusal,
   OwnerLists,
-  Timer,
 } from "./types.ts";

@@ -1,7 +1,8 @@
 /** One command of an {@link AdminClient} from the call until its promise is settled. */
+import type { Timer } from "../clock.ts";
 import { VirtioError } from "../errors.ts";
 import { decodeOpcodeList, LIST_QUERY, LIST_USE } from "./commands/list.ts";
-import type { AbortSignalLike, Timer } from "./types.ts";
+import type { AbortSignalLike } from "./types.ts";
 
 /** One administration command as the driver asks for it. */
 export interface AdminRequest {

@@ -166,14 +166,6 @@ export interface AdminQueueSource {
   onFailure(listener: (error: Error) => void): () => void;
 }
 
-/** Where delays come from: a test brings its own clock. */
-export interface Timer {
-  /** Calls `callback` after `delayMs` milliseconds; returns a handle for {@link clear}. */
-  set(callback: () => void, delayMs: number): unknown;
-  /** Forgets a call that has not been made. */
-  clear(handle: unknown): void;
-}
-
 /** The part of an `AbortSignal` that is used: core needs no DOM or Node types. */
 export interface AbortSignalLike {
   /** True once aborted. */

@@ -8,8 +8,8 @@ import {
   type CommandFamily,
   OUTCOME,
   outcome,
-  type Timer,
 } from "../../src/admin/index.ts";
+import type { Timer } from "../../src/clock.ts";
 import { FEATURE, FeatureSet, STATUS, VirtioDevice } from "../../src/device/index.ts";
 import { PLATFORM_GROUP, PlatformGroup, SELF_GROUP, SelfGroup } from "../../src/group/index.ts";
 import { createGuestMemory, DmaArena, type RegionMemory } from "../../src/memory/index.ts";

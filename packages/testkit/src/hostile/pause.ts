@@ -1,11 +1,6 @@
 /** Turns given to what waits: promises, and timers. */
 
-interface Timers {
-  setTimeout(task: () => void, milliseconds: number): unknown;
-  clearTimeout(timer: unknown): void;
-}
-
-const timers = globalThis as unknown as Timers;
+import { hostTimer } from "@virtio-admin/core";
 
 /** More than any chain of promises in one operation is long. */
 const FLUSH_TURNS = 32;
@@ -18,7 +13,7 @@ export async function flush(turns: number = FLUSH_TURNS): Promise<void> {
 /** Lets the event loop turn: timers that are due run. */
 export function macrotask(): Promise<void> {
   return new Promise((resolve) => {
-    timers.setTimeout(resolve, 0);
+    hostTimer.set(resolve, 0);
   });
 }
 
@@ -28,14 +23,14 @@ export function macrotask(): Promise<void> {
  */
 export function settlesAtOnce(work: Promise<void>): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const timer = timers.setTimeout(() => resolve(false), 0);
+    const timer = hostTimer.set(() => resolve(false), 0);
     work.then(
       () => {
-        timers.clearTimeout(timer);
+        hostTimer.clear(timer);
         resolve(true);
       },
       (error: unknown) => {
-        timers.clearTimeout(timer);
+        hostTimer.clear(timer);
         reject(error);
       },
     );
