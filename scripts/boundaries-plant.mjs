@@ -64,7 +64,8 @@ function copySources(to) {
       cpSync(from, join(to, "packages", name, part), {
         recursive: true,
         verbatimSymlinks: true,
-        filter: (path) => !path.includes("/.vite") && !path.includes("/.cache"),
+        // Below `from`: where the workspace itself lies may have any name.
+        filter: (path) => !/[\\/]\.(vite|cache)/.test(path.slice(from.length)),
       });
     }
   }
