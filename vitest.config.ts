@@ -10,6 +10,7 @@ export default defineConfig({
   test: {
     include: ["packages/*/test/**/*.test.ts"],
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Every processor runs tests: nothing else of this project runs meanwhile.
     maxWorkers: "100%",
     coverage: {
