@@ -19,7 +19,9 @@ function testSources() {
   const tests = readdirSync(join(root, "packages")).flatMap((name) =>
     sourcesBelow(join(root, "packages", name, "test")),
   );
-  return [...tests, ...sourcesBelow(join(root, "packages/testkit/src"))];
+  // Cases and scenarios are data, named by the tests that run them.
+  const data = ["testkit/src", "fixtures/src/commands"];
+  return [...tests, ...data.flatMap((path) => sourcesBelow(join(root, "packages", path)))];
 }
 
 const { CLAUSES } = await import("../packages/core/dist/index.js");

@@ -3,6 +3,7 @@ import { isVirtioError } from "@virtio-admin/core";
 import { REPLAY_TARGETS } from "@virtio-admin/fixtures";
 import { REPLAY_MODES, type ReplayMode } from "@virtio-admin/testkit";
 import { Command, CommanderError, Option } from "commander";
+import { type CommandsOptions, commands } from "./commands/commands.ts";
 import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
 import { type DemoOptions, demo } from "./commands/demo.ts";
 import { group } from "./commands/group.ts";
@@ -91,6 +92,15 @@ export async function main(
     .addOption(json())
     .action(async (options: ComplianceCommandOptions & JsonOption) => {
       code = await compliance(options, new Output(streams, options.json === true));
+    });
+
+  program
+    .command("commands")
+    .description("the register of administration commands, each of its scenarios played")
+    .option("--command <name>", "only this command, with its scenarios by name")
+    .addOption(json())
+    .action(async (options: CommandsOptions & JsonOption) => {
+      code = await commands(options, new Output(streams, options.json === true));
     });
 
   try {

@@ -1,0 +1,43 @@
+import { COMMAND_PLACES, REGISTERED_FAMILIES } from "@virtio-admin/fixtures";
+import { describe, expect, it } from "vitest";
+import { run } from "./command.ts";
+
+const COMMANDS = REGISTERED_FAMILIES.flatMap(({ commands }) => commands);
+
+describe("virtio-admin commands", () => {
+  it("lists every command by opcode, and every scenario holds", async () => {
+    const { code, out } = await run("commands");
+    expect(code).toBe(0);
+    for (const { opcode, name } of COMMANDS) {
+      expect(out).toContain(`0x${opcode.toString(16).padStart(4, "0")} │ ${name}`);
+    }
+    expect(out).toMatch(/\d+ scenarios played: \d+ hold, 0 do not\n$/);
+  });
+
+  it("names the scenarios of one command, and why it never succeeds in a place", async () => {
+    const { code, out } = await run("commands", "--command", "FEATURES_SET");
+    expect(code).toBe(0);
+    expect(out).toContain("FEATURES_SET, device half, ccw, platform");
+    expect(out).toContain("  - features-set-busy: ");
+    expect(out).toContain("  + none: mmio has no SR-IOV groups");
+  });
+
+  it("gives the whole register as JSON", async () => {
+    const { code, out } = await run("commands", "--json");
+    expect(code).toBe(0);
+    const { register, held, failed } = JSON.parse(out);
+    expect(register).toHaveLength(COMMANDS.length * COMMAND_PLACES.length * 2);
+    expect(failed).toBe(0);
+    expect(held).toBeGreaterThan(register.length);
+    for (const { positive, negative } of register) {
+      expect(positive.scenarios.length > 0 || positive.reason !== undefined).toBe(true);
+      expect(negative.scenarios.length).toBeGreaterThan(0);
+    }
+  });
+
+  it("does not know a command that there is not", async () => {
+    const { code, err } = await run("commands", "--command", "NOP");
+    expect(code).toBe(2);
+    expect(err).toContain("there is no command NOP");
+  });
+});
