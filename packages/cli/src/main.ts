@@ -7,6 +7,7 @@ import { type CommandsOptions, commands } from "./commands/commands.ts";
 import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
 import { type DemoOptions, demo } from "./commands/demo.ts";
 import { group } from "./commands/group.ts";
+import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { transports } from "./commands/transports.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
@@ -101,6 +102,14 @@ export async function main(
     .addOption(json())
     .action(async (options: CommandsOptions & JsonOption) => {
       code = await commands(options, new Output(streams, options.json === true));
+    });
+
+  program
+    .command("outcomes")
+    .description("every status and qualifier, provoked through the wire of each transport")
+    .addOption(json())
+    .action(async (options: JsonOption) => {
+      code = await outcomes(new Output(streams, options.json === true));
     });
 
   try {

@@ -1,3 +1,4 @@
+import { ADMIN_QUALIFIER, ADMIN_STATUS } from "@virtio-admin/core";
 import { COMMAND_PLACES, REGISTERED_FAMILIES } from "@virtio-admin/fixtures";
 import { describe, expect, it } from "vitest";
 import { run } from "./command.ts";
@@ -39,5 +40,27 @@ describe("virtio-admin commands", () => {
     const { code, err } = await run("commands", "--command", "NOP");
     expect(code).toBe(2);
     expect(err).toContain("there is no command NOP");
+  });
+});
+
+describe("virtio-admin outcomes", () => {
+  it("provokes every status and qualifier on every transport, and says how", async () => {
+    const { code, out } = await run("outcomes");
+    for (const name of Object.keys(ADMIN_STATUS)) expect(out).toContain(`status ${name} `);
+    for (const name of Object.keys(ADMIN_QUALIFIER)) expect(out).toContain(`qualifier ${name} `);
+    expect(out).toMatch(/\d+ statuses and qualifiers, 0 not provoked everywhere\n$/);
+    expect(code).toBe(0);
+  });
+
+  it("gives the same as JSON", async () => {
+    const { code, out } = await run("outcomes", "--json");
+    expect(code).toBe(0);
+    const { outcomes, missing } = JSON.parse(out);
+    expect(missing).toEqual([]);
+    for (const { provoked } of outcomes) {
+      for (const transport of ["pci", "mmio", "ccw"]) {
+        expect(provoked).toContainEqual(expect.objectContaining({ transport, right: true }));
+      }
+    }
   });
 });
