@@ -434,10 +434,7 @@ export class VirtioDevice
     this.#deliveries.release();
   }
 
-  /**
-   * Carries out a reset of the function that the device is in, the device's own included. It ends
-   * the mode that the device was in before; a {@link stop} that is under way outlasts it.
-   */
+  /** See {@link PartsDevice.resetFunction}. */
   resetFunction(reset: () => void): void {
     const wasStopped = this.#mode.stopped;
     this.#mode.during(reset);
@@ -580,7 +577,11 @@ export class VirtioDevice
         const queue = this.#makeQueue(
           slot.index,
           // Which of the latest used entries the driver was told of, nobody knows here.
-          { ...ring, startIndex: start, ...(inUse ? { publishedIndex: (start - slot.size) & 0xffff } : {}) },
+          {
+            ...ring,
+            startIndex: start,
+            ...(inUse ? { publishedIndex: (start - slot.size) & 0xffff } : {}),
+          },
           this.#features,
         );
         slot.queue = queue;

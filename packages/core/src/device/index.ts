@@ -11,6 +11,7 @@ export {
   withoutUnmet,
 } from "./feature-rules.ts";
 export { FEATURE, FEATURE_BITS, FEATURE_WORDS, FeatureSet, featureName } from "./features.ts";
+export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
 export {
   COMMON_PARTS,
   type CommonPart,
@@ -44,7 +45,6 @@ export {
   partKey,
   selectorOf,
 } from "./parts.ts";
-export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
 export {
   type DeviceChange,
   type DeviceState,

@@ -84,6 +84,11 @@ export interface PartsDevice {
    */
   resume(): void;
   /**
+   * Carries out a reset of the function that the device is in, the device's own included. It ends
+   * the mode that the device was in before; a {@link stop} that is under way outlasts it.
+   */
+  resetFunction(reset: () => void): void;
+  /**
    * The parts now, in the order of the table; those of the device type come last.
    *
    * @throws VirtioError `DEVICE_PARTS` while the driver uses what no part can tell
@@ -102,8 +107,9 @@ export interface PartsDevice {
 
 /** True for a device that can be stopped and has parts; a `VirtioDevice` is one. */
 export function isPartsDevice(device: object): device is PartsDevice {
-  const { stop, resume, readParts, prepareParts } = device as Partial<PartsDevice>;
-  return [stop, resume, readParts, prepareParts].every((method) => typeof method === "function");
+  const { stop, resume, resetFunction, readParts, prepareParts } = device as Partial<PartsDevice>;
+  const methods = [stop, resume, resetFunction, readParts, prepareParts];
+  return methods.every((method) => typeof method === "function");
 }
 
 /** The error for parts that are refused. */

@@ -43,8 +43,7 @@ const HALF = 0x1_0000_0000;
  */
 export function saveSlot(slot: QueueSlot, stopped: boolean, path: string): SavedQueue {
   const { queue } = slot;
-  const hex = (area: QueueArea) =>
-    addressToHex(slot.half(area, 0), slot.half(area, 1));
+  const hex = (area: QueueArea) => addressToHex(slot.half(area, 0), slot.half(area, 1));
   const registers = {
     size: slot.size,
     descriptorArea: hex("descriptorArea"),
