@@ -6,6 +6,7 @@ import { SELF_GROUP } from "../../group/self.ts";
 import { struct } from "../../layout/index.ts";
 import type { AdminCommand } from "../types.ts";
 import { CAPABILITY_IDS, LONGEST_CAPABILITY } from "./capability.ts";
+import { decodeOpcodeList, encodeOpcodeList } from "./list.ts";
 
 const CITE =
   "Basic Facilities of a Virtio Device / Device groups / Group administration commands / Device and driver capabilities";
@@ -117,3 +118,21 @@ export const DRIVER_CAP_SET: AdminCommand = {
   doc: "Sets what the driver uses of a capability.",
   cite: CITE,
 };
+
+/**
+ * Encodes `struct virtio_admin_cmd_query_cap_id_result`, which has the form of a list of opcodes:
+ * whole words up to the largest id. Its formula loses a word at multiples of 64 as theirs does.
+ *
+ * @param ids the ids, 0..0x0fff
+ */
+export function encodeCapabilityIds(ids: readonly number[]): Uint8Array {
+  return encodeOpcodeList(ids);
+}
+
+/**
+ * Decodes `struct virtio_admin_cmd_query_cap_id_result`: the ids whose bits are set, ascending.
+ * Any length is taken; bits of reserved ids count too.
+ */
+export function decodeCapabilityIds(bytes: Uint8Array): number[] {
+  return decodeOpcodeList(bytes);
+}

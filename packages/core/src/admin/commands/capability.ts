@@ -9,9 +9,10 @@ import {
   decode,
   type Encodable,
   encode,
+  type Field,
+  type Fields,
   type StructLayout,
 } from "../../layout/index.ts";
-
 
 /** The identifiers of capabilities, by what may have them. */
 export const CAPABILITY_IDS = {
@@ -111,5 +112,67 @@ export function deviceCapability<const F extends Fields>(
       value: bytes.length,
     });
   }
-  return Object.freeze({ capability: capability as unknown as Capability, bytes });
+  return Object.freeze({ capability, bytes });
+}
+
+/**
+ * The driver's value out of the bytes that it sent, as long as the device's: what it did not send
+ * is zero, what is too much is dropped, fixed fields are the device's and reserved ones zero.
+ */
+export function driverValue(
+  { capability, bytes: device }: DeviceCapability,
+  sent: Uint8Array,
+): Uint8Array {
+  const bytes = new Uint8Array(device.length);
+  bytes.set(sent.subarray(0, device.length));
+  const { layout, rules } = capability;
+  for (const field of Object.values(layout.fields)) {
+    const { offset, width, count } = field;
+    const end = count === "rest" ? bytes.length : offset + width * (count ?? 1);
+    if (rules[field.name] === "fixed") bytes.set(device.subarray(offset, end), offset);
+    if (rules[field.name] === "reserved") bytes.fill(0, offset, end);
+  }
+  return bytes;
+}
+
+/**
+ * The field that keeps the driver's value from being set, given the device's; the name of the
+ * capability when only all fields together do. `undefined` when it may be set.
+ */
+export function offendingField<F extends Fields>(
+  capability: Capability<F>,
+  driver: Decoded<F>,
+  device: Decoded<F>,
+): string | undefined {
+  for (const field of Object.values<Field>(capability.layout.fields)) {
+    const name = field.name as keyof F & string;
+    const wanted = elementsOf(driver[name]);
+    const offered = elementsOf(device[name]);
+    const obeys = OBEYS[capability.rules[name]];
+    if (!wanted.every((value, i) => obeys(value, offered[i] ?? 0n, offered))) return name;
+  }
+  return capability.accepts?.(driver, device) === false ? capability.name : undefined;
+}
+
+/** The value that bytes of any length hold: what is missing is zero. */
+export function decodeCapability<F extends Fields>(
+  { layout }: Capability<F>,
+  bytes: Uint8Array,
+): Decoded<F> {
+  return decode(layout, bytes, 0, { zeroExtend: true });
+}
+
+type Obeys = (wanted: bigint, offered: bigint, all: readonly bigint[]) => boolean;
+
+const OBEYS: Readonly<Record<CapabilityRule, Obeys>> = {
+  limit: (wanted, offered) => wanted <= offered,
+  flags: (wanted, offered) => (wanted & ~offered) === 0n,
+  entries: (wanted, _, all) => wanted === 0n || all.includes(wanted),
+  fixed: () => true,
+  reserved: () => true,
+};
+
+function elementsOf(value: unknown): readonly bigint[] {
+  const elements = Array.isArray(value) ? value : [value];
+  return elements.map((element: number | bigint) => BigInt(element));
 }

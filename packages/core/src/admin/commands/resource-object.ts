@@ -4,8 +4,9 @@
  * device types declare theirs with {@link defineResourceObjectType}; both halves judge by it.
  */
 import { VirtioError } from "../../errors.ts";
-import type { Decoded, StructLayout } from "../../layout/index.ts";
-import type { Fields } from "../../layout/index.ts";
+import { SELF_GROUP } from "../../group/self.ts";
+import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
+import type { Decoded, Fields, StructLayout } from "../../layout/index.ts";
 import type { AdminOutcome } from "../status.ts";
 import type { Capability } from "./capability.ts";
 
@@ -19,6 +20,8 @@ export const RESOURCE_OBJECT_TYPES = {
 
 /** The most bytes of data that a resource object has. */
 export const LONGEST_RESOURCE_OBJECT = 4096;
+
+const GROUP_TYPES: readonly number[] = [SELF_GROUP.id, SR_IOV_GROUP.id];
 
 /** Which resource object: one of the same group and the same member. */
 export interface ResourceObjectReference {
@@ -49,7 +52,7 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
   /** The layout of `resource_obj_specific_data` and `resource_obj_specific_result`. */
   readonly layout: StructLayout<F>;
   /** The fields of it that say nothing: not looked at, and zero in a result. */
-  readonly reserved?: readonly (keyof F & string)[];
+  readonly reserved?: readonly string[];
   /** The capability that limits how many there may be. */
   readonly capability: Capability<C>;
   /**
@@ -71,14 +74,14 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
   references?(data: Decoded<F>): readonly ResourceObjectReference[];
   /**
    * Why the device cannot have this object besides what is checked here: `ENOSPC` when something
-   * inside is exhausted, or whatever the type's text says. `before` is there for a modification. Must
-   * change nothing.
+   * inside is exhausted, or whatever the type's text says. `before` is there for a modification.
+   * Must change nothing; it is not asked about objects of a snapshot.
    */
   refuse?(object: ResourceObject<F>, before?: ResourceObject<F>): AdminOutcome | undefined;
   /**
    * Told of what has happened: created, modified or destroyed, the latter by command, by a device
-   * reset, or because the member went. Objects that go together go in the reverse order of their
-   * creation. Must not throw.
+   * reset, or because the member went; a snapshot that is restored replaces all. Objects that go
+   * together go dependants first, in the reverse order of their creation. Must not throw.
    */
   changed?(now: ResourceObject<F> | undefined, before: ResourceObject<F> | undefined): void;
   /** What it is for, in one sentence. */
@@ -90,8 +93,8 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
 /**
  * Declares a type of resource objects.
  *
- * @throws VirtioError `FAMILY_INVALID` for an identifier outside 0..0x4ff, no group type, a
- * reserved field that the layout does not have, or data of no bounded length
+ * @throws VirtioError `FAMILY_INVALID` for an identifier outside 0..0x4ff, no group type
+ * or one that has no objects, a reserved field that the layout does not have, or data of no bounded length
  */
 export function defineResourceObjectType<const F extends Fields, const C extends Fields>(
   spec: ResourceObjectType<F, C>,
@@ -102,7 +105,9 @@ export function defineResourceObjectType<const F extends Fields, const C extends
   if (!(Number.isInteger(type) && type >= 0 && type <= RESOURCE_OBJECT_TYPES.deviceType.last)) {
     throw refuse("type", "a type of resource objects is 0 to 0x4ff", type);
   }
-  if (groups.length === 0) throw refuse("groups", "objects live in some group", groups);
+  if (groups.length === 0 || !groups.every((group) => GROUP_TYPES.includes(group))) {
+    throw refuse("groups", "objects live in the Self group, the SR-IOV group or both", groups);
+  }
   if (layout.rest !== undefined || layout.size > LONGEST_RESOURCE_OBJECT) {
     const message = `an object has a fixed length of at most ${LONGEST_RESOURCE_OBJECT} bytes`;
     throw refuse("layout", message, layout.rest ?? layout.size);
