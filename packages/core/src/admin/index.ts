@@ -35,6 +35,28 @@ export {
   RESOURCE_OBJ_DEV_PARTS_LAYOUT,
   RESOURCE_OBJ_DEV_PARTS_TYPE,
 } from "./commands/dev-parts-object.ts";
+export { DevicePartsFamily, type DevicePartsFamilyInit } from "./commands/device-parts.ts";
+export {
+  DevicePartsClient,
+  type DevicePartsClientOptions,
+  type MoveMemberOptions,
+  moveMember,
+  type OwnedMember,
+} from "./commands/device-parts-client.ts";
+export {
+  DEV_MODE_SET,
+  DEV_MODE_SET_DATA,
+  DEV_PARTS_GET,
+  DEV_PARTS_GET_DATA,
+  DEV_PARTS_GET_TYPE,
+  DEV_PARTS_METADATA_DATA,
+  DEV_PARTS_METADATA_GET,
+  DEV_PARTS_METADATA_RESULT,
+  DEV_PARTS_METADATA_TYPE,
+  DEV_PARTS_SET,
+  DEV_PARTS_SET_DATA,
+  LONGEST_PARTS_DATA,
+} from "./commands/device-parts-layout.ts";
 export {
   ADMIN_COMMAND_LIST,
   decodeOpcodeList,
