@@ -3,6 +3,7 @@
  * anywhere asks of the device.
  */
 import { accessors } from "../layout/index.ts";
+import type { DeviceQueue } from "../virtqueue/types.ts";
 import { FEATURE, type FeatureSet, featureName } from "./features.ts";
 import {
   COMMON_PARTS,
@@ -19,6 +20,7 @@ import {
   describePart,
   encodeFeatures,
   isOptionalPart,
+  type PartsHook,
   partKey,
   partRank,
   refuseParts,
@@ -26,7 +28,10 @@ import {
   viewOf,
 } from "./parts.ts";
 import { QUEUE_AREAS, type QueueSlot } from "./queue-slot.ts";
-import type { SlotState } from "./saved-queue.ts";
+import { checkSavedStatus } from "./saved-checks.ts";
+import { prepareSlot, type RingInit, type SlotState } from "./saved-queue.ts";
+import type { StateChange } from "./saved-state.ts";
+import { STATUS } from "./status.ts";
 
 const VQ_CFG = accessors(VIRTIO_DEV_PART_VQ_CFG);
 const AREA_FIELDS = {
@@ -74,12 +79,95 @@ export function commonParts(state: CommonState): DevicePart[] {
   ];
 }
 
+/** A device that is stopped, as far as parts are set on it. */
+export interface PartsTarget {
+  readonly offered: FeatureSet;
+  readonly driverFeatures: FeatureSet;
+  readonly status: number;
+  /** The queues that there are, by index. */
+  readonly slots: readonly QueueSlot[];
+  readonly transport: PartsHook | undefined;
+  readonly deviceType: PartsHook;
+  /** The features in force with this status; throws when they cannot be accepted. */
+  readonly accept: (features: FeatureSet, status: number) => FeatureSet;
+  /** Makes a queue, or throws; touches no memory. */
+  readonly makeQueue: (index: number, ring: RingInit, features: FeatureSet) => DeviceQueue;
+}
+
+/** What is to be put in place. */
+export interface PreparedParts {
+  readonly driverFeatures: FeatureSet;
+  /** The features in force. */
+  readonly features: FeatureSet;
+  readonly status: number;
+  /** All the rest. */
+  readonly changes: readonly StateChange[];
+}
+
+/**
+ * Checks a list of parts that comes from anywhere, and changes nothing.
+ *
+ * @throws VirtioError `DEVICE_PARTS` or `SNAPSHOT`
+ */
+export function prepareCommonParts(
+  parts: readonly DevicePart[],
+  target: PartsTarget,
+): PreparedParts {
+  const { slots, transport, deviceType } = target;
+  const plan = planParts(parts, {
+    offered: target.offered,
+    hasQueue: (index) => index < slots.length,
+    transportHasParts: transport?.prepareParts !== undefined,
+    deviceTypeHasParts: deviceType.prepareParts !== undefined,
+  });
+  const driverFeatures = plan.driverFeatures ?? target.driverFeatures;
+  const status = plan.status ?? target.status;
+  checkSavedStatus(status, "status");
+  const features = target.accept(driverFeatures, status);
+  checkTellable(features, "driverFeatures");
+  const queues = slots.flatMap((slot) => {
+    const planned = plan.queues.get(slot.index);
+    const isEnabled = (planned?.state ?? { ring: slot.queue }).ring !== undefined;
+    if (isEnabled && (status & STATUS.FEATURES_OK) === 0) {
+      throw refuseParts("queues", "a queue is enabled without FEATURES_OK", { value: slot.index });
+    }
+    return planned === undefined ? [] : [prepareQueue(slot, planned, features, target)];
+  });
+  const ofTransport = transport?.prepareParts?.(plan.ofTransport, features);
+  const ofDeviceType = deviceType.prepareParts?.(plan.ofDeviceType, features);
+  const others = [ofTransport, ofDeviceType].filter((change) => change !== undefined);
+  return { driverFeatures, features, status, changes: [...queues, ...others] };
+}
+
+function prepareQueue(
+  slot: QueueSlot,
+  { state, path }: QueuePlan,
+  features: FeatureSet,
+  { makeQueue }: PartsTarget,
+): StateChange {
+  if (!slot.takes(state.size)) {
+    const message = `the size of the queue is a power of two up to ${slot.maxSize}`;
+    throw refuseParts(`${path}.value.queue_size`, message, { value: state.size });
+  }
+  return prepareSlot(slot, state, path, (ring) => {
+    const queue = makeQueue(slot.index, ring, features);
+    queue.hold();
+    return queue;
+  });
+}
+
+/** What one queue is to become, and where its part stands. */
+interface QueuePlan {
+  readonly state: SlotState;
+  readonly path: string;
+}
+
 /** What a list of parts asks for. What it does not name is absent, and stays. */
-export interface PartsPlan {
+interface PartsPlan {
   readonly driverFeatures: FeatureSet | undefined;
   readonly status: number | undefined;
-  /** Queues by their indexes, each with the place of its part for errors. */
-  readonly queues: ReadonlyMap<number, { readonly state: SlotState; readonly path: string }>;
+  /** Queues by their indexes. */
+  readonly queues: ReadonlyMap<number, QueuePlan>;
   /** What the transport's device half is to check: its own parts, and VQ_CFG. */
   readonly ofTransport: readonly DevicePart[];
   /** What the device type is to check. */
@@ -87,7 +175,7 @@ export interface PartsPlan {
 }
 
 /** What the device has, as far as a list of parts is judged by it. */
-export interface PartsContext {
+interface PartsContext {
   readonly offered: FeatureSet;
   /** True for the index of a queue that there is. */
   readonly hasQueue: (index: number) => boolean;
@@ -103,10 +191,10 @@ export interface PartsContext {
  *
  * @throws VirtioError `DEVICE_PARTS`
  */
-export function planParts(parts: readonly DevicePart[], context: PartsContext): PartsPlan {
+function planParts(parts: readonly DevicePart[], context: PartsContext): PartsPlan {
   let driverFeatures: FeatureSet | undefined;
   let status: number | undefined;
-  const queues = new Map<number, { readonly state: SlotState; readonly path: string }>();
+  const queues = new Map<number, QueuePlan>();
   const ofTransport: DevicePart[] = [];
   const ofDeviceType: DevicePart[] = [];
   const seen = new Set<string>();
@@ -153,11 +241,6 @@ export function planParts(parts: readonly DevicePart[], context: PartsContext): 
     }
   });
   return { driverFeatures, status, queues, ofTransport, ofDeviceType };
-}
-
-/** The MSI-X vector in a value of VQ_CFG. */
-export function vectorInQueue(value: Uint8Array): number {
-  return VQ_CFG.vector.get(viewOf(value), 0);
 }
 
 function isKnown(

@@ -10,7 +10,7 @@ import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import { createDeviceQueue, ringPosition } from "../virtqueue/index.ts";
 import { type DeviceQueue, type DeviceQueueInit, QUEUE_DEFECTS } from "../virtqueue/types.ts";
-import { checkTellable, commonParts, planParts } from "./common-parts.ts";
+import { checkTellable, commonParts, prepareCommonParts } from "./common-parts.ts";
 import { Deliveries } from "./deliveries.ts";
 import { FeatureOffer } from "./feature-offer.ts";
 import {
@@ -473,47 +473,17 @@ export class VirtioDevice
   }
 
   #prepareParts(parts: readonly DevicePart[]): StateChange {
-    const port = this.#port;
-    const model = this.#model;
-    const plan = planParts(parts, {
+    const { driverFeatures, features, status, changes } = prepareCommonParts(parts, {
       offered: this.offeredFeatures,
-      hasQueue: (index) => index < model.queues.length,
-      transportHasParts: port?.prepareParts !== undefined,
-      deviceTypeHasParts: model.prepareParts !== undefined,
+      driverFeatures: this.#driverFeatures,
+      status: this.#status,
+      slots: this.#slots.slice(0, this.#model.queues.length),
+      transport: this.#port,
+      deviceType: this.#model,
+      accept: (wanted, withStatus) => this.#acceptable(wanted, withStatus, "driverFeatures"),
+      makeQueue: (index, ring, withFeatures) => this.#makeQueue(index, ring, withFeatures),
     });
-    const driverFeatures = plan.driverFeatures ?? this.#driverFeatures;
-    const status = plan.status ?? this.#status;
-    checkSavedStatus(status, "status");
-    const features = this.#acceptable(driverFeatures, status, "driverFeatures");
-    checkTellable(features, "driverFeatures");
-    const accepted = (status & STATUS.FEATURES_OK) !== 0;
-    const slots = [...plan.queues].map(([index, { state, path }]) => {
-      const slot = this.#slots[index] as QueueSlot;
-      if (!slot.takes(state.size)) {
-        const message = `the size of the queue is a power of two up to ${slot.maxSize}`;
-        throw refuseParts(`${path}.value.queue_size`, message, { value: state.size });
-      }
-      return prepareSlot(slot, state, path, (ring) => {
-        const queue = this.#makeQueue(index, ring, features);
-        queue.hold();
-        return queue;
-      });
-    });
-    const enabled = this.#slots.find(
-      ({ index, queue }) => (plan.queues.get(index)?.state ?? { ring: queue }).ring !== undefined,
-    );
-    if (enabled !== undefined && !accepted) {
-      throw refuseParts("queues", "a queue is enabled without FEATURES_OK", {
-        value: enabled.index,
-      });
-    }
-    const ofTransport = port?.prepareParts?.(plan.ofTransport, features);
-    const ofModel = model.prepareParts?.(plan.ofDeviceType, features);
-    return inOrder([
-      this.#prepareSet(driverFeatures, features, status),
-      ...slots,
-      ...[ofTransport, ofModel].filter((change) => change !== undefined),
-    ]);
+    return inOrder([this.#prepareSet(driverFeatures, features, status), ...changes]);
   }
 
   #prepareSet(driverFeatures: FeatureSet, features: FeatureSet, status: number): StateChange {

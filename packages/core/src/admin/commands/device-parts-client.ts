@@ -10,7 +10,7 @@ import {
   type PartHeader,
   partBytes,
 } from "../../device/parts.ts";
-import { isVirtioError, VirtioError } from "../../errors.ts";
+import { type ErrorCode, isVirtioError, VirtioError } from "../../errors.ts";
 import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import { accessors, encode } from "../../layout/index.ts";
 import type { AdminClient } from "../client.ts";
@@ -42,6 +42,13 @@ const METADATA = accessors(DEV_PARTS_METADATA_RESULT);
 const COMMANDS = [DEV_PARTS_METADATA_GET, DEV_PARTS_GET, DEV_PARTS_SET, DEV_MODE_SET] as const;
 const STOPPED = DEV_MODE_SET_DATA.fields.flags.bits.stopped.mask;
 const DEFAULT_CHUNK = 0x1_0000;
+/** The errors of a command that the device may have carried out, or may still. */
+const UNCERTAIN: readonly ErrorCode[] = [
+  "ADMIN_ABORTED",
+  "ADMIN_DEADLINE",
+  "ADMIN_RESET",
+  "QUEUE_BROKEN",
+];
 /** How often a device that runs may have other parts than it said a moment before. */
 const ATTEMPTS = 4;
 
@@ -142,7 +149,8 @@ export class DevicePartsClient {
    * Reads parts of a member, in the order in which they are set. Those of a member that runs may
    * change from one to the next.
    *
-   * @param which the headers of the parts; those that there are not are left out. All when absent
+   * @param which the headers of the parts, as {@link headers} told them: there is room for values of
+   * their lengths. Parts that there are not are left out. All when absent
    */
   read(
     member: number,
@@ -378,8 +386,8 @@ export async function moveMember(
     mayHaveGoneOn = true;
     await target.parts.resume(target.member, execute);
   } catch (error) {
-    const isRefusal = error instanceof AdminCommandError;
-    if (!mayHaveGoneOn || isRefusal) await source.parts.resume(source.member).catch(() => {});
+    const isUncertain = isVirtioError(error) && UNCERTAIN.includes(error.code);
+    if (!mayHaveGoneOn || !isUncertain) await source.parts.resume(source.member).catch(() => {});
     throw error;
   }
 }
