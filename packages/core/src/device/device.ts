@@ -537,7 +537,8 @@ export class VirtioDevice
   /** Makes the enabled queues anew, to go on where their memory says. */
   #takeOver(): void {
     // Before DRIVER_OK nothing was ever taken from a queue, and its memory is the driver's alone.
-    const inUse = (this.#status & STATUS.DRIVER_OK) !== 0;
+    const inUse =
+      (this.#status & (STATUS.DRIVER_OK | STATUS.DEVICE_NEEDS_RESET)) === STATUS.DRIVER_OK;
     for (const slot of this.#slots) {
       if (slot.queue === undefined) continue;
       slot.queue.stop();
