@@ -23,6 +23,20 @@ interface Register {
   readonly feature: number | undefined;
 }
 
+/** The registers that a driver sets here and that live nowhere else. */
+export interface CommonRegisters {
+  /** device_feature_select. */
+  readonly deviceFeatureSelect: number;
+  /** driver_feature_select. */
+  readonly driverFeatureSelect: number;
+  /** config_msix_vector. */
+  readonly configVector: number;
+  /** queue_select. */
+  readonly queueSelect: number;
+  /** queue_msix_vector of every queue; shorter than their number, absent ones are unmapped. */
+  readonly queueVectors: readonly number[];
+}
+
 /** What the common configuration needs to know besides the device. */
 export interface CommonConfigInit {
   /** The device behind the registers. */
@@ -99,6 +113,25 @@ export class CommonConfig {
   /** The name of the field at `offset`, for traces. */
   nameAt(offset: number): string | undefined {
     return this.#registers[offset]?.name;
+  }
+
+  /** What the driver has set; may be set as a whole, with vectors that there are. */
+  get registers(): CommonRegisters {
+    return {
+      deviceFeatureSelect: this.#deviceFeatureSelect,
+      driverFeatureSelect: this.#driverFeatureSelect,
+      configVector: this.#configVector,
+      queueSelect: this.#queueSelect,
+      queueVectors: [...this.#queueVectors],
+    };
+  }
+
+  set registers(registers: CommonRegisters) {
+    this.#deviceFeatureSelect = registers.deviceFeatureSelect;
+    this.#driverFeatureSelect = registers.driverFeatureSelect;
+    this.#configVector = registers.configVector;
+    this.#queueSelect = registers.queueSelect;
+    this.#queueVectors = Array.from(registers.queueVectors, (vector) => vector ?? NO_VECTOR);
   }
 
   /** The vector of configuration change notifications, or NO_VECTOR. */

@@ -12,15 +12,20 @@
  * Hot path: `barWrite` of a notification allocates nothing while no trace sink is set.
  */
 import {
+  type DevicePart,
   type DevicePort,
   FEATURE,
+  type FeatureSet,
+  isPartsDevice,
   type ProvisionRefusal,
+  type StateChange,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
 import { type BarRegion, BarSpace, unitAt } from "./bar-space.ts";
 import { capabilityBytes, PciCfgAccess } from "./capabilities.ts";
 import { CommonConfig } from "./common-config.ts";
 import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
+import { FunctionParts } from "./device-parts.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
 import { MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
@@ -75,6 +80,7 @@ export class PciDevice implements DevicePort {
   readonly #device: TransportFacingDevice;
   readonly #config: PciConfigSpace;
   readonly #common: CommonConfig;
+  readonly #parts: FunctionParts;
   readonly #msix: MsixTable | undefined;
   readonly #interrupts: FunctionInterrupts;
   readonly #space = new BarSpace();
@@ -154,6 +160,13 @@ export class PciDevice implements DevicePort {
           this.#sriov?.unlock();
         }
       },
+    });
+    this.#parts = new FunctionParts({
+      common: this.#common,
+      queueCount: () => device.queueCount,
+      vectors: () => this.#msix?.vectors ?? 0,
+      notifyOffset: (queue) => this.#notifyOffset(queue),
+      negotiated: (feature) => device.negotiated(feature),
     });
     this.#placeRegions();
     this.#cfgAccess = this.#addCapabilities();
@@ -323,13 +336,19 @@ export class PciDevice implements DevicePort {
 
   /**
    * Resets the function (FLR, or a reset of its bus): device, configuration space and MSI-X. With
-   * SR-IOV that clears VF Enable. What was provisioned on a virtual function stays.
+   * SR-IOV that clears VF Enable. What was provisioned on a virtual function stays; a device that
+   * its owner has stopped goes on.
    */
   reset(): void {
-    this.#device.reset();
-    this.#config.reset();
-    this.#msix?.reset();
-    this.#applySwitches();
+    const device = this.#device;
+    const resetAll = () => {
+      device.reset();
+      this.#config.reset();
+      this.#msix?.reset();
+      this.#applySwitches();
+    };
+    if (isPartsDevice(device)) device.resetFunction(resetAll);
+    else resetAll();
   }
 
   /** Part of `DevicePort`: a used buffer notification. */
@@ -347,6 +366,26 @@ export class PciDevice implements DevicePort {
     this.#common.reset();
     this.#waiting.clear();
     this.#interrupts.reset();
+  }
+
+  /** Part of `DevicePort`: while a device is stopped, no message leaves the function. */
+  holdNotifications(on: boolean): void {
+    this.#msix?.hold(on);
+  }
+
+  /** Part of `DevicePort`: the vector of a queue. */
+  queueVector(queue: number): number {
+    return this.#common.queueVector(queue);
+  }
+
+  /** Part of `DevicePort`: the device parts that are a function's. */
+  readParts(): readonly DevicePart[] {
+    return this.#parts.read();
+  }
+
+  /** Part of `DevicePort`: checks the device parts that are a function's. */
+  prepareParts(parts: readonly DevicePart[], features: FeatureSet): StateChange {
+    return this.#parts.prepare(parts, features);
   }
 
   // Configuration space

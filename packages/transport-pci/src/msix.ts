@@ -51,6 +51,7 @@ export class MsixTable {
   #enabled = false;
   #functionMask = false;
   #busMaster = false;
+  #held = false;
 
   /** @throws VirtioError `VALUE_RANGE` when `vectors` is not 1 to 2048. */
   constructor(vectors: number, deliver: MsixDelivery, masking: VectorMasking = "table") {
@@ -94,7 +95,13 @@ export class MsixTable {
     this.#enabled = enabled;
     this.#functionMask = functionMask;
     this.#busMaster = busMaster;
-    if (this.#open) for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
+    this.#releaseAll();
+  }
+
+  /** Holds every message back, whatever the switches say, or ends that. No reset changes it. */
+  hold(on: boolean): void {
+    this.#held = on;
+    this.#releaseAll();
   }
 
   /** Sends the message of `vector`, or makes it pending. Ignored for no vector of the table. */
@@ -157,12 +164,16 @@ export class MsixTable {
   }
 
   get #open(): boolean {
-    return this.#enabled && !this.#functionMask && this.#busMaster;
+    return this.#enabled && !this.#functionMask && this.#busMaster && !this.#held;
   }
 
   #masked(vector: number): boolean {
     if (this.#masking === "vmm") return false;
     return (ENTRY.vector_control.get(this.#table, vector * ENTRY_BYTES) & MASK) !== 0;
+  }
+
+  #releaseAll(): void {
+    if (this.#open) for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
   }
 
   #release(vector: number): void {

@@ -10,11 +10,14 @@ import {
   DeviceMember,
   type FeatureSet,
   type GroupType,
+  isPartsDevice,
   isSnapshotDevice,
   type ManagedGroup,
   type ManagedMember,
   type MemberDefaults,
   type MsixPool,
+  type PartsDevice,
+  type PartsGroup,
   type ProvisionableDevice,
   type ProvisionRefusal,
   type SnapshotDevice,
@@ -107,7 +110,9 @@ interface MadeFunction {
  * what was provisioned, and answers nothing until it is there again. A reset of the owner's virtio
  * device changes nothing for the members.
  */
-export class SriovGroup implements ManagedGroup, VirtualFunctions, VirtualFunctionOwner {
+export class SriovGroup
+  implements ManagedGroup, PartsGroup, VirtualFunctions, VirtualFunctionOwner
+{
   /** Always `SR_IOV_GROUP`. */
   readonly type: GroupType = SR_IOV_GROUP;
   /** What the SR-IOV capability of the owner says. */
@@ -223,6 +228,13 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions, VirtualFuncti
     }
   }
 
+  /** See {@link PartsGroup.partsDevice}. */
+  partsDevice(id: number): PartsDevice | undefined {
+    if (!this.hasMember(id)) return undefined;
+    const { device } = this.#functionOf(id);
+    return isPartsDevice(device) ? device : undefined;
+  }
+
   /** The virtual function of this number as a VMM calls it; `undefined` when there is none now. */
   function(id: number): PciDevice | undefined {
     return this.hasMember(id) ? this.#functionOf(id).pci : undefined;
@@ -280,9 +292,10 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions, VirtualFuncti
     this.onChange?.();
   }
 
-  /** Resets a virtual function that is not there any more, and forgets what was provisioned. */
+  /** Resets a virtual function that is not there any more, and forgets what its owner did to it. */
   #retire({ pci, device }: MadeFunction): void {
     pci.reset();
+    if (isPartsDevice(device)) device.resume();
     device.provisionFeatures(device.defaultFeatures);
     if (this.msix !== undefined) pci.setMsixVectors(this.#defaultVectors);
   }

@@ -8,7 +8,7 @@ import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
 import { type Chain, DESCRIPTORS_PER_VISIT, type DeviceQueue } from "../virtqueue/types.ts";
 import type { AdminExecutor } from "./executor.ts";
-import { CommandWork, clearBytes } from "./work.ts";
+import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
 
 const DEFAULT_MAX_SIZE = 256;
 const LARGEST_SIZE = 32768;
@@ -229,19 +229,21 @@ class Lane {
       queue.read(chain, 0, this.header.subarray(0, headerLength));
       executor.decode(work, this.headerView, 0);
     }
+    work.resultRoom = Math.max(0, chain.writableLength - executor.responseHeaderLength);
     const limit = executor.dataLimit(work.opcode);
     if (limit === 0) {
       work.dataLength = 0;
       return;
     }
-    const bytes = work.reserveData(limit);
     const supplied = Math.min(limit, Math.max(0, chain.readableLength - headerLength));
+    const end = Math.min(limit, Math.max(KEPT_CAPACITY, supplied));
+    const bytes = work.reserveData(end);
     if (region !== undefined && first - headerLength >= supplied) {
       copyBytes(bytes, 0, region.bytes, address - region.base + headerLength, supplied);
     } else {
       queue.read(chain, headerLength, bytes.subarray(0, supplied));
     }
-    clearBytes(bytes, supplied, limit);
+    clearBytes(bytes, supplied, end);
     work.dataLength = supplied;
   }
 

@@ -22,7 +22,7 @@ import type { AdminState } from "./saved-state.ts";
 import { type AdminOutcome, OUTCOME, qualifierOf, statusOf } from "./status.ts";
 import { CAPABILITY_FAMILY_NAME, STRICT, type Tolerances } from "./tolerances.ts";
 import type { AdminCommand, AdminOwner, CommandFamily, FamilyBinding } from "./types.ts";
-import { CommandWork, clearBytes } from "./work.ts";
+import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
 
 /** Opcodes from here on may have another structure; none is served. */
 const OPCODE_LIMIT = 0x8000;
@@ -143,10 +143,12 @@ export class AdminExecutor {
     this.decode(work, new DataView(header.buffer), 0);
     const limit = this.dataLimit(work.opcode);
     const data = request.subarray(commandHeaderLength, commandHeaderLength + limit);
-    const room = work.reserveData(limit);
+    const end = Math.min(limit, Math.max(KEPT_CAPACITY, data.length));
+    const room = work.reserveData(end);
     room.set(data);
-    room.fill(0, data.length, limit);
+    room.fill(0, data.length, end);
     work.dataLength = data.length;
+    work.resultRoom = Math.max(0, response.length - this.format.responseHeaderLength);
     if (this.start(work)) return this.answer(work, response);
     return new Promise<number>((resolve) => {
       settle = resolve;
@@ -273,7 +275,7 @@ export class AdminExecutor {
     const { command } = bound;
     work.command = command;
     work.group = state.group;
-    work.reserveResult(roundUp(command.result.max));
+    work.reserveResult(Math.min(roundUp(command.result.max), KEPT_CAPACITY));
     work.resultLength = command.result.min;
     if (command.usesMember && !state.group.hasMember(work.memberId)) {
       return this.finish(work, OUTCOME.INVALID_MEMBER);
@@ -343,7 +345,8 @@ export class AdminExecutor {
       work.resultLength = work.command.result.min;
       clearBytes(work.resultBytes, 0, roundUp(work.resultLength));
     } else if (work.resultLength > 0) {
-      const length = Math.min(Math.trunc(work.resultLength), work.command.result.max);
+      const most = Math.min(work.command.result.max, work.resultBytes.length);
+      const length = Math.min(Math.trunc(work.resultLength), most);
       work.resultLength = length;
       clearBytes(work.resultBytes, length, roundUp(length));
     } else {

@@ -2,6 +2,62 @@
 export { AdminChannel, type AdminChannelOptions } from "./channel.ts";
 export { AdminClient, type AdminClientOptions, openAdminClient } from "./client.ts";
 export {
+  type CapabilityDependant,
+  CapabilityFamily,
+  type DriverCapabilities,
+  type SavedCapabilities,
+} from "./commands/capabilities.ts";
+export { CapabilityClient, type CapabilityHold } from "./commands/capabilities-client.ts";
+export {
+  CAP_GET_DATA,
+  CAP_GET_RESULT,
+  CAP_ID_LIST_QUERY,
+  CAP_ID_LIST_RESULT,
+  CAP_SET_DATA,
+  DEVICE_CAP_GET,
+  DRIVER_CAP_SET,
+  decodeCapabilityIds,
+  encodeCapabilityIds,
+} from "./commands/capabilities-layout.ts";
+export {
+  CAPABILITY_IDS,
+  type Capability,
+  type CapabilityRule,
+  type DeviceCapability,
+  defineCapability,
+  deviceCapability,
+  LONGEST_CAPABILITY,
+} from "./commands/capability.ts";
+export {
+  DEV_PARTS_CAP,
+  DEV_PARTS_CAP_LAYOUT,
+  RESOURCE_OBJ_DEV_PARTS,
+  RESOURCE_OBJ_DEV_PARTS_LAYOUT,
+  RESOURCE_OBJ_DEV_PARTS_TYPE,
+} from "./commands/dev-parts-object.ts";
+export { DevicePartsFamily, type DevicePartsFamilyInit } from "./commands/device-parts.ts";
+export {
+  DevicePartsClient,
+  type DevicePartsClientOptions,
+  type MoveMemberOptions,
+  moveMember,
+  type OwnedMember,
+} from "./commands/device-parts-client.ts";
+export {
+  DEV_MODE_SET,
+  DEV_MODE_SET_DATA,
+  DEV_PARTS_GET,
+  DEV_PARTS_GET_DATA,
+  DEV_PARTS_GET_TYPE,
+  DEV_PARTS_METADATA_DATA,
+  DEV_PARTS_METADATA_GET,
+  DEV_PARTS_METADATA_RESULT,
+  DEV_PARTS_METADATA_TYPE,
+  DEV_PARTS_SET,
+  DEV_PARTS_SET_DATA,
+  LONGEST_PARTS_DATA,
+} from "./commands/device-parts-layout.ts";
+export {
   ADMIN_COMMAND_LIST,
   decodeOpcodeList,
   encodeOpcodeList,
@@ -32,6 +88,36 @@ export {
   MSIX_COUNT_RESULT,
   MSIX_COUNT_SET,
 } from "./commands/management-layout.ts";
+export {
+  defineResourceObjectType,
+  LONGEST_RESOURCE_OBJECT,
+  RESOURCE_OBJECT_TYPES,
+  type ResourceObject,
+  type ResourceObjectReference,
+  type ResourceObjectType,
+} from "./commands/resource-object.ts";
+export {
+  ResourceObjectFamily,
+  type ResourceObjectFamilyInit,
+  type SavedResourceObject,
+} from "./commands/resource-objects.ts";
+export {
+  type CreatedObject,
+  ResourceObjectClient,
+  type ResourceObjectClientOptions,
+  type ResourceObjectTarget,
+} from "./commands/resource-objects-client.ts";
+export {
+  RESOURCE_OBJ_CMD_HDR,
+  RESOURCE_OBJ_CREATE_DATA,
+  RESOURCE_OBJ_MODIFY_DATA,
+  RESOURCE_OBJ_OPCODES,
+  RESOURCE_OBJ_QUERY_DATA,
+  RESOURCE_OBJ_QUERY_RESULT,
+  type ResourceObjectCommands,
+  type ResourceObjectOpcodes,
+  resourceObjectCommands,
+} from "./commands/resource-objects-layout.ts";
 export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
 export { AdminCommandError } from "./errors.ts";
 export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";

@@ -51,11 +51,17 @@ export interface AdminCall {
   readonly memberId: number;
   /** How many bytes of command data the driver supplied, at most `command.data.max`. */
   readonly dataLength: number;
-  /** The command data, a copy: `command.data.max` bytes are there, zero beyond `dataLength`. */
+  /**
+   * The command data, a copy: `command.data.max` bytes are there, zero beyond `dataLength`. Beyond
+   * 16384 bytes, no more are there than the driver supplied.
+   */
   readonly data: DataView;
   /** The same bytes. */
   readonly dataBytes: Uint8Array;
-  /** Room for `command.result.max` bytes of result, zeroed before the handler runs. */
+  /**
+   * Room for `command.result.max` bytes of result, up to 16384, zeroed before the handler runs; see
+   * {@link reserveResult}.
+   */
   readonly result: DataView;
   /** The same bytes. */
   readonly resultBytes: Uint8Array;
@@ -65,6 +71,16 @@ export interface AdminCall {
    * room for: a shorter buffer is filled as far as it goes.
    */
   resultLength: number;
+  /**
+   * How many bytes of result the driver has room for. It is no matter but to a command whose text
+   * says what too little of it leads to.
+   */
+  readonly resultRoom: number;
+  /**
+   * Makes room for a result of this length, zeroed; {@link result} and {@link resultBytes} are
+   * others then. Needed beyond 16384 bytes.
+   */
+  reserveResult(length: number): void;
   /**
    * True once the device or the queue was reset: nobody waits for the answer. A handler that waits
    * looks at it after each wait, and commits nothing when it is true.

@@ -11,8 +11,11 @@ import type { AdminCall, AdminCommand } from "./types.ts";
 
 const LONGEST_LOOP = 32;
 const FIRST_CAPACITY = 64;
-/** A longer buffer is given up once its command is answered. */
-const KEPT_CAPACITY = 16384;
+/**
+ * A longer buffer is given up once its command is answered. As much there is room for from the
+ * start; what a command has beyond, it gets when it turns out to be needed.
+ */
+export const KEPT_CAPACITY = 16384;
 
 const NOWHERE: DeviceGroup = {
   type: { id: 0, name: "", private: true, transports: "any", cite: "" },
@@ -40,6 +43,7 @@ export class CommandWork implements AdminCall, CommandHeader {
   resultBytes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   result: DataView = new DataView(this.resultBytes.buffer);
   resultLength = 0;
+  resultRoom = 0;
   cancelled = false;
   /** How the command ended, once it has. */
   outcome: AdminOutcome = 0;

@@ -25,6 +25,8 @@ export interface Recipients {
   interruptConfiguration(): void;
   /** The driver could not be interrupted. */
   failed(error: unknown): void;
+  /** Nobody is being called any more. Must not throw. */
+  quiet(): void;
 }
 
 /** The deliveries of one device. */
@@ -35,6 +37,7 @@ export class Deliveries {
   #configuration = false;
   #serving = false;
   #deferred = false;
+  #held = false;
 
   constructor(to: Recipients) {
     this.#to = to;
@@ -43,6 +46,22 @@ export class Deliveries {
   /** True while the driver is still to be interrupted for the configuration. */
   get configurationDue(): boolean {
     return this.#configuration;
+  }
+
+  /** True when the driver knows all that it is to be interrupted for, and nobody is being called. */
+  get areQuiet(): boolean {
+    return !this.#serving && !this.#configuration && this.#interrupting.length === 0;
+  }
+
+  /** Nothing is delivered until {@link release}; what comes up waits. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** Ends {@link hold}: delivers what came up. */
+  release(): void {
+    this.#held = false;
+    this.#serve();
   }
 
   /** The consumer of this queue is to be called. */
@@ -94,36 +113,41 @@ export class Deliveries {
   }
 
   #serve(): void {
-    if (this.#serving || this.#deferred) return;
+    if (this.#serving || this.#deferred || this.#held) return;
     this.#serving = true;
-    let calls = 0;
     try {
-      for (;;) {
-        if (this.#configuration) {
-          this.#configuration = false;
-          this.#to.interruptConfiguration();
-          continue;
-        }
-        const interrupting = this.#interrupting.shift();
-        if (interrupting !== undefined) {
-          interrupting.interrupting = false;
-          this.#to.interrupt(interrupting);
-          continue;
-        }
-        if (calls++ === SERVE_LIMIT && this.#notified.length > 0) {
-          this.#serveLater();
-          return;
-        }
-        const notified = this.#notified.shift();
-        if (notified === undefined) return;
-        notified.notified = false;
-        this.#to.consume(notified);
-      }
+      this.#deliver();
     } catch (error) {
       this.#serving = false;
       this.#to.failed(error);
     } finally {
       this.#serving = false;
+    }
+    this.#to.quiet();
+  }
+
+  #deliver(): void {
+    let calls = 0;
+    for (;;) {
+      if (this.#configuration) {
+        this.#configuration = false;
+        this.#to.interruptConfiguration();
+        continue;
+      }
+      const interrupting = this.#interrupting.shift();
+      if (interrupting !== undefined) {
+        interrupting.interrupting = false;
+        this.#to.interrupt(interrupting);
+        continue;
+      }
+      if (calls++ === SERVE_LIMIT && this.#notified.length > 0) {
+        this.#serveLater();
+        return;
+      }
+      const notified = this.#notified.shift();
+      if (notified === undefined) return;
+      notified.notified = false;
+      this.#to.consume(notified);
     }
   }
 

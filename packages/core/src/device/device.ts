@@ -5,11 +5,12 @@
  *
  * Hot path: `notify`, `publish` and what they call allocate nothing while no trace sink is set.
  */
-import { VirtioError } from "../errors.ts";
+import { isVirtioError, VirtioError } from "../errors.ts";
 import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
-import { createDeviceQueue } from "../virtqueue/index.ts";
-import { type DeviceQueue, QUEUE_DEFECTS } from "../virtqueue/types.ts";
+import { createDeviceQueue, ringPosition } from "../virtqueue/index.ts";
+import { type DeviceQueue, type DeviceQueueInit, QUEUE_DEFECTS } from "../virtqueue/types.ts";
+import { checkTellable, commonParts, prepareCommonParts } from "./common-parts.ts";
 import { Deliveries } from "./deliveries.ts";
 import { FeatureOffer } from "./feature-offer.ts";
 import {
@@ -21,9 +22,11 @@ import {
 } from "./feature-rules.ts";
 import { FEATURE, FeatureSet, featureName } from "./features.ts";
 import { checkInit } from "./init.ts";
+import { DeviceMode } from "./mode.ts";
+import { type DevicePart, inPartOrder, type PartsDevice, refuseParts } from "./parts.ts";
 import { QueueSlot } from "./queue-slot.ts";
 import { checkSavedConfig, checkSavedStatus, saveConfig } from "./saved-checks.ts";
-import { prepareSlot, type RingInit, saveSlot } from "./saved-queue.ts";
+import { prepareSlot, type RingInit, savedSlot, saveSlot } from "./saved-queue.ts";
 import {
   type DeviceChange,
   type DeviceState,
@@ -67,7 +70,9 @@ export interface VirtioDeviceInit {
 }
 
 /** One virtio device, whatever its type and transport. */
-export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice, SnapshotDevice {
+export class VirtioDevice
+  implements TransportFacingDevice, ProvisionableDevice, SnapshotDevice, PartsDevice
+{
   readonly #model: DeviceModel;
   readonly #admin: AdminFacility | undefined;
   readonly #memory: GuestMemory;
@@ -83,6 +88,9 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   #status = 0;
   /** DRIVER_OK is set and DEVICE_NEEDS_RESET is not. */
   #running = false;
+  readonly #mode = new DeviceMode();
+  /** What the device goes on with once it is resumed: nothing new, a driver, or set parts. */
+  #due: "nothing" | "start" | "takeover" = "nothing";
   #toldGeneration: number;
   /** What was restored, until the device goes on. */
   #toResume: DeviceState | undefined = undefined;
@@ -98,6 +106,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       this.#port?.configurationChange();
     },
     failed: (error) => this.#needsReset(`the transport failed: ${messageOf(error)}`),
+    quiet: () => this.#settleStop(),
   });
 
   /**
@@ -245,9 +254,15 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     return true;
   }
 
-  /** See {@link TransportFacingDevice.reset}. */
+  /** See {@link TransportFacingDevice.reset}. Whether the device is stopped, a reset leaves as it is. */
   reset(): void {
+    this.#mode.during(() => this.#reset());
+    this.#settleStop();
+  }
+
+  #reset(): void {
     this.#running = false;
+    this.#due = "nothing";
     this.#toResume = undefined;
     // No notification goes out from here on, not even for a consumer that fails below.
     this.#status = 0;
@@ -296,7 +311,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   setQueueSize(index: number, size: number): void {
     const slot = this.#slot(index);
     if (slot === undefined || slot.queue !== undefined) return;
-    if (size >= 1 && size <= slot.maxSize && (size & (size - 1)) === 0) slot.size = size;
+    if (slot.takes(size)) slot.size = size;
   }
 
   /** See {@link TransportFacingDevice.queueAddress}. */
@@ -316,13 +331,8 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     if (slot === undefined || (this.#status & STATUS.FEATURES_OK) === 0) return false;
     if (slot.queue !== undefined) return true;
     try {
-      const ring = {
-        size: slot.size,
-        descriptorArea: slot.address("descriptorArea"),
-        driverArea: slot.address("driverArea"),
-        deviceArea: slot.address("deviceArea"),
-      };
-      slot.queue = this.#makeQueue(index, ring, this.#features);
+      slot.queue = this.#makeQueue(index, this.#ringOf(slot), this.#features);
+      if (!this.#mode.active) slot.queue.hold();
       return true;
     } catch (error) {
       this.#needsReset(`queue ${index} (${slot.name}) cannot be enabled: ${messageOf(error)}`);
@@ -346,6 +356,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#trace?.emit({ op: "reset", queue: index });
     const consumer = this.#consumer(index);
     this.#attempt(slot.name, () => consumer.queueReset?.(index), this.#needsReset);
+    this.#settleStop();
   }
 
   /** See {@link TransportFacingDevice.notify}. */
@@ -380,6 +391,196 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#attempt("config", () => this.#model.config?.write(offset, source), this.#needsReset);
   }
 
+  // Stopping and parts
+
+  /** See {@link PartsDevice.stopped}. */
+  get stopped(): boolean {
+    return this.#mode.stopped;
+  }
+
+  /** See {@link PartsDevice.resetUnderWay}. */
+  get resetUnderWay(): Promise<void> | undefined {
+    return this.#mode.resetUnderWay;
+  }
+
+  /** See {@link PartsDevice.stop}. */
+  stop(): true | Promise<boolean> {
+    if (this.#mode.active) {
+      this.#mode.stop();
+      for (const slot of this.#slots) slot.queue?.hold();
+      if (this.#running) {
+        this.#attempt(this.#model.name, () => this.#model.stopping?.(), this.#needsReset);
+        this.#attempt("admin", () => this.#admin?.stopping?.(), this.#needsReset);
+      }
+      this.#settleStop();
+    }
+    return this.#mode.stopped ? true : this.#mode.whenSettled();
+  }
+
+  /** See {@link PartsDevice.resume}. */
+  resume(): void {
+    if (this.#mode.active) return;
+    const due = this.#due;
+    this.#due = "nothing";
+    if (this.#mode.stopped) this.#holdNotifications(false);
+    this.#mode.resume();
+    this.#trace?.emit({ op: "resume" });
+    this.#deliveries.after(() => {
+      if (due === "takeover") this.#takeOver();
+      else for (const slot of this.#slots) slot.queue?.release();
+      if (due !== "nothing") this.#goOn();
+      for (const slot of this.#slots) this.#visit(slot);
+    });
+    this.#deliveries.release();
+  }
+
+  /** See {@link PartsDevice.resetFunction}. */
+  resetFunction(reset: () => void): void {
+    const wasStopped = this.#mode.stopped;
+    this.#mode.during(reset);
+    if (wasStopped) this.resume();
+    else this.#settleStop();
+  }
+
+  /** See {@link PartsDevice.readParts}. */
+  readParts(): readonly DevicePart[] {
+    checkTellable(this.#features, "driverFeatures");
+    const port = this.#port;
+    const common = commonParts({
+      offered: this.offeredFeatures,
+      driverFeatures: this.#driverFeatures,
+      status: this.#status,
+      slots: this.#slots.filter(({ index }) => this.#slot(index) !== undefined),
+      vectorOf: port?.queueVector === undefined ? undefined : (i) => port.queueVector?.(i) ?? 0,
+    });
+    const ofTransport = port?.readParts?.() ?? [];
+    return inPartOrder([...common, ...ofTransport, ...(this.#model.readParts?.() ?? [])]);
+  }
+
+  /** See {@link PartsDevice.prepareParts}. */
+  prepareParts(parts: readonly DevicePart[]): StateChange {
+    if (!this.#mode.stopped) {
+      throw refuseParts("mode", "the device is not stopped", { hint: "stop it first" });
+    }
+    try {
+      return this.#prepareParts(parts);
+    } catch (cause) {
+      if (isVirtioError(cause, "DEVICE_PARTS")) throw cause;
+      const { path, value, hint } = isVirtioError(cause) ? cause : {};
+      const more = { ...(hint === undefined ? {} : { hint }), value, cause };
+      throw refuseParts(path ?? "parts", messageOf(cause), more);
+    }
+  }
+
+  #prepareParts(parts: readonly DevicePart[]): StateChange {
+    const { driverFeatures, features, status, changes } = prepareCommonParts(parts, {
+      offered: this.offeredFeatures,
+      driverFeatures: this.#driverFeatures,
+      status: this.#status,
+      slots: this.#slots.slice(0, this.#model.queues.length),
+      transport: this.#port,
+      deviceType: this.#model,
+      accept: (wanted, withStatus) => this.#acceptable(wanted, withStatus, "driverFeatures"),
+      makeQueue: (index, ring, withFeatures) => this.#makeQueue(index, ring, withFeatures),
+    });
+    return inOrder([this.#prepareSet(driverFeatures, features, status), ...changes]);
+  }
+
+  #prepareSet(driverFeatures: FeatureSet, features: FeatureSet, status: number): StateChange {
+    const before = {
+      driverFeatures: this.#driverFeatures,
+      features: this.#features,
+      status: this.#status,
+      due: this.#due,
+      running: this.#running,
+    };
+    return {
+      apply: () => {
+        this.#driverFeatures = driverFeatures;
+        this.#features = features;
+        this.#status = status;
+        this.#due = "takeover";
+        this.#running = false;
+      },
+      undo: () => {
+        this.#driverFeatures = before.driverFeatures;
+        this.#features = before.features;
+        this.#status = before.status;
+        this.#due = before.due;
+        this.#running = before.running;
+      },
+    };
+  }
+
+  /**
+   * Stops the device for good once nothing is under way any more: all that was taken is used, and
+   * the driver was told so. What is written and not published yet, it publishes.
+   */
+  #settleStop(): void {
+    if (!this.#mode.stopping || this.#mode.resetting) return;
+    if (this.#running) {
+      if (this.#slots.some(({ queue }) => queue !== undefined && queue.outstanding > 0)) return;
+      for (const slot of this.#slots) if (slot.queue?.publish()) this.#deliveries.interrupt(slot);
+    }
+    // Whoever was interrupted just now may have had the device go on, or stopped it.
+    if (!this.#deliveries.areQuiet || !this.#mode.stopping) return;
+    this.#mode.settle();
+    this.#deliveries.hold();
+    this.#holdNotifications(true);
+    this.#trace?.emit({ op: "stop" });
+  }
+
+  #holdNotifications(on: boolean): void {
+    this.#attempt("transport", () => this.#port?.holdNotifications?.(on), this.#traceFault);
+  }
+
+  /** Makes the enabled queues anew, to go on where their memory says. */
+  #takeOver(): void {
+    // Before DRIVER_OK nothing was ever taken from a queue, and its memory is the driver's alone.
+    const inUse =
+      (this.#status & (STATUS.DRIVER_OK | STATUS.DEVICE_NEEDS_RESET)) === STATUS.DRIVER_OK;
+    for (const slot of this.#slots) {
+      if (slot.queue === undefined) continue;
+      slot.queue.stop();
+      try {
+        const ring = this.#ringOf(slot);
+        const start = inUse ? ringPosition(this.#queueInit(ring, this.#features)) : 0;
+        const queue = this.#makeQueue(
+          slot.index,
+          // Which of the latest used entries the driver was told of, nobody knows here.
+          {
+            ...ring,
+            startIndex: start,
+            ...(inUse ? { publishedIndex: (start - slot.size) & 0xffff } : {}),
+          },
+          this.#features,
+        );
+        slot.queue = queue;
+        if (!inUse) continue;
+        if (queue.publish()) this.#deliveries.interrupt(slot);
+        // Nor what the device before asked the driver for.
+        queue.enableNotifications();
+      } catch (error) {
+        this.#needsReset(`queue ${slot.index} (${slot.name}) cannot go on: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /** The driver that came, or was set, while the device was stopped finds it at work. */
+  #goOn(): void {
+    if ((this.#status & STATUS.DRIVER_OK) === 0) {
+      // Parts that were set can take the driver away.
+      this.#attempt(this.#model.name, () => this.#model.reset(), this.#traceFault);
+      this.#attempt("admin", () => this.#admin?.reset(), this.#traceFault);
+    } else if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
+      for (const slot of this.#slots) slot.queue?.stop();
+      this.#tellConfiguration();
+    } else {
+      this.#running = true;
+      this.#startConsumers();
+    }
+  }
+
   // Snapshots
 
   /** See {@link SnapshotDevice.saveState}. */
@@ -392,6 +593,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       status: this.#status,
       driverFeatures: String(this.#driverFeatures),
       configurationDue: this.#deliveries.configurationDue,
+      ...(this.#mode.stopped ? { stopped: true as const } : {}),
       ...(config === undefined ? {} : { config: saveConfig(config, this.#toldGeneration) }),
       queues: this.#slots.map((slot) => saveSlot(slot, stopped, path)),
       ...saveHook("model", this.#model, path),
@@ -414,11 +616,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     checkSavedStatus(state.status, `${path}.status`);
     const driverFeatures = featuresFromHex(state.driverFeatures);
     const accepted = (state.status & STATUS.FEATURES_OK) !== 0;
-    const why = accepted ? this.#refusal(driverFeatures) : undefined;
-    if (why !== undefined) {
-      throw refuseState(`${path}.driverFeatures`, why, { value: state.driverFeatures });
-    }
-    const features = accepted ? driverFeatures : FeatureSet.EMPTY;
+    const features = this.#acceptable(driverFeatures, state.status, `${path}.driverFeatures`);
     const model = prepareHook(this.#model, state.model, `${path}.model`);
     const port = this.#preparePort(state, `${path}.port`);
     const changes = [
@@ -433,7 +631,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
           throw refuseState(where, "the queue is enabled without VIRTIO_F_ADMIN_VQ");
         }
         const make = (ring: RingInit) => this.#makeQueue(i, ring, features);
-        return prepareSlot(slots[i] as QueueSlot, saved, where, make);
+        return prepareSlot(slots[i] as QueueSlot, savedSlot(saved), where, make);
       }),
       ...(model === undefined ? [] : [model]),
       ...(port === undefined ? [] : [port]),
@@ -462,12 +660,14 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       generation: config?.generation ?? 0,
       told: this.#toldGeneration,
       bytes: new Uint8Array(bytes.length),
+      due: this.#due,
     };
     config?.read(0, before.bytes);
     return {
       apply: () => {
         this.#status = state.status;
         this.#toResume = state;
+        this.#due = "nothing";
         this.#driverFeatures = driverFeatures;
         this.#features = features;
         this.#toldGeneration = told;
@@ -476,6 +676,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       undo: () => {
         this.#status = 0;
         this.#toResume = undefined;
+        this.#due = before.due;
         this.#driverFeatures = before.driverFeatures;
         this.#features = FeatureSet.EMPTY;
         this.#toldGeneration = before.told;
@@ -491,6 +692,11 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#toResume = undefined;
     const { configurationDue, queues } = state;
     this.#trace?.emit({ op: "status", status: this.#status });
+    if (state.stopped === true) {
+      this.#resumeStopped(state);
+      return;
+    }
+    this.resume();
     if ((state.status & STATUS.DRIVER_OK) === 0) return;
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
       for (const slot of this.#slots) slot.queue?.stop();
@@ -511,6 +717,18 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     });
   }
 
+  /** Its owner has not let the device go on yet: everything waits for that. */
+  #resumeStopped({ status, configurationDue, queues }: DeviceState): void {
+    if (this.#mode.active) void this.stop();
+    for (const slot of this.#slots) slot.queue?.hold();
+    if ((status & STATUS.DRIVER_OK) === 0) return;
+    this.#due = "start";
+    if (configurationDue) this.#tellConfiguration();
+    for (const slot of this.#slots) {
+      if (queues[slot.index]?.ring?.interrupt === true) this.#deliveries.interrupt(slot);
+    }
+  }
+
   // What the consumers of the queues see
 
   #makeHost(): DeviceHost {
@@ -523,10 +741,10 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
         return device.#features;
       },
       get running(): boolean {
-        return device.#running;
+        return device.#serving;
       },
       queue(index: number): DeviceQueue | undefined {
-        return device.#running ? device.#slot(index)?.queue : undefined;
+        return device.#serving ? device.#slot(index)?.queue : undefined;
       },
       publish(index: number): void {
         device.#publish(index);
@@ -548,10 +766,16 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     };
   }
 
+  /** Consumers of queues may work: a device that is about to stop lets them finish. */
+  get #serving(): boolean {
+    return this.#running && !this.#mode.stopped;
+  }
+
   #publish(index: number): void {
     const slot = this.#slots[index];
     if (!this.#running || slot?.queue === undefined) return;
     if (slot.queue.publish()) this.#deliveries.interrupt(slot);
+    this.#settleStop();
   }
 
   #checkDefect(slot: QueueSlot): boolean {
@@ -572,6 +796,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#deliveries.forgetAll();
     this.#traceFault(why);
     this.#tellConfiguration();
+    this.#settleStop();
   };
 
   readonly #traceFault = (why: string): void => {
@@ -592,6 +817,10 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   #start(): void {
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
       this.#tellConfiguration();
+      return;
+    }
+    if (!this.#mode.active) {
+      if (this.#due === "nothing") this.#due = "start";
       return;
     }
     this.#running = true;
@@ -630,13 +859,26 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     }
   }
 
-  #makeQueue(index: number, ring: RingInit, features: FeatureSet): DeviceQueue {
-    const queue = createDeviceQueue({
+  #ringOf(slot: QueueSlot): RingInit {
+    return {
+      size: slot.size,
+      descriptorArea: slot.address("descriptorArea"),
+      driverArea: slot.address("driverArea"),
+      deviceArea: slot.address("deviceArea"),
+    };
+  }
+
+  #queueInit(ring: RingInit, features: FeatureSet): DeviceQueueInit {
+    return {
       ...ring,
       memory: this.#memory,
       eventIdx: features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
-    });
+    };
+  }
+
+  #makeQueue(index: number, ring: RingInit, features: FeatureSet): DeviceQueue {
+    const queue = createDeviceQueue(this.#queueInit(ring, features));
     return this.#trace === undefined ? queue : new TracedQueue(queue, index, this.#trace);
   }
 
@@ -648,6 +890,14 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
 
   #consumer(index: number): QueueConsumer {
     return index >= this.#model.queues.length ? (this.#admin ?? this.#model) : this.#model;
+  }
+
+  /** The features in force with this status; throws when they cannot be accepted. */
+  #acceptable(features: FeatureSet, status: number, path: string): FeatureSet {
+    if ((status & STATUS.FEATURES_OK) === 0) return FeatureSet.EMPTY;
+    const why = this.#refusal(features);
+    if (why !== undefined) throw refuseState(path, why, { value: String(features) });
+    return features;
   }
 
   /** Why these features cannot be accepted, or `undefined`. */

@@ -13,6 +13,39 @@ export {
 export { FEATURE, FEATURE_BITS, FEATURE_WORDS, FeatureSet, featureName } from "./features.ts";
 export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
 export {
+  COMMON_PARTS,
+  type CommonPart,
+  type CommonPartName,
+  DEVICE_TYPE_PARTS,
+  NO_QUEUE_VECTOR,
+  type PartSelectorKind,
+  VIRTIO_DEV_PART_DEVICE_STATUS,
+  VIRTIO_DEV_PART_FEATURES,
+  VIRTIO_DEV_PART_HDR,
+  VIRTIO_DEV_PART_VQ_CFG,
+  VIRTIO_DEV_PART_VQ_NOTIFY_DATA,
+} from "./part-layout.ts";
+export {
+  commonPart,
+  commonPartName,
+  type DevicePart,
+  decodePartHeaders,
+  decodeParts,
+  describePart,
+  encodePartHeaders,
+  encodeParts,
+  headerOf,
+  inPartOrder,
+  isOptionalPart,
+  isPartsDevice,
+  PART_HEADER_BYTES,
+  type PartHeader,
+  type PartsDevice,
+  type PartsHook,
+  partKey,
+  selectorOf,
+} from "./parts.ts";
+export {
   type DeviceChange,
   type DeviceState,
   isSnapshotDevice,

@@ -4,6 +4,9 @@ import type { QueueArea } from "./types.ts";
 
 const HALF = 0x1_0000_0000;
 
+/** The areas of a virtqueue in the order of their registers. */
+export const QUEUE_AREAS: readonly QueueArea[] = ["descriptorArea", "driverArea", "deviceArea"];
+
 /** The registers of one virtqueue, as transports present them. */
 export class QueueSlot {
   /** Its index in the device. */
@@ -48,6 +51,11 @@ export class QueueSlot {
   address(area: QueueArea): number {
     const [low, high] = this.#halves[area];
     return high * HALF + low;
+  }
+
+  /** True for a size that the queue can have. */
+  takes(size: number): boolean {
+    return size >= 1 && size <= this.maxSize && (size & (size - 1)) === 0;
   }
 
   /** Ends the queue and puts the registers back to their reset values. */

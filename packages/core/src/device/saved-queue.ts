@@ -1,7 +1,7 @@
 /** The state of one virtqueue of a device, out of its slot and back into it. */
 import { VirtioError } from "../errors.ts";
 import type { DeviceQueue, DeviceQueueInit } from "../virtqueue/types.ts";
-import type { QueueSlot } from "./queue-slot.ts";
+import { QUEUE_AREAS, type QueueSlot } from "./queue-slot.ts";
 import {
   addressFromHex,
   addressToHex,
@@ -9,6 +9,7 @@ import {
   type SavedQueue,
   type StateChange,
 } from "./saved-state.ts";
+import type { QueueArea } from "./types.ts";
 
 /** The ring of a queue as it is to go on; whoever makes the queue adds the features. */
 export type RingInit = Pick<
@@ -22,7 +23,16 @@ export type RingInit = Pick<
   | "notifications"
 >;
 
-const AREAS = ["descriptorArea", "driverArea", "deviceArea"] as const;
+/** What the slot of a queue is to become. */
+export interface SlotState {
+  /** The size that is set. */
+  readonly size: number;
+  /** The low and the high half of each area's address, in the order of {@link QUEUE_AREAS}. */
+  readonly halves: readonly (readonly [number, number])[];
+  /** Where the ring goes on, as far as it is known; absent for a queue that is not enabled. */
+  readonly ring?: Pick<RingInit, "startIndex" | "publishedIndex" | "notifications">;
+}
+
 const HALF = 0x1_0000_0000;
 
 /**
@@ -33,8 +43,7 @@ const HALF = 0x1_0000_0000;
  */
 export function saveSlot(slot: QueueSlot, stopped: boolean, path: string): SavedQueue {
   const { queue } = slot;
-  const hex = (area: (typeof AREAS)[number]) =>
-    addressToHex(slot.half(area, 0), slot.half(area, 1));
+  const hex = (area: QueueArea) => addressToHex(slot.half(area, 0), slot.half(area, 1));
   const registers = {
     size: slot.size,
     descriptorArea: hex("descriptorArea"),
@@ -60,25 +69,32 @@ export function saveSlot(slot: QueueSlot, stopped: boolean, path: string): Saved
   };
 }
 
+/** What the slot of a saved queue is to become. */
+export function savedSlot(saved: SavedQueue): SlotState {
+  const { size, ring } = saved;
+  const halves = QUEUE_AREAS.map((area) => addressFromHex(saved[area]));
+  if (ring === undefined) return { size, halves };
+  const { index, publishedIndex, notifications } = ring;
+  return { size, halves, ring: { startIndex: index, publishedIndex, notifications } };
+}
+
 /**
- * Checks whether a queue that is not enabled can take a state.
+ * Checks whether the slot of a queue can take a state.
  *
  * @param make makes the queue, or throws; touches no memory
  * @throws VirtioError `SNAPSHOT`
  */
 export function prepareSlot(
   slot: QueueSlot,
-  saved: SavedQueue,
+  { size, halves, ring }: SlotState,
   path: string,
   make: (ring: RingInit) => DeviceQueue,
 ): StateChange {
-  const { size, ring } = saved;
   if (size < 1 || size > slot.maxSize) {
     throw refuseState(`${path}.size`, `the queue has 1 to ${slot.maxSize} entries`, {
       value: size,
     });
   }
-  const halves = AREAS.map((area) => addressFromHex(saved[area]));
   const address = (i: number): number => {
     const [low, high] = halves[i] ?? [0, 0];
     return high * HALF + low;
@@ -91,9 +107,7 @@ export function prepareSlot(
         descriptorArea: address(0),
         driverArea: address(1),
         deviceArea: address(2),
-        startIndex: ring.index,
-        publishedIndex: ring.publishedIndex,
-        notifications: ring.notifications,
+        ...ring,
       });
     } catch (cause) {
       throw refuseState(path, "the queue cannot be enabled", {
@@ -104,11 +118,12 @@ export function prepareSlot(
   }
   const before = {
     size: slot.size,
-    halves: AREAS.map((area) => [slot.half(area, 0), slot.half(area, 1)] as const),
+    halves: QUEUE_AREAS.map((area) => [slot.half(area, 0), slot.half(area, 1)] as const),
+    queue: slot.queue,
   };
   const put = (newSize: number, newHalves: readonly (readonly [number, number])[]): void => {
     slot.size = newSize;
-    AREAS.forEach((area, i) => {
+    QUEUE_AREAS.forEach((area, i) => {
       const [low, high] = newHalves[i] ?? [0, 0];
       slot.setHalf(area, 0, low);
       slot.setHalf(area, 1, high);
@@ -121,7 +136,7 @@ export function prepareSlot(
     },
     undo: () => {
       queue?.stop();
-      slot.queue = undefined;
+      slot.queue = before.queue;
       put(before.size, before.halves);
     },
   };

@@ -72,6 +72,8 @@ export interface DeviceState {
   readonly driverFeatures: string;
   /** True when the driver was still to be told of a changed configuration. */
   readonly configurationDue: boolean;
+  /** Present when its owner has stopped the device. */
+  readonly stopped?: true;
   /** The configuration space, where there is one. */
   readonly config?: SavedConfig;
   /** Every queue by its index. */

@@ -81,6 +81,14 @@ export class TracedQueue implements DeviceQueue {
     return this.#queue.write(chain, at, source);
   }
 
+  hold(): void {
+    this.#queue.hold();
+  }
+
+  release(): void {
+    this.#queue.release();
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#queue.stop();

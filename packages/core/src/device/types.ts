@@ -9,6 +9,7 @@ import type { DeviceQueue } from "../virtqueue/types.ts";
 import type { ConfigSpace } from "./config-space.ts";
 import type { FeatureDependency } from "./feature-rules.ts";
 import type { FeatureSet } from "./features.ts";
+import type { PartsHook } from "./parts.ts";
 import type { StateHook } from "./saved-state.ts";
 
 /** One virtqueue that a device type has. */
@@ -23,8 +24,17 @@ export interface QueueSpec {
 export interface QueueConsumer {
   /** Called once, before anything else. */
   attach(host: DeviceHost): void;
-  /** DRIVER_OK was set: buffers may be used from now on. Queues may already hold some. */
+  /**
+   * DRIVER_OK was set, or the device goes on with what it was set to: buffers may be used from now
+   * on. Queues may already hold some.
+   */
   start?(): void;
+  /**
+   * The device is to stop: it is stopped once every buffer that was popped is pushed and published.
+   * Who holds buffers until something happens gives them back now, unused; who works on them goes
+   * on. Nothing more is popped, and a notification of all queues follows when the device goes on.
+   */
+  stopping?(): void;
   /** Buffers may be available in this queue (its index in the whole device). */
   queueNotified(index: number): void;
   /** The driver reset or disabled this one queue; what is popped from it must not be pushed. */
@@ -36,9 +46,10 @@ export interface QueueConsumer {
 /**
  * A device type: its identity, features, configuration space and what it does with its queues. What
  * is to be in a snapshot besides the configuration space, it saves itself; a snapshot is taken
- * while it holds no buffer, and after a restore it is started like any other device.
+ * while it holds no buffer, and after a restore it is started like any other device. Device parts
+ * of its own (types 0x0200 to 0x05ff) it reads and sets itself.
  */
-export interface DeviceModel extends QueueConsumer, StateHook {
+export interface DeviceModel extends QueueConsumer, StateHook, PartsHook {
   /** The device type's name in the specification, lower case: `entropy`. */
   readonly name: string;
   /** The virtio device id: 4 for entropy. */
@@ -74,7 +85,10 @@ export interface DeviceHost {
   readonly features: FeatureSet;
   /** The index of the first administration virtqueue (whether or not it is negotiated). */
   readonly adminQueueBase: number;
-  /** True between DRIVER_OK and the next reset, while DEVICE_NEEDS_RESET is clear. */
+  /**
+   * True between DRIVER_OK and the next reset, while DEVICE_NEEDS_RESET is clear and the device is
+   * not stopped.
+   */
   readonly running: boolean;
   /** The queue of that index, or `undefined` while it is not enabled or the device not running. */
   queue(index: number): DeviceQueue | undefined;
@@ -128,9 +142,10 @@ export interface ProvisionableDevice {
 /**
  * How a device interrupts its driver: given to the device core by the transport's device half. That
  * half saves the registers of its own (selectors, vectors, indicators) if it wants them in a
- * snapshot of the device; they are restored on a transport of the same name only.
+ * snapshot of the device; they are restored on a transport of the same name only. Where the text
+ * has device parts for them, it reads and sets those.
  */
-export interface DevicePort extends StateHook {
+export interface DevicePort extends StateHook, PartsHook {
   /** The transport's name, for traces: `pci`. */
   readonly transport: string;
   /** Features that this transport cannot carry; they are never offered. Empty for most. */
@@ -146,6 +161,13 @@ export interface DevicePort extends StateHook {
   configurationChange(): void;
   /** The device was reset: the transport's own per-driver state goes back to its reset values. */
   deviceReset(): void;
+  /** The MSI-X vector of a queue, 0xffff for none; absent where a transport has no such thing. */
+  queueVector?(queue: number): number;
+  /**
+   * The device stopped, or goes on: while `on`, nothing is sent to the driver, not even what was
+   * due before. It is due again afterwards.
+   */
+  holdNotifications?(on: boolean): void;
 }
 
 /** The three areas of a virtqueue, as transports name them. */

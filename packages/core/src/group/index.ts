@@ -11,6 +11,7 @@ export {
   type MsixPool,
   restoreDefaults,
 } from "./managed.ts";
+export { isPartsGroup, type PartsGroup } from "./parts.ts";
 export { PLATFORM_GROUP, PlatformGroup, type PlatformGroupOptions } from "./platform.ts";
 export { SELF_GROUP, SELF_MEMBER_ID, SelfGroup } from "./self.ts";
 export { SR_IOV_GROUP } from "./sr-iov.ts";

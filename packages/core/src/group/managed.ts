@@ -79,7 +79,10 @@ export interface ManagedGroup extends DeviceGroup {
    * every member.
    */
   readonly settableFeatures?: FeatureSet | undefined;
-  /** The member of this id now; `undefined` when there is none, or it cannot be provisioned. */
+  /**
+   * The member of this id now; `undefined` when there is none, or it cannot be provisioned. The same
+   * object each time as long as the member is there, and another once it was gone in between.
+   */
   member(id: number): ManagedMember | undefined;
   /** The members that there are now and that can be provisioned. */
   managedMembers(): Iterable<ManagedMember>;

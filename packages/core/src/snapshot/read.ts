@@ -69,6 +69,11 @@ const bool: Reader<boolean> = (value, path) => {
   throw refuseState(path, "neither true nor false", { value });
 };
 
+const onlyTrue: Reader<true> = (value, path) => {
+  if (value === true) return value;
+  throw refuseState(path, "present, and not true", { value });
+};
+
 const list =
   <T>(read: Reader<T>): Reader<readonly T[]> =>
   (value, path) => {
@@ -141,13 +146,14 @@ const device = object<DeviceState>(
     status: int(0, U8),
     driverFeatures: features,
     configurationDue: bool,
+    stopped: onlyTrue,
     config,
     queues: list(queue),
     model: copyJson as Reader<NonNullable<unknown>>,
     transport: name,
     port: copyJson as Reader<NonNullable<unknown>>,
   },
-  ["config", "model", "transport", "port"],
+  ["stopped", "config", "model", "transport", "port"],
 );
 
 const admin = object<AdminState>({

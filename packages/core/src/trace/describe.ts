@@ -41,6 +41,8 @@ export function describeEvent(event: TraceEvent): string {
       const of = event.queue === undefined ? "configuration" : `queue ${event.queue}`;
       return `interrupt ${of}${event.vector === undefined ? "" : ` vector ${event.vector}`}`;
     }
+    case "stop":
+    case "resume":
     case "reset":
     case "notify":
       return `${event.op}${event.queue === undefined ? "" : ` queue ${event.queue}`}`;

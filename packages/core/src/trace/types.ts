@@ -54,10 +54,10 @@ export interface ChannelEvent {
   readonly residual: number;
 }
 
-/** Something that happened once: a reset, a notification, an interrupt. */
+/** Something that happened once: a reset, a notification, an interrupt, a change of the mode. */
 export interface SignalEvent {
   /** Which. */
-  readonly op: "reset" | "notify" | "interrupt" | "needs-reset" | "status";
+  readonly op: "reset" | "notify" | "interrupt" | "needs-reset" | "status" | "stop" | "resume";
   /**
    * The queue, for `notify`, `interrupt`, and the `reset` of one queue; absent for a configuration
    * interrupt and the reset of a device.

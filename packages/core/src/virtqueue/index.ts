@@ -1,7 +1,14 @@
 /** Virtqueues, both halves. */
 import { SplitDeviceQueue } from "./split/device.ts";
 import { SplitDriverQueue } from "./split/driver.ts";
-import type { DeviceQueue, DeviceQueueInit, DriverQueue, DriverQueueInit } from "./types.ts";
+import { splitRingPosition } from "./split/rings.ts";
+import type {
+  DeviceQueue,
+  DeviceQueueInit,
+  DriverQueue,
+  DriverQueueInit,
+  QueueInit,
+} from "./types.ts";
 
 export { SplitDeviceQueue } from "./split/device.ts";
 export { SplitDriverQueue } from "./split/driver.ts";
@@ -36,6 +43,16 @@ export {
  */
 export function createDeviceQueue(init: DeviceQueueInit): DeviceQueue {
   return new SplitDeviceQueue(init);
+}
+
+/**
+ * Where the device half of a virtqueue goes on when another one before it used all that it took,
+ * as the memory of the queue itself tells: the {@link QueueInit.startIndex} to make it with.
+ *
+ * @throws VirtioError `QUEUE_SIZE` or `QUEUE_ADDRESS`, see {@link SplitDeviceQueue}.
+ */
+export function ringPosition(init: QueueInit): number {
+  return splitRingPosition(init);
 }
 
 /**

@@ -166,6 +166,14 @@ export interface DeviceQueue {
   /** Copies `source` to the chain's writable bytes from `at` on; returns how many found room. */
   write(chain: Chain, at: number, source: Uint8Array): number;
   /**
+   * Holds the queue back, as a device that is to stop does ("Device parts"): nothing is popped, and
+   * whether notifications are wanted is noted and not told. What was popped can be pushed and
+   * published as ever; once nothing is outstanding, guest memory is not touched any more.
+   */
+  hold(): void;
+  /** Ends {@link hold}: what was noted meanwhile is told to the driver. */
+  release(): void;
+  /**
    * Ends the queue, as its reset does: from now on nothing is popped, nothing is written to guest
    * memory, and late {@link push} and {@link write} calls have no effect.
    */

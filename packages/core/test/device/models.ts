@@ -1,9 +1,11 @@
 /** Device types for tests: they do little, and write down what they are told. */
 import type {
   AdminFacility,
+  Chain,
   ConfigSpace,
   DeviceHost,
   DeviceModel,
+  DeviceQueue,
   FeatureDependency,
   FeatureSet,
 } from "@virtio-admin/core";
@@ -81,5 +83,45 @@ export class NotingAdmin implements AdminFacility {
 
   reset(): void {
     this.calls.push("reset");
+  }
+}
+
+/** Keeps what it pops until it is told to use it. */
+export class HoldModel extends FillModel {
+  readonly held: { readonly index: number; readonly queue: DeviceQueue; readonly chain: Chain }[] =
+    [];
+  /** The most buffers that it pops in one visit. */
+  most = Number.POSITIVE_INFINITY;
+  /** Gives everything back, unused, when the device is to stop. */
+  givesBack = false;
+
+  override queueNotified(index: number): void {
+    this.calls.push(`notified ${index}`);
+    this.onNotified?.(index);
+    const queue = this.host.queue(index);
+    if (queue === undefined) return;
+    for (let i = 0; i < this.most; i++) {
+      const chain = queue.pop();
+      if (chain === undefined) break;
+      this.held.push({ index, queue, chain });
+    }
+    this.host.publish(index);
+  }
+
+  stopping(): void {
+    this.calls.push("stopping");
+    if (this.givesBack) while (this.held.length > 0) this.use(0);
+  }
+
+  /** Uses the buffer that was popped first, with this many bytes. */
+  use(length = 4): void {
+    const { index, queue, chain } = this.held.shift()!;
+    queue.push(chain, queue.write(chain, 0, new Uint8Array(length).fill(0x5a)));
+    this.host.publish(index);
+  }
+
+  override reset(): void {
+    this.held.length = 0;
+    super.reset();
   }
 }

@@ -36,6 +36,8 @@ const CONSEQUENCES: ReadonlySet<string> = new Set([
   "needs-reset",
   "status",
   "command",
+  "stop",
+  "resume",
 ]);
 
 /**

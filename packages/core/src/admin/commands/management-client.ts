@@ -21,6 +21,7 @@ import {
   readFeatures,
   writeFeatures,
 } from "./management-layout.ts";
+import { useCommands } from "./use-commands.ts";
 
 const ATTRS = accessors(MGMT_ATTRS_RESULT);
 const COUNT = accessors(MSIX_COUNT_RESULT);
@@ -91,15 +92,8 @@ export class ManagementClient {
    * @returns the opcodes of the management commands that there are, ascending; none when the
    * device has no management commands for this group
    */
-  async use(group: number, options: AdminExecuteOptions = {}): Promise<readonly number[]> {
-    const reported = await this.#client.listQuery(group, options);
-    const ours = MANAGEMENT_FAMILY.commands.map(({ opcode }) => opcode);
-    const found = ours.filter((opcode) => reported.includes(opcode));
-    const used = this.#client.usedOpcodes(group);
-    if (!found.every((opcode) => used.includes(opcode))) {
-      await this.#client.listUse(group, [...new Set([...used, ...found])], options);
-    }
-    return found;
+  use(group: number, options: AdminExecuteOptions = {}): Promise<readonly number[]> {
+    return useCommands(this.#client, group, MANAGEMENT_FAMILY.commands, options);
   }
 
   /** Asks what can be managed in a group. */

@@ -47,6 +47,11 @@ const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
 const HIGHEST_ADDRESS_HIGH = 0x1fffff;
 const LONGEST_USED_LENGTH = 0xffffffff;
 
+/** What a queue does; beyond SERVING nothing is popped, and STOPPED is the end. */
+const SERVING = 0;
+const HELD = 1;
+const STOPPED = 2;
+
 /** The device half of a split virtqueue. It touches no guest memory before its first call. */
 export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.size}. */
@@ -64,7 +69,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   private readonly availEventAt: number;
 
   private broken: QueueDefect | undefined = undefined;
-  private stopped = false;
+  private mode = SERVING;
   /** Buffers popped and not pushed. */
   private held = 0;
   private heldSegments = 0;
@@ -82,6 +87,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** The used idx as the driver sees it. */
   private publishedUsed: number;
   private wantsNotifications: boolean;
+  /** What the driver was told of them before the queue was held back. */
+  private toldNotifications = true;
   /** The avail_event that was written last, or -1 before the first. */
   private availEvent = -1;
 
@@ -150,7 +157,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.pop}. */
   pop(): Chain | undefined {
     const next = this.nextAvail;
-    if (this.broken !== undefined || this.stopped) return undefined;
+    if (this.broken !== undefined || this.mode !== SERVING) return undefined;
     if (next === this.seenAvail && !this.lookForBuffers()) return undefined;
 
     const entry = (next & (this.size - 1)) * AVAIL_ENTRY_SIZE;
@@ -175,7 +182,7 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
-    if (this.stopped) return;
+    if (this.mode === STOPPED) return;
     if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) {
       throw new VirtioError("QUEUE_CHAIN", {
         path: "chain",
@@ -203,7 +210,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   publish(): boolean {
     const old = this.publishedUsed;
     const now = this.nextUsed;
-    if (now === old || this.stopped) return false;
+    if (now === old || this.mode === STOPPED) return false;
     this.publishedUsed = now;
     store16(this.used, this.usedWords, USED_IDX, now);
     if (this.eventIdx) {
@@ -217,16 +224,18 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** See {@link DeviceQueue.enableNotifications}. */
   enableNotifications(): boolean {
-    if (this.broken !== undefined || this.stopped) return false;
+    if (this.broken !== undefined || this.mode === STOPPED) return false;
     this.wantsNotifications = true;
+    if (this.mode === HELD) return false;
     if (!this.eventIdx) store16(this.used, this.usedWords, USED_FLAGS, 0);
     return this.nextAvail !== this.seenAvail || this.lookForBuffers();
   }
 
   /** See {@link DeviceQueue.disableNotifications}. */
   disableNotifications(): void {
-    if (this.stopped) return;
+    if (this.mode === STOPPED) return;
     this.wantsNotifications = false;
+    if (this.mode === HELD) return;
     if (this.eventIdx) {
       // With event indexes flags stays 0; an entry that is past is not written again for a while.
       this.writeAvailEvent((this.nextAvail - 1) & 0xffff);
@@ -242,12 +251,28 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** See {@link DeviceQueue.write}. */
   write(chain: Chain, at: number, source: Uint8Array): number {
-    return this.stopped ? 0 : writeChain(this.memory, chain, at, source);
+    return this.mode === STOPPED ? 0 : writeChain(this.memory, chain, at, source);
+  }
+
+  /** See {@link DeviceQueue.hold}. */
+  hold(): void {
+    if (this.mode !== SERVING) return;
+    this.mode = HELD;
+    this.toldNotifications = this.wantsNotifications;
+  }
+
+  /** See {@link DeviceQueue.release}. */
+  release(): void {
+    if (this.mode !== HELD) return;
+    this.mode = SERVING;
+    if (this.wantsNotifications === this.toldNotifications) return;
+    if (this.wantsNotifications) this.enableNotifications();
+    else this.disableNotifications();
   }
 
   /** See {@link DeviceQueue.stop}. */
   stop(): void {
-    this.stopped = true;
+    this.mode = STOPPED;
   }
 
   private fail(defect: QueueDefect): undefined {

@@ -4,7 +4,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { QueueAddresses, QueueInit } from "../types.ts";
-import { type QueueAreaSize, splitAreaSizes } from "./layout.ts";
+import { type QueueAreaSize, splitAreaSizes, VIRTQ_USED } from "./layout.ts";
 
 /** The views of one queue. The words are there only when the indexes are accessed with Atomics. */
 export interface SplitRings {
@@ -46,6 +46,17 @@ export function splitRings(init: QueueInit): SplitRings {
     usedWords: atomic ? wordsOf(used, "deviceArea") : undefined,
     start,
   };
+}
+
+/**
+ * The index from which a device half goes on that takes over a ring with nothing outstanding: every
+ * buffer that was taken has its used entry, so that the used idx counts both.
+ *
+ * @throws VirtioError as {@link splitRings}
+ */
+export function splitRingPosition(init: QueueInit): number {
+  const { used, usedWords } = splitRings(init);
+  return load16(used, usedWords, VIRTQ_USED.fields.idx.offset);
 }
 
 /** Reads the le16 at `offset`: atomically when there are words, else plainly. */
