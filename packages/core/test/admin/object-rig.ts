@@ -168,12 +168,32 @@ export interface ObjectRigOptions extends AdminRigOptions {
   readonly parts?: readonly [number, number];
 }
 
+/** Virtual functions that may come again: then they are others, under the same ids. */
+class VirtualFunctions extends VanishingGroup {
+  readonly #present: MsixMember[];
+
+  constructor() {
+    const members = VirtualFunctions.#make();
+    super(members, { total: 100, min: 1, max: 8 });
+    this.#present = members;
+  }
+
+  appear(): void {
+    this.#present.splice(0, this.#present.length, ...VirtualFunctions.#make());
+    this.exists = true;
+  }
+
+  static #make(): MsixMember[] {
+    return [1, 2, 3].map((id) => new MsixMember(id, 2));
+  }
+}
+
 /** A Self group, three virtual functions, and everything above. */
 export class ObjectRig extends AdminRig {
   readonly told: Told[];
   readonly capabilities: CapabilityFamily;
   readonly objects: ResourceObjectFamily;
-  readonly virtual: VanishingGroup;
+  readonly virtual: VirtualFunctions;
 
   constructor(options: ObjectRigOptions = {}) {
     const told: Told[] = [];
@@ -192,14 +212,14 @@ export class ObjectRig extends AdminRig {
       ...(options.maxObjects === undefined ? {} : { maxObjects: options.maxObjects }),
       ...(options.opcodes === undefined ? {} : { opcodes: options.opcodes }),
     });
-    const members = [1, 2, 3].map((id) => new MsixMember(id, 2));
-    const virtual = new VanishingGroup(members, { total: 100, min: 1, max: 8 });
+    const virtual = new VirtualFunctions();
     super({ groups: [new SelfGroup(), virtual], families: [capabilities, objects], ...options });
     this.told = told;
     this.capabilities = capabilities;
     this.objects = objects;
     this.virtual = virtual;
-    this.useAll(SELF, SRIOV);
+    this.useAll(SELF);
+    if (this.executor.supported(SRIOV).length > 0) this.useAll(SRIOV);
   }
 
   /** Resets the owner, and lets its driver use everything again. */
