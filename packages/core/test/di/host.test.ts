@@ -13,6 +13,7 @@ import {
   GUEST_MEMORY,
   type HostPlan,
   type InjectionToken,
+  Lifecycle,
   type MemberPlan,
   registerCore,
   registerPlatformGroup,
@@ -388,7 +389,7 @@ describe("a host that is told nonsense", () => {
     const own = container.createChildContainer();
     registerDirect(own);
     own.registerInstance(ADMIN_SETTINGS, { count: 1 });
-    own.register(COMMAND_FAMILY, TestFamily, { lifecycle: 2 });
+    own.register(COMMAND_FAMILY, TestFamily, { lifecycle: Lifecycle.ContainerScoped });
     const change = owner(({ container }) => {
       container.registerInstance(ADMIN_SETTINGS, { count: 2 });
     });
