@@ -87,7 +87,11 @@ describe("a host", () => {
     const driver = host.own(await bringUp(host.driver, { queues: [], adminQueues: 1 }), (it) =>
       it.close(),
     );
-    const client = host.own(openAdminClient(driver), (it) => it.close());
+    const client = openAdminClient(driver);
+    host.own(client, async () => {
+      await driver.close();
+      client.close();
+    });
     const management = new ManagementClient(client);
     await management.use(PLATFORM_GROUP.id);
     const offered = FeatureSet.of(FEATURE.VIRTIO_F_VERSION_1);
