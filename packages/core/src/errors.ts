@@ -53,6 +53,7 @@ export const ERROR_CODES = {
   SNAPSHOT_BUSY: "a snapshot cannot be taken in this state",
   TRACE_FORMAT: "a trace cannot be read",
   INJECTION: "a registration is missing or wrong",
+  DISPOSAL: "a part of a scope could not be let go of",
 } as const;
 
 /** A stable, machine-readable cause; the keys of {@link ERROR_CODES}. */

@@ -13,6 +13,8 @@ import {
 const ENTROPY_BYTES = 16;
 /** LIST_QUERY and LIST_USE. */
 const LIST_OPCODES = [0, 1];
+/** MGMT_ATTRS_GET, FEATURES_GET and FEATURES_SET. */
+const FEATURE_OPCODES = [0x100, 0x103, 0x104];
 
 /** Zeros are what a buffer holds that the device never wrote; 16 random bytes are not all zero. */
 function expectEntropy(bytes: Uint8Array): void {
@@ -29,13 +31,17 @@ describe("examples", () => {
     expect(leaked).toBe(0);
   });
 
-  it.each(["pci", "mmio", "ccw"])("injected: the same owner on %s, by name", async (name) => {
-    const { transport, adminQueues, opcodes, usedByDevice, bytes } = await injected(name);
+  it.each(["pci", "mmio", "ccw"])("injected: a group on %s, by name", async (name) => {
+    const { transport, adminQueues, opcodes, usedByDevice, members } = await injected(name);
     expect(transport).toBe(name);
     expect(adminQueues).toMatchObject({ index: 1, count: 2 });
-    expect(opcodes).toEqual(LIST_OPCODES);
-    expect(usedByDevice).toEqual(LIST_OPCODES);
-    expectEntropy(bytes);
+    expect(opcodes).toEqual(FEATURE_OPCODES);
+    expect(usedByDevice).toEqual([...LIST_OPCODES, ...FEATURE_OPCODES]);
+    expect(members.map(({ id, eventIndexes }) => [id, eventIndexes])).toEqual([
+      [1, true],
+      [2, false],
+    ]);
+    for (const { bytes } of members) expectEntropy(bytes);
   });
 
   it("injected: a name that nobody registered is refused, with those there are", async () => {

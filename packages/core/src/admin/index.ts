@@ -1,6 +1,7 @@
 /** Administration commands, both halves. */
 export { AdminChannel, type AdminChannelOptions } from "./channel.ts";
 export { AdminClient, type AdminClientOptions, openAdminClient } from "./client.ts";
+export type { CommandInterface, CommandInterfaceBinding } from "./command-interface.ts";
 export {
   type CapabilityDependant,
   CapabilityFamily,
@@ -122,7 +123,7 @@ export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
 export { AdminCommandError } from "./errors.ts";
 export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";
 export { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
-export { AdminMailbox, type AdminMailboxOptions } from "./mailbox.ts";
+export { AdminMailbox, type AdminMailboxOptions, mailboxInterface } from "./mailbox.ts";
 export type { AdminExecuteOptions, AdminReply, AdminRequest, RetryPolicy } from "./pending.ts";
 export type { AdminState, SavedFamily, SavedLists } from "./saved-state.ts";
 export {

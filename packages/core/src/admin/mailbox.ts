@@ -4,6 +4,7 @@
  * has it.
  */
 import { VirtioError } from "../errors.ts";
+import type { CommandInterface, CommandInterfaceBinding } from "./command-interface.ts";
 import type { AdminExecutor } from "./executor.ts";
 
 const DEFAULT_WINDOW = 4096;
@@ -19,7 +20,7 @@ export interface AdminMailboxOptions {
 }
 
 /** A register mailbox: write the request window, start, read the response window. */
-export class AdminMailbox {
+export class AdminMailbox implements CommandInterfaceBinding {
   /** The request window: the device-readable part, written before {@link start}. */
   readonly request: Uint8Array;
   /** The response window: the device-writable part. */
@@ -101,4 +102,15 @@ export class AdminMailbox {
     this.#written = written;
     this.#busy = false;
   }
+}
+
+/**
+ * The mailbox as a plug-in.
+ *
+ * @throws VirtioError `VALUE_RANGE` from `bind`, as {@link AdminMailbox} does
+ */
+export function mailboxInterface(
+  options: Omit<AdminMailboxOptions, "executor"> = {},
+): CommandInterface<AdminMailbox> {
+  return { name: "mailbox", bind: (executor) => new AdminMailbox({ ...options, executor }) };
 }

@@ -1,16 +1,15 @@
-import { VirtioError } from "../errors.ts";
+import { PlatformGroup, type PlatformGroupOptions } from "../group/platform.ts";
 import { SelfGroup } from "../group/self.ts";
 import type { LoopbackPair, TransportPlugin } from "../transport/types.ts";
-import { type DependencyContainer, type InjectionToken, Lifecycle } from "./container.ts";
+import { type DependencyContainer, instancePerContainerCachingFactory } from "./container.ts";
+import { CONTRACT } from "./contracts.ts";
+import { resolveMembers } from "./members.ts";
 import { OwnerDevice } from "./owner.ts";
-import { DEVICE_MODEL, DMA, GROUP_TYPE, GUEST_MEMORY, TRANSPORT } from "./tokens.ts";
+import { type Composed, checkOwner, connect, makeOwner, transportOf } from "./parts.ts";
+import { checkRegistered } from "./registered.ts";
+import { GROUP_TYPE } from "./tokens.ts";
 
-/** What has to be registered, and how, for an owner to be put together. */
-const NEEDED: readonly (readonly [InjectionToken, string])[] = [
-  [DEVICE_MODEL, "register the device type of the owner under DEVICE_MODEL"],
-  [GUEST_MEMORY, "register the shared memory under GUEST_MEMORY (createGuestMemory makes one)"],
-  [GROUP_TYPE, "call registerCore on this container, or register a group under GROUP_TYPE"],
-];
+const owners = new WeakMap<DependencyContainer, Composed<OwnerDevice>>();
 
 /**
  * Registers what every application needs: the Self group, and {@link OwnerDevice}, one for each
@@ -18,70 +17,71 @@ const NEEDED: readonly (readonly [InjectionToken, string])[] = [
  * registration of a token does not see its parent's.
  */
 export function registerCore(container: DependencyContainer): void {
-  container.register(GROUP_TYPE, { useValue: new SelfGroup() });
-  container.register(
-    OwnerDevice,
-    { useClass: OwnerDevice },
-    {
-      lifecycle: Lifecycle.ContainerScoped,
-    },
-  );
+  container.register(GROUP_TYPE, {
+    useFactory: instancePerContainerCachingFactory(() => new SelfGroup()),
+  });
+  container.register(OwnerDevice, { useFactory: (own) => resolveOwner(own) });
+}
+
+/**
+ * Registers a platform group under `GROUP_TYPE`, of the members that {@link resolveMembers} gives,
+ * made when it is first resolved.
+ */
+export function registerPlatformGroup(
+  container: DependencyContainer,
+  options: PlatformGroupOptions = {},
+): void {
+  container.register(GROUP_TYPE, {
+    useFactory: instancePerContainerCachingFactory((own) => {
+      const members = resolveMembers(own).map(({ managed }) => managed);
+      return new PlatformGroup(members, options);
+    }),
+  });
 }
 
 /**
  * The owner device of a container; the same one each time.
  *
- * @throws VirtioError `INJECTION` when something is not registered, naming the token and what to
- * register; `DEVICE_MODEL`, `GROUP_INVALID` or `FAMILY_INVALID` when what is registered does not
- * fit together.
+ * @throws VirtioError `INJECTION` when a registration is missing, made twice, cannot be made, is
+ * not of its contract, or does not fit the others: it names the token and what to register
  */
 export function resolveOwner(container: DependencyContainer): OwnerDevice {
-  for (const [token, hint] of NEEDED) need(container, token, hint);
-  return container.resolve(OwnerDevice);
+  checkOwner(container);
+  let owner = owners.get(container);
+  if (owner === undefined) {
+    owner = makeOwner(container);
+    owners.set(container, owner);
+  }
+  return owner.made;
+}
+
+/** The container has no owner any more; what served it is free for another. */
+export function forgetOwner(container: DependencyContainer): void {
+  owners.get(container)?.release();
+  owners.delete(container);
 }
 
 /**
  * The transport of this name, among all that are registered.
  *
- * @throws VirtioError `INJECTION` when there is none, or more than one, naming those there are
+ * @throws VirtioError `INJECTION` when there is none, or more than one, naming those there are;
+ * when one cannot be made or is not of the contract
  */
 export function resolveTransport(container: DependencyContainer, name: string): TransportPlugin {
-  need(container, TRANSPORT, "call registerPci, registerMmio or registerCcw on this container");
-  const transports = container.resolveAll(TRANSPORT);
-  const [found, second] = transports.filter(({ description }) => description.name === name);
-  if (found !== undefined && second === undefined) return found;
-  const names = transports.map(({ description }) => description.name).join(", ");
-  throw new VirtioError("INJECTION", {
-    path: "TRANSPORT",
-    message: found === undefined ? "no transport has this name" : "two transports have this name",
-    value: name,
-    hint: `registered are: ${names}`,
-  });
+  return transportOf(container, name);
 }
 
 /**
  * Connects the container's owner device to the transport of this name, in this process.
  *
  * @returns the driver half of the transport
- * @throws VirtioError `INJECTION` as {@link resolveOwner} and {@link resolveTransport}, and when
- * nothing is registered under `DMA`; `TRANSPORT` when the owner is connected already
+ * @throws VirtioError `INJECTION` as {@link resolveOwner} and {@link resolveTransport}, and for what
+ * is registered under `DMA`; `TRANSPORT` when the owner is connected already
  */
 export function connectOwner(container: DependencyContainer, name: string): LoopbackPair {
+  checkRegistered(container, CONTRACT.transport);
+  checkOwner(container);
+  checkRegistered(container, CONTRACT.dma);
   const transport = resolveTransport(container, name);
-  const { device } = resolveOwner(container);
-  need(container, DMA, "register the driver's memory under DMA (a DmaArena)");
-  return transport.loopback(device, { dma: container.resolve(DMA) });
-}
-
-function need(container: DependencyContainer, token: InjectionToken, hint: string): void {
-  if (container.isRegistered(token, true)) return;
-  throw new VirtioError("INJECTION", {
-    path: nameOf(token),
-    message: "nothing is registered under this token",
-    hint,
-  });
-}
-
-function nameOf(token: InjectionToken): string {
-  return typeof token === "symbol" ? (token.description ?? "symbol") : String(token);
+  return connect(container, resolveOwner(container).device, transport);
 }

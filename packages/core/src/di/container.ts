@@ -10,5 +10,6 @@ export {
   injectAll,
   injectable,
   instanceCachingFactory,
+  instancePerContainerCachingFactory,
   Lifecycle,
 } from "tsyringe";

@@ -1,3 +1,4 @@
+import type { CommandInterface } from "../admin/command-interface.ts";
 import type { AdminQueuesOptions } from "../admin/device-queue.ts";
 import type { Tolerances } from "../admin/tolerances.ts";
 import type { CommandFamily } from "../admin/types.ts";
@@ -17,10 +18,18 @@ export const GROUP_TYPE: InjectionToken<DeviceGroup> = Symbol("virtio-admin.GROU
 /** A command family, beyond the list commands. Registered any number of times. */
 export const COMMAND_FAMILY: InjectionToken<CommandFamily> = Symbol("virtio-admin.COMMAND_FAMILY");
 
-/** The device type of the owner. */
+/**
+ * What carries commands besides the administration virtqueues, which every owner has. Registered any
+ * number of times.
+ */
+export const COMMAND_INTERFACE: InjectionToken<CommandInterface> = Symbol(
+  "virtio-admin.COMMAND_INTERFACE",
+);
+
+/** The device type of the owner, or of a member. One object serves one device. */
 export const DEVICE_MODEL: InjectionToken<DeviceModel> = Symbol("virtio-admin.DEVICE_MODEL");
 
-/** Where events go. Optional. */
+/** Where events go. Optional, and registered once. */
 export const TRACE_SINK: InjectionToken<TraceSink> = Symbol("virtio-admin.TRACE_SINK");
 
 /** The memory that both halves share. */
@@ -37,3 +46,9 @@ export interface AdminSettings extends Omit<AdminQueuesOptions, "executor"> {
 
 /** The settings of the administration virtqueues. Optional. */
 export const ADMIN_SETTINGS: InjectionToken<AdminSettings> = Symbol("virtio-admin.ADMIN_SETTINGS");
+
+/** What a token is called in errors. */
+export function nameOf(token: InjectionToken): string {
+  if (typeof token === "symbol") return token.description ?? "symbol";
+  return typeof token === "function" ? token.name : String(token);
+}
