@@ -96,7 +96,7 @@ export const PROBE_USER = defineResourceObjectType({
   ),
   capability: PROBE_CAP,
   limits: ({ users }) => [users],
-  references: ({ pool }) => [{ type: 0x0200, id: pool }],
+  references: ({ pool }) => [{ type: PROBE_POOL.type, id: pool }],
   doc: "A user.",
   cite: CITE,
 });
