@@ -1,4 +1,4 @@
-import { VirtioError } from "../errors.ts";
+import { type ErrorCode, isVirtioError, VirtioError } from "../errors.ts";
 import {
   ADMIN_QUALIFIER,
   ADMIN_STATUS,
@@ -52,4 +52,21 @@ export class AdminCommandError extends VirtioError {
     this.qualifierName = actingQualifier;
     this.retryable = retryable;
   }
+}
+
+/** The codes of errors that end a command before it is sent. */
+const UNSENT: readonly ErrorCode[] = [
+  "ADMIN_LIST",
+  "ADMIN_COMMAND",
+  "QUEUE_FULL",
+  "MEMORY_EXHAUSTED",
+];
+
+/**
+ * True when a command that ended with this error has changed nothing: the device refused it, or
+ * never saw it. After any other error the device may have carried it out, or may still do so.
+ */
+export function changedNothing(error: unknown): boolean {
+  if (error instanceof AdminCommandError) return true;
+  return isVirtioError(error) && UNSENT.includes(error.code);
 }

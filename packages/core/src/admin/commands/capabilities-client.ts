@@ -4,7 +4,7 @@ import { SELF_GROUP } from "../../group/self.ts";
 import { type Decoded, type Encodable, encode, type Fields } from "../../layout/index.ts";
 import type { AdminClient } from "../client.ts";
 import { VIRTIO_1_4 } from "../dialect.ts";
-import { AdminCommandError } from "../errors.ts";
+import { changedNothing } from "../errors.ts";
 import type { AdminExecuteOptions } from "../pending.ts";
 import {
   CAP_GET_DATA,
@@ -71,16 +71,7 @@ export class CapabilityClient {
     capability: Capability<F>,
     options: AdminExecuteOptions = {},
   ): Promise<Decoded<F>> {
-    const { layout } = capability;
-    const target = {
-      group: SELF_GROUP.id,
-      data: encode(CAP_GET_DATA, { id: capability.id }),
-      ...(layout.rest === undefined ? { resultLength: layout.size } : {}),
-    };
-    const reply = await this.#client.executeCommand(DEVICE_CAP_GET, target, options);
-    const length = Math.max(layout.size, reply.usedLength - VIRTIO_1_4.responseHeaderLength);
-    const bytes = reply.result.slice(0, length);
-    this.#device.set(capability.id, { capability, bytes });
+    const { bytes } = await this.#ask(capability, options);
     return decodeCapability(capability, bytes);
   }
 
@@ -98,9 +89,7 @@ export class CapabilityClient {
     options: AdminExecuteOptions = {},
   ): Promise<void> {
     const bytes = encode(capability.layout, value);
-    if (this.#reported(capability) === undefined) await this.device(capability, options);
-    const one = this.#reported(capability);
-    if (one === undefined) return;
+    const one = this.#reported(capability) ?? (await this.#ask(capability, options));
     this.#refuseBeyond(capability, decodeCapability(capability, bytes), one.bytes);
     this.#refuseHeld(one.capability);
     const data = encode(CAP_SET_DATA, { id: capability.id, cap_specific_data: bytes });
@@ -112,7 +101,7 @@ export class CapabilityClient {
       settled = decodeCapability(one.capability, driverValue(one, bytes));
     } catch (error) {
       // Whatever else ended the wait, the device may still carry the command out.
-      if (error instanceof AdminCommandError) settled = before;
+      if (changedNothing(error)) settled = before;
       throw error;
     } finally {
       if (settled !== undefined) this.#driver.set(capability.id, settled);
@@ -131,6 +120,23 @@ export class CapabilityClient {
   /** Lets `hold` keep capabilities from being set, while what depends on them lives. */
   hold(hold: CapabilityHold): void {
     this.#holds.push(hold);
+  }
+
+  async #ask<F extends Fields>(
+    capability: Capability<F>,
+    options: AdminExecuteOptions,
+  ): Promise<DeviceCapability> {
+    const { id, layout } = capability;
+    const target = {
+      group: SELF_GROUP.id,
+      data: encode(CAP_GET_DATA, { id }),
+      ...(layout.rest === undefined ? { resultLength: layout.size } : {}),
+    };
+    const reply = await this.#client.executeCommand(DEVICE_CAP_GET, target, options);
+    const length = Math.max(layout.size, reply.usedLength - VIRTIO_1_4.responseHeaderLength);
+    const one = { capability, bytes: reply.result.slice(0, length) };
+    this.#device.set(id, one);
+    return one;
   }
 
   #reported(capability: Capability<Fields>): DeviceCapability | undefined {

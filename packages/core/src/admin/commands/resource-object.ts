@@ -77,13 +77,19 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
    * inside is exhausted, or whatever the type's text says. `before` is there for a modification.
    * Must change nothing; it is not asked about objects of a snapshot.
    */
-  refuse?(object: ResourceObject<F>, before?: ResourceObject<F>): AdminOutcome | undefined;
+  refuse?(
+    object: ResourceObject<NoInfer<F>>,
+    before?: ResourceObject<NoInfer<F>>,
+  ): AdminOutcome | undefined;
   /**
    * Told of what has happened: created, modified or destroyed, the latter by command, by a device
    * reset, or because the member went; a snapshot that is restored replaces all. Objects that go
    * together go dependants first, in the reverse order of their creation. Must not throw.
    */
-  changed?(now: ResourceObject<F> | undefined, before: ResourceObject<F> | undefined): void;
+  changed?(
+    now: ResourceObject<NoInfer<F>> | undefined,
+    before: ResourceObject<NoInfer<F>> | undefined,
+  ): void;
   /** What it is for, in one sentence. */
   readonly doc: string;
   /** The section that defines it. */
@@ -99,6 +105,12 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
 export function defineResourceObjectType<const F extends Fields, const C extends Fields>(
   spec: ResourceObjectType<F, C>,
 ): ResourceObjectType<F, C> {
+  checkResourceObjectType(spec);
+  return Object.freeze(spec);
+}
+
+/** @throws VirtioError `FAMILY_INVALID` for a declaration that contradicts itself. */
+export function checkResourceObjectType(spec: ResourceObjectType): void {
   const refuse = (path: string, message: string, value: unknown) =>
     new VirtioError("FAMILY_INVALID", { path: `${spec.name}.${path}`, message, value });
   const { type, layout, groups, reserved = [] } = spec;
@@ -114,5 +126,4 @@ export function defineResourceObjectType<const F extends Fields, const C extends
   }
   const unknown = reserved.find((name) => !Object.hasOwn(layout.fields, name));
   if (unknown !== undefined) throw refuse("reserved", "the layout has no such field", unknown);
-  return Object.freeze({ ...spec });
 }

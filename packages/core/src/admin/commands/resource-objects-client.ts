@@ -1,10 +1,10 @@
 /** The driver half of the resource object commands: typed calls over an {@link AdminClient}. */
-import { type ErrorCode, isVirtioError, VirtioError } from "../../errors.ts";
+import { VirtioError } from "../../errors.ts";
 import { SELF_GROUP, SELF_MEMBER_ID } from "../../group/self.ts";
 import { type Decoded, decode, type Encodable, encode, type Fields } from "../../layout/index.ts";
 import { toHex } from "../../trace/hex.ts";
 import type { AdminClient } from "../client.ts";
-import { AdminCommandError } from "../errors.ts";
+import { AdminCommandError, changedNothing } from "../errors.ts";
 import type { AdminExecuteOptions, AdminReply } from "../pending.ts";
 import type { AdminCommand } from "../types.ts";
 import type { CapabilityClient } from "./capabilities-client.ts";
@@ -60,14 +60,6 @@ interface Known {
   references: readonly ResourceObjectReference[];
   kind: number;
 }
-
-/** The errors of a command that was never sent. */
-const UNSENT: readonly ErrorCode[] = [
-  "ADMIN_LIST",
-  "ADMIN_COMMAND",
-  "QUEUE_FULL",
-  "MEMORY_EXHAUSTED",
-];
 
 /**
  * The resource objects of an owner device and its members, as this driver has created them.
@@ -187,7 +179,7 @@ export class ResourceObjectClient {
       known.kind = kind;
       if (references.length > 0 && this.#known.delete(handle)) this.#known.set(handle, known);
     } catch (error) {
-      if (error instanceof AdminCommandError) known.references = before.references;
+      if (changedNothing(error)) known.references = before.references;
       throw error;
     }
   }
@@ -211,7 +203,7 @@ export class ResourceObjectClient {
         this.#known.delete(known.handle);
         return;
       }
-      known.state = error instanceof AdminCommandError || isUnsent(error) ? before : "uncertain";
+      known.state = changedNothing(error) ? before : "uncertain";
       throw error;
     }
   }
@@ -316,7 +308,7 @@ export class ResourceObjectClient {
       known.state = "created";
     } catch (error) {
       known.state = "uncertain";
-      if (error instanceof AdminCommandError || isUnsent(error)) this.#known.delete(known.handle);
+      if (changedNothing(error)) this.#known.delete(known.handle);
       throw error;
     }
   }
@@ -382,11 +374,6 @@ function refersTo(
 ): boolean {
   const isBeside = from.group === to.group && from.member === to.member;
   return isBeside && reference.type === to.type.type && reference.id === to.id;
-}
-
-/** True when the command has not reached the device. */
-function isUnsent(error: unknown): boolean {
-  return isVirtioError(error) && UNSENT.includes(error.code);
 }
 
 /** True when the device has no such object: it, or the member with all its objects, has gone. */
