@@ -173,6 +173,23 @@ describe("declaring a capability", () => {
     expect(deviceCapability(LIST_CAP, { list: new Array(1023).fill(0) }).bytes).toHaveLength(4096);
   });
 
+  it("refuses what was declared otherwise and contradicts itself", () => {
+    const make = (one: object) => () => new CapabilityFamily([one as never]);
+    const refusal = (path: string) => expect.objectContaining({ code: "FAMILY_INVALID", path });
+    const bytes = new Uint8Array(2);
+    expect(make({ capability: { ...DEV_PARTS_CAP, id: 0x1000 }, bytes })).toThrow(
+      refusal("DEV_PARTS_CAP.id"),
+    );
+    for (const length of [1, 3]) {
+      expect(make({ capability: DEV_PARTS_CAP, bytes: new Uint8Array(length) })).toThrow(
+        refusal("DEV_PARTS_CAP"),
+      );
+    }
+    expect(make({ capability: LIST_CAP, bytes: new Uint8Array(4100) })).toThrow(
+      refusal("LIST_CAP"),
+    );
+  });
+
   it("refuses two capabilities of one id", () => {
     const one = deviceCapability(DEV_PARTS_CAP, {});
     expect(() => new CapabilityFamily([one, one])).toThrow(

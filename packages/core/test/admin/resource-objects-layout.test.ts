@@ -147,6 +147,14 @@ describe("declaring a type of resource objects", () => {
     expect([RESOURCE_OBJ_DEV_PARTS.type, RESOURCE_OBJ_DEV_PARTS.groups]).toEqual([0, [1]]);
   });
 
+  it("refuses a family of what was declared otherwise and contradicts itself", () => {
+    const capabilities = new CapabilityFamily([deviceCapability(TEST_CAP, {})]);
+    const types = [{ ...pool, type: 0x500 }];
+    expect(() => new ResourceObjectFamily({ capabilities, types })).toThrow(
+      expect.objectContaining({ code: "FAMILY_INVALID", path: "TEST_POOL.type" }),
+    );
+  });
+
   it("refuses two types of one identifier, and one whose capability the device lacks", () => {
     const capabilities = () => new CapabilityFamily([deviceCapability(TEST_CAP, {})]);
     const twice = { capabilities: capabilities(), types: [pool, pool] };

@@ -321,6 +321,17 @@ describe("the end of objects", () => {
   });
 });
 
+describe("the reset of a queue", () => {
+  it("changes nothing about capabilities and objects", () => {
+    const rig = ready();
+    expect(rig.create(POOL, 0, pool(1))).toEqual(OK);
+    const before = rig.state();
+    rig.device.resetQueue(rig.port.index);
+    expect(rig.device.queueEnabled(rig.port.index)).toBe(false);
+    expect(rig.state()).toEqual(before);
+  });
+});
+
 describe("device parts objects", () => {
   it("share their ids, and are as many of each type as the capability says", () => {
     const rig = ready();

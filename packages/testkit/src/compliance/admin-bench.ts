@@ -13,8 +13,12 @@ const WORD_BITS = 64;
 /** Status values and qualifiers on the wire, as the text numbers them. */
 export const WIRE = {
   ok: 0,
+  enxio: 6,
   eagain: 11,
+  ebusy: 16,
+  eexist: 17,
   einval: 22,
+  enospc: 28,
   invalidCommand: 1,
   invalidOpcode: 2,
   invalidField: 3,

@@ -2,6 +2,7 @@
 import {
   AdminExecutor,
   AdminQueues,
+  type CommandFamily,
   createGuestMemory,
   DmaArena,
   type DriverTransport,
@@ -37,6 +38,8 @@ export interface DeviceBenchOptions {
   readonly adminQueues?: number;
   /** The device-independent features; those of the device core unless given. */
   readonly features?: readonly number[];
+  /** Command families beside the kit's own; none unless given. */
+  readonly families?: readonly CommandFamily[];
 }
 
 /** What the driver half was told by interrupts. */
@@ -90,7 +93,7 @@ export class DeviceBench {
     const count = options.adminQueues ?? 1;
     const executor = new AdminExecutor({
       groups: [new SelfGroup(), this.group],
-      families: [this.family],
+      families: [this.family, ...(options.families ?? [])],
     });
     const init: VirtioDeviceInit = {
       model: this.model,

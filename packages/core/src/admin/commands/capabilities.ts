@@ -28,6 +28,7 @@ import {
 } from "./capabilities-layout.ts";
 import {
   type Capability,
+  checkDeviceCapability,
   type DeviceCapability,
   decodeCapability,
   driverValue,
@@ -100,9 +101,11 @@ export class CapabilityFamily implements CommandFamily {
   /**
    * Makes the family of one owner.
    *
-   * @throws VirtioError `FAMILY_INVALID` when two capabilities have one id
+   * @throws VirtioError `FAMILY_INVALID` when two capabilities have one id, a declaration
+   * contradicts itself, or a value has another length than its layout
    */
   constructor(capabilities: readonly DeviceCapability[]) {
+    for (const one of capabilities) checkDeviceCapability(one);
     this.capabilities = [...capabilities].sort((a, b) => a.capability.id - b.capability.id);
     this.#byId = new Map(this.capabilities.map((one) => [one.capability.id, one]));
     if (this.#byId.size !== this.capabilities.length) {

@@ -73,24 +73,8 @@ export interface DeviceCapability {
  * a rule without a field, or `entries` for what is no array
  */
 export function defineCapability<const F extends Fields>(spec: Capability<F>): Capability<F> {
-  const refuse = (path: string, message: string, value: unknown) =>
-    new VirtioError("FAMILY_INVALID", { path: `${spec.name}.${path}`, message, value });
-  if (!(Number.isInteger(spec.id) && spec.id >= 0 && spec.id <= CAPABILITY_IDS.deviceType.last)) {
-    throw refuse("id", "a capability has an id from 0 to 0x0fff", spec.id);
-  }
-  const fields: Fields = spec.layout.fields;
-  const rules: Readonly<Record<string, CapabilityRule>> = spec.rules;
-  for (const name of new Set([...Object.keys(fields), ...Object.keys(rules)])) {
-    const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
-    if (field === undefined || rule === undefined) {
-      throw refuse(`rules.${name}`, "every field of the layout has a rule, and nothing else", rule);
-    }
-    if (rule === "entries" && field.count === undefined) {
-      throw refuse(`rules.${name}`, "only an array has entries", rule);
-    }
-  }
-  return Object.freeze({ ...spec, rules: Object.freeze({ ...spec.rules }) });
+  checkCapability(spec);
+  return Object.freeze(spec);
 }
 
 /**
@@ -104,15 +88,41 @@ export function deviceCapability<const F extends Fields>(
   capability: Capability<F>,
   value: Encodable<F>,
 ): DeviceCapability {
-  const bytes = encode(capability.layout, value);
-  if (bytes.length > LONGEST_CAPABILITY) {
-    throw new VirtioError("FAMILY_INVALID", {
-      path: capability.name,
-      message: `a capability has at most ${LONGEST_CAPABILITY} bytes`,
-      value: bytes.length,
-    });
+  const one = { capability, bytes: encode(capability.layout, value) };
+  checkDeviceCapability(one);
+  return Object.freeze(one);
+}
+
+/** @throws VirtioError `FAMILY_INVALID` for a declaration that contradicts itself. */
+function checkCapability({ name, id, layout, rules }: Capability): void {
+  const refuse = (path: string, message: string, value: unknown) =>
+    new VirtioError("FAMILY_INVALID", { path: `${name}.${path}`, message, value });
+  if (!(Number.isInteger(id) && id >= 0 && id <= CAPABILITY_IDS.deviceType.last)) {
+    throw refuse("id", "a capability has an id from 0 to 0x0fff", id);
   }
-  return Object.freeze({ capability, bytes });
+  for (const key of new Set([...Object.keys(layout.fields), ...Object.keys(rules)])) {
+    const field = Object.hasOwn(layout.fields, key) ? layout.fields[key] : undefined;
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
+    if (field === undefined || rule === undefined) {
+      throw refuse(`rules.${key}`, "every field of the layout has a rule, and nothing else", rule);
+    }
+    if (rule === "entries" && field.count === undefined) {
+      throw refuse(`rules.${key}`, "only an array has entries", rule);
+    }
+  }
+}
+
+/** @throws VirtioError `FAMILY_INVALID` for a value of a length that the capability has not. */
+export function checkDeviceCapability({ capability, bytes }: DeviceCapability): void {
+  checkCapability(capability);
+  const { name, layout } = capability;
+  const most = layout.rest === undefined ? layout.size : LONGEST_CAPABILITY;
+  if (bytes.length >= layout.size && bytes.length <= most) return;
+  throw new VirtioError("FAMILY_INVALID", {
+    path: name,
+    message: `the value has ${layout.size} to ${most} bytes`,
+    value: bytes.length,
+  });
 }
 
 /**

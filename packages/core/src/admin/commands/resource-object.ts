@@ -105,6 +105,12 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
 export function defineResourceObjectType<const F extends Fields, const C extends Fields>(
   spec: ResourceObjectType<F, C>,
 ): ResourceObjectType<F, C> {
+  checkResourceObjectType(spec);
+  return Object.freeze(spec);
+}
+
+/** @throws VirtioError `FAMILY_INVALID` for a declaration that contradicts itself. */
+export function checkResourceObjectType(spec: ResourceObjectType): void {
   const refuse = (path: string, message: string, value: unknown) =>
     new VirtioError("FAMILY_INVALID", { path: `${spec.name}.${path}`, message, value });
   const { type, layout, groups, reserved = [] } = spec;
@@ -120,5 +126,4 @@ export function defineResourceObjectType<const F extends Fields, const C extends
   }
   const unknown = reserved.find((name) => !Object.hasOwn(layout.fields, name));
   if (unknown !== undefined) throw refuse("reserved", "the layout has no such field", unknown);
-  return Object.freeze({ ...spec });
 }

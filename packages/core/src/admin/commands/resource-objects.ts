@@ -20,7 +20,11 @@ import type {
 } from "../types.ts";
 import type { CapabilityDependant, CapabilityFamily, DriverCapabilities } from "./capabilities.ts";
 import type { Capability } from "./capability.ts";
-import type { ResourceObject, ResourceObjectType } from "./resource-object.ts";
+import {
+  checkResourceObjectType,
+  type ResourceObject,
+  type ResourceObjectType,
+} from "./resource-object.ts";
 import { admit, settled, sumOf } from "./resource-object-admission.ts";
 import { type LivingObject, ResourceObjectStore } from "./resource-object-store.ts";
 import {
@@ -99,8 +103,9 @@ export class ResourceObjectFamily implements CommandFamily {
   /**
    * Makes the family of one owner.
    *
-   * @throws VirtioError `FAMILY_INVALID` when two types have one identifier, the device lacks the
-   * capability that limits one, or the owner of the capabilities was made already
+   * @throws VirtioError `FAMILY_INVALID` when two types have one identifier, a declaration
+   * contradicts itself, the device lacks the capability that limits one, or the owner of the
+   * capabilities was made already
    */
   constructor(init: ResourceObjectFamilyInit) {
     const { capabilities, types } = init;
@@ -117,7 +122,9 @@ export class ResourceObjectFamily implements CommandFamily {
         value: types.map(({ type }) => type).join(", "),
       });
     }
-    for (const { name, capability } of types) {
+    for (const type of types) {
+      checkResourceObjectType(type);
+      const { name, capability } = type;
       if (capabilities.device(capability) !== undefined) continue;
       throw new VirtioError("FAMILY_INVALID", {
         path: `types.${name}.capability`,

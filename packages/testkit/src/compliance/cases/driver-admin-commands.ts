@@ -212,9 +212,13 @@ export const DRIVER_ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
   ),
 ];
 
-interface Commanding {
+/** A client in front of a device that a case scripts. */
+export interface Commanding {
+  /** The device. */
   readonly bench: DriverBench;
+  /** The device as its driver has it. */
   readonly driven: DriverDevice;
+  /** What sends the commands. */
   readonly client: AdminClient;
   /** The commands that reached the device, in order. */
   readonly requests: readonly AvailableBuffer[];
@@ -227,7 +231,7 @@ interface Commanding {
  *
  * @param used the used length, when it is not that of the answer
  */
-async function commanding(
+export async function commanding(
   context: ComplianceContext,
   answer: (readable: Uint8Array) => Uint8Array | undefined,
   used?: number,

@@ -1,12 +1,15 @@
 /** All cases of the kit. */
 import type { ComplianceCase } from "../types.ts";
+import { ADMIN_CAPABILITY_CASES } from "./admin-capabilities.ts";
 import { ADMIN_COMMAND_CASES } from "./admin-commands.ts";
 import { ADMIN_LIFE_CASES } from "./admin-life.ts";
 import { ADMIN_LIST_CASES } from "./admin-lists.ts";
+import { ADMIN_OBJECT_CASES } from "./admin-objects.ts";
 import { ADMIN_PLACE_CASES } from "./admin-place.ts";
 import { BRING_UP_CASES } from "./bring-up.ts";
 import { CONFIGURATION_CASES } from "./configuration.ts";
 import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
+import { DRIVER_ADMIN_OBJECT_CASES } from "./driver-admin-objects.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
@@ -27,8 +30,11 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...ADMIN_LIST_CASES,
   ...ADMIN_COMMAND_CASES,
   ...ADMIN_LIFE_CASES,
+  ...ADMIN_CAPABILITY_CASES,
+  ...ADMIN_OBJECT_CASES,
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
+  ...DRIVER_ADMIN_OBJECT_CASES,
 ];
