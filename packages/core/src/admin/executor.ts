@@ -147,6 +147,7 @@ export class AdminExecutor {
     room.set(data);
     room.fill(0, data.length, limit);
     work.dataLength = data.length;
+    work.resultRoom = Math.max(0, response.length - this.responseHeaderLength);
     if (this.start(work)) return this.answer(work, response);
     return new Promise<number>((resolve) => {
       settle = resolve;

@@ -55,6 +55,8 @@ export interface AdminCall {
   readonly data: DataView;
   /** The same bytes. */
   readonly dataBytes: Uint8Array;
+  /** How many bytes of result the driver has room for; may be 0, or more than `command.result.max`. */
+  readonly resultRoom: number;
   /** Room for `command.result.max` bytes of result, zeroed before the handler runs. */
   readonly result: DataView;
   /** The same bytes. */

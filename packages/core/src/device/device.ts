@@ -20,7 +20,8 @@ import {
   violatedDependency,
 } from "./feature-rules.ts";
 import { FEATURE, FeatureSet, featureName } from "./features.ts";
-import { checkInit } from "./init.ts";
+import { checkInit, checkTransitional } from "./init.ts";
+import { LegacyInterface } from "./legacy.ts";
 import { QueueSlot } from "./queue-slot.ts";
 import { checkSavedConfig, checkSavedStatus, saveConfig } from "./saved-checks.ts";
 import { prepareSlot, type RingInit, saveSlot } from "./saved-queue.ts";
@@ -42,6 +43,7 @@ import type {
   DeviceHost,
   DeviceModel,
   DevicePort,
+  LegacyFacingDevice,
   ProvisionableDevice,
   ProvisionRefusal,
   QueueArea,
@@ -62,6 +64,11 @@ export interface VirtioDeviceInit {
   readonly features?: readonly number[];
   /** The administration virtqueues; they lie directly after the model's queues. */
   readonly admin?: AdminFacility;
+  /**
+   * True for a transitional device: a driver from before virtio 1.0 can drive it, where the transport
+   * has legacy registers. False unless given.
+   */
+  readonly transitional?: boolean;
   /** Where events go. */
   readonly trace?: TraceSink;
 }
@@ -75,6 +82,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   readonly #dependencies: readonly FeatureDependency[];
   readonly #offer: FeatureOffer;
   readonly #slots: readonly QueueSlot[];
+  readonly #legacy: LegacyInterface | undefined;
   #port: DevicePort | undefined = undefined;
 
   #driverFeatures: FeatureSet = FeatureSet.EMPTY;
@@ -110,6 +118,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     const { model, admin } = init;
     const features = init.features ?? RING_FEATURES;
     checkInit(model, features, admin);
+    if (init.transitional === true) checkTransitional(model);
     this.#model = model;
     this.#admin = admin;
     this.#memory = init.memory;
@@ -128,6 +137,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       slots.push(new QueueSlot(slots.length, `adminq${i}`, admin?.maxSize ?? 0));
     }
     this.#slots = slots;
+    this.#legacy = init.transitional === true ? this.#makeLegacy() : undefined;
     const host = this.#makeHost();
     model.attach(host);
     admin?.attach(host);
@@ -141,6 +151,11 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   /** See {@link TransportFacingDevice.memory}. */
   get memory(): GuestMemory {
     return this.#memory;
+  }
+
+  /** See {@link TransportFacingDevice.legacy}. */
+  get legacy(): LegacyFacingDevice | undefined {
+    return this.#legacy;
   }
 
   /** See {@link TransportFacingDevice.trace}. */
@@ -190,7 +205,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
 
   /** See {@link ProvisionableDevice.provisionFeatures}. */
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
-    if (this.#status !== 0) return "in use";
+    if (this.#status !== 0 || this.#legacy?.active === true) return "in use";
     return this.#offer.provision(features) ? undefined : "invalid";
   }
 
@@ -202,6 +217,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   /** See {@link TransportFacingDevice.writeDriverFeatures}. */
   writeDriverFeatures(word: number, value: number): void {
     if ((this.#status & STATUS.FEATURES_OK) !== 0) return;
+    if (this.#legacy?.active === true) return;
     this.#driverFeatures = this.#driverFeatures.withWord(word, value);
   }
 
@@ -224,9 +240,9 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       this.reset();
       return true;
     }
-    if (verdict.kind === "refused") {
-      this.#trace?.emit({ op: "status", status: this.#status, why: verdict.why });
-      return false;
+    if (verdict.kind === "refused") return this.#refuseStatus(verdict.why);
+    if (this.#legacy?.active === true) {
+      return this.#refuseStatus("the device is driven through its legacy interface");
     }
     let bits = verdict.bits;
     let why: string | undefined;
@@ -245,10 +261,16 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     return true;
   }
 
+  #refuseStatus(why: string): false {
+    this.#trace?.emit({ op: "status", status: this.#status, why });
+    return false;
+  }
+
   /** See {@link TransportFacingDevice.reset}. */
   reset(): void {
     this.#running = false;
     this.#toResume = undefined;
+    this.#legacy?.reset();
     // No notification goes out from here on, not even for a consumer that fails below.
     this.#status = 0;
     for (const slot of this.#slots) slot.reset();
@@ -295,7 +317,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   /** See {@link TransportFacingDevice.setQueueSize}. */
   setQueueSize(index: number, size: number): void {
     const slot = this.#slot(index);
-    if (slot === undefined || slot.queue !== undefined) return;
+    if (slot === undefined || slot.queue !== undefined || this.#legacy?.active === true) return;
     if (size >= 1 && size <= slot.maxSize && (size & (size - 1)) === 0) slot.size = size;
   }
 
@@ -307,14 +329,19 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   /** See {@link TransportFacingDevice.setQueueAddress}. */
   setQueueAddress(index: number, area: QueueArea, half: 0 | 1, value: number): void {
     const slot = this.#slot(index);
-    if (slot !== undefined && slot.queue === undefined) slot.setHalf(area, half, value);
+    if (slot === undefined || slot.queue !== undefined || this.#legacy?.active === true) return;
+    slot.setHalf(area, half, value);
   }
 
   /** See {@link TransportFacingDevice.enableQueue}. Before FEATURES_OK nothing can be enabled. */
   enableQueue(index: number): boolean {
     const slot = this.#slot(index);
     if (slot === undefined || (this.#status & STATUS.FEATURES_OK) === 0) return false;
-    if (slot.queue !== undefined) return true;
+    return slot.queue !== undefined || this.#enable(slot);
+  }
+
+  #enable(slot: QueueSlot): boolean {
+    const { index } = slot;
     try {
       const ring = {
         size: slot.size,
@@ -376,7 +403,10 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
 
   /** See {@link TransportFacingDevice.writeConfig}. Before FEATURES_OK writes are ignored. */
   writeConfig(offset: number, source: Uint8Array): void {
-    if ((this.#status & STATUS.FEATURES_OK) === 0) return;
+    if ((this.#status & STATUS.FEATURES_OK) !== 0) this.#writeConfig(offset, source);
+  }
+
+  #writeConfig(offset: number, source: Uint8Array): void {
     this.#attempt("config", () => this.#model.config?.write(offset, source), this.#needsReset);
   }
 
@@ -386,10 +416,12 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   saveState(path: string = "device"): DeviceState {
     const { config } = this.#model;
     const port = this.#port;
+    const legacy = this.#legacy;
     const stopped = (this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0;
     return {
       deviceId: this.deviceId,
       status: this.#status,
+      ...(legacy?.active === true ? { legacy: { inUse: legacy.inUse } } : {}),
       driverFeatures: String(this.#driverFeatures),
       configurationDue: this.#deliveries.configurationDue,
       ...(config === undefined ? {} : { config: saveConfig(config, this.#toldGeneration) }),
@@ -402,7 +434,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
 
   /** See {@link SnapshotDevice.prepareState}. */
   prepareState(state: DeviceState, path: string = "device"): DeviceChange {
-    if (this.#status !== 0) {
+    if (this.#status !== 0 || this.#legacy?.active === true) {
       throw refuseState(path, "the device that is to take the state is in use", {
         value: this.#status,
         hint: "reset it first",
@@ -411,10 +443,12 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     const slots = this.#slots;
     checkSame(`${path}.deviceId`, "the device is of another type", state.deviceId, this.deviceId);
     checkSame(`${path}.queues`, "not as many queues", state.queues.length, slots.length);
-    checkSavedStatus(state.status, `${path}.status`);
     const driverFeatures = featuresFromHex(state.driverFeatures);
-    const accepted = (state.status & STATUS.FEATURES_OK) !== 0;
-    const why = accepted ? this.#refusal(driverFeatures) : undefined;
+    const legacy = this.#legacyOf(state, path);
+    if (legacy === undefined) checkSavedStatus(state.status, `${path}.status`);
+    const accepted = (state.status & STATUS.FEATURES_OK) !== 0 || legacy !== undefined;
+    const judge = legacy ?? { refusal: (wanted: FeatureSet) => this.#refusal(wanted) };
+    const why = accepted ? judge.refusal(driverFeatures) : undefined;
     if (why !== undefined) {
       throw refuseState(`${path}.driverFeatures`, why, { value: state.driverFeatures });
     }
@@ -425,7 +459,8 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       this.#prepareFields(state, driverFeatures, features, path),
       ...state.queues.map((saved, i) => {
         const where = `${path}.queues[${i}]`;
-        if (saved.ring !== undefined && !accepted) {
+        const ready = state.legacy?.inUse ?? accepted;
+        if (saved.ring !== undefined && !ready) {
           throw refuseState(where, "a queue is enabled without FEATURES_OK");
         }
         const isAdmin = i >= this.#model.queues.length;
@@ -439,6 +474,20 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       ...(port === undefined ? [] : [port]),
     ];
     return { ...inOrder(changes), resume: () => this.#resume(state) };
+  }
+
+  /** The legacy interface that the device was driven through, if it was. */
+  #legacyOf({ legacy, status }: DeviceState, path: string): LegacyInterface | undefined {
+    if (legacy === undefined) return undefined;
+    const own = this.#legacy;
+    if (own === undefined) {
+      throw refuseState(`${path}.legacy`, "the device here has no legacy interface", {
+        hint: "make the target transitional, as the source was",
+      });
+    }
+    const why = own.statusRefusal(status, legacy.inUse);
+    if (why !== undefined) throw refuseState(`${path}.status`, why, { value: status });
+    return own;
   }
 
   /** Registers of another transport mean nothing to this one. */
@@ -467,6 +516,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     return {
       apply: () => {
         this.#status = state.status;
+        if (state.legacy !== undefined) this.#legacy?.restore(state.legacy.inUse);
         this.#toResume = state;
         this.#driverFeatures = driverFeatures;
         this.#features = features;
@@ -475,6 +525,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       },
       undo: () => {
         this.#status = 0;
+        this.#legacy?.reset();
         this.#toResume = undefined;
         this.#driverFeatures = before.driverFeatures;
         this.#features = FeatureSet.EMPTY;
@@ -491,7 +542,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#toResume = undefined;
     const { configurationDue, queues } = state;
     this.#trace?.emit({ op: "status", status: this.#status });
-    if ((state.status & STATUS.DRIVER_OK) === 0) return;
+    if ((state.status & STATUS.DRIVER_OK) === 0 && state.legacy?.inUse !== true) return;
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
       for (const slot of this.#slots) slot.queue?.stop();
       if (configurationDue) this.#tellConfiguration();
@@ -546,6 +597,41 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
         device.#configChanged();
       },
     };
+  }
+
+  #makeLegacy(): LegacyInterface {
+    const device = this;
+    return new LegacyInterface({
+      dependencies: this.#dependencies,
+      slots: this.#slots.slice(0, this.#model.queues.length),
+      get status(): number {
+        return device.#status;
+      },
+      get offered(): FeatureSet {
+        return device.#offer.offered;
+      },
+      get driverFeatures(): FeatureSet {
+        return device.#driverFeatures;
+      },
+      configField: (offset) => this.#model.config?.field(offset),
+      refusal: (features) => this.#typeRefusal(features),
+      accept: (features) => {
+        this.#driverFeatures = features;
+        this.#features = features;
+      },
+      addStatus: (bits) => {
+        const status = this.#status | bits;
+        this.#status = status;
+        this.#trace?.emit({ op: "status", status });
+      },
+      reset: () => this.reset(),
+      resetQueue: (index) => this.resetQueue(index),
+      enable: (slot) => this.#enable(slot),
+      start: () => this.#start(),
+      deliver: (slot) => this.#deliver(slot),
+      writeConfig: (offset, source) => this.#writeConfig(offset, source),
+      needsReset: (why) => this.#needsReset(why),
+    });
   }
 
   #publish(index: number): void {
@@ -606,10 +692,16 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   }
 
   #tellConfiguration(): void {
-    if ((this.#status & STATUS.DRIVER_OK) !== 0) this.#deliveries.interruptConfiguration();
+    const mayTell = (this.#status & STATUS.DRIVER_OK) !== 0 || this.#legacy?.inUse === true;
+    if (mayTell) this.#deliveries.interruptConfiguration();
   }
 
   #visit(slot: QueueSlot): void {
+    if (this.#running && slot.queue !== undefined) this.#deliveries.notify(slot);
+    else this.#legacy?.notified(slot);
+  }
+
+  #deliver(slot: QueueSlot): void {
     if (this.#running && slot.queue !== undefined) this.#deliveries.notify(slot);
   }
 
@@ -657,6 +749,10 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     if (!features.has(FEATURE.VIRTIO_F_VERSION_1)) return "VIRTIO_F_VERSION_1 is not accepted";
     const violated = violatedDependency(features, this.#dependencies);
     if (violated !== undefined) return describeDependency(violated);
+    return this.#typeRefusal(features);
+  }
+
+  #typeRefusal(features: FeatureSet): string | undefined {
     try {
       return this.#model.refuseFeatures?.(features);
     } catch (error) {

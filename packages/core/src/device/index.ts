@@ -1,5 +1,5 @@
 /** The device half's core, and what device types and transports are written against. */
-export { ConfigSpace, type ConfigSpaceInit } from "./config-space.ts";
+export { type ConfigField, ConfigSpace, type ConfigSpaceInit } from "./config-space.ts";
 export { VirtioDevice, type VirtioDeviceInit } from "./device.ts";
 export {
   FEATURE_DEPENDENCIES,
@@ -12,11 +12,13 @@ export {
 } from "./feature-rules.ts";
 export { FEATURE, FEATURE_BITS, FEATURE_WORDS, FeatureSet, featureName } from "./features.ts";
 export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
+export { LEGACY_FEATURE, LEGACY_STATUS_BITS } from "./legacy.ts";
 export {
   type DeviceChange,
   type DeviceState,
   isSnapshotDevice,
   type SavedConfig,
+  type SavedLegacy,
   type SavedQueue,
   type SavedRing,
   type SnapshotDevice,
@@ -41,6 +43,7 @@ export type {
   DeviceHost,
   DeviceModel,
   DevicePort,
+  LegacyFacingDevice,
   ProvisionableDevice,
   ProvisionRefusal,
   QueueArea,
