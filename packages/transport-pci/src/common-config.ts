@@ -51,6 +51,18 @@ export interface CommonConfigInit {
   readonly statusWritten: () => void;
 }
 
+/** The MSI-X vectors of a function's events. */
+export interface EventVectors {
+  /** The vector of configuration change notifications, or NO_VECTOR. */
+  readonly configVector: number;
+  /** Maps configuration change notifications; NO_VECTOR, or a vector that there is not, unmaps them. */
+  setConfigVector(vector: number): void;
+  /** The vector of a queue, or NO_VECTOR. */
+  queueVector(queue: number): number;
+  /** Maps a queue; NO_VECTOR, or a vector that there is not, unmaps it. Ignored for no queue. */
+  setQueueVector(queue: number, vector: number): void;
+}
+
 const DWORD = 4;
 /** Counts of 0x10000 do not fit their fields. */
 const LARGEST_LE16 = 0xffff;
@@ -63,7 +75,7 @@ const AREAS = {
 type AreaField = keyof typeof AREAS;
 
 /** The registers of the common configuration structure of one function. */
-export class CommonConfig {
+export class CommonConfig implements EventVectors {
   readonly #init: CommonConfigInit;
   /** By byte offset; halves of 64-bit fields have a register each. */
   readonly #registers: (Register | undefined)[] = [];
@@ -139,9 +151,21 @@ export class CommonConfig {
     return this.#configVector;
   }
 
+  /** See {@link EventVectors.setConfigVector}. */
+  setConfigVector(vector: number): void {
+    this.#configVector = this.#mapped(vector);
+  }
+
   /** The vector of a queue, or NO_VECTOR. */
   queueVector(queue: number): number {
     return this.#queueVectors[queue] ?? NO_VECTOR;
+  }
+
+  /** See {@link EventVectors.setQueueVector}. */
+  setQueueVector(queue: number, vector: number): void {
+    if (this.#init.device.queueSizeMax(queue) === 0) return;
+    for (let i = this.#queueVectors.length; i < queue; i++) this.#queueVectors.push(NO_VECTOR);
+    this.#queueVectors[queue] = this.#mapped(vector);
   }
 
   /** Unmaps every event: the vectors that there are have changed. */
@@ -179,15 +203,6 @@ export class CommonConfig {
     return vector < this.#init.vectors() ? vector : NO_VECTOR;
   }
 
-  #setQueueVector(vector: number): void {
-    const { device } = this.#init;
-    if (device.queueSizeMax(this.#queueSelect) === 0) return;
-    for (let i = this.#queueVectors.length; i < this.#queueSelect; i++) {
-      this.#queueVectors.push(NO_VECTOR);
-    }
-    this.#queueVectors[this.#queueSelect] = this.#mapped(vector);
-  }
-
   #resetQueue(): void {
     const queue = this.#queueSelect;
     this.#init.device.resetQueue(queue);
@@ -216,9 +231,7 @@ export class CommonConfig {
       },
       config_msix_vector: {
         read: () => this.#configVector,
-        write: (value) => {
-          this.#configVector = this.#mapped(value);
-        },
+        write: (value) => this.setConfigVector(value),
       },
       num_queues: { read: () => Math.min(device.queueCount, LARGEST_LE16) },
       device_status: {
@@ -241,7 +254,7 @@ export class CommonConfig {
       },
       queue_msix_vector: {
         read: () => this.queueVector(this.#queueSelect),
-        write: (value) => this.#setQueueVector(value),
+        write: (value) => this.setQueueVector(this.#queueSelect, value),
       },
       queue_enable: {
         read: () => (device.queueEnabled(this.#queueSelect) ? 1 : 0),

@@ -17,6 +17,8 @@ import {
   FEATURE,
   type FeatureSet,
   isPartsDevice,
+  type LegacyMember,
+  type LegacyNotifyPlace,
   type ProvisionRefusal,
   type StateChange,
   type TransportFacingDevice,
@@ -29,9 +31,11 @@ import { FunctionParts } from "./device-parts.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
 import { MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
+import { LegacyConfig } from "./legacy.ts";
 import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
 import {
   featuresWithoutRegisters,
+  LEGACY_NOTIFY_STRIDE,
   PCI_UNSUPPORTED_FEATURES,
   type PciPlacement,
   type PciWindow,
@@ -81,6 +85,7 @@ export class PciDevice implements DevicePort {
   readonly #config: PciConfigSpace;
   readonly #common: CommonConfig;
   readonly #parts: FunctionParts;
+  readonly #legacy: LegacyConfig | undefined;
   readonly #msix: MsixTable | undefined;
   readonly #interrupts: FunctionInterrupts;
   readonly #space = new BarSpace();
@@ -110,7 +115,8 @@ export class PciDevice implements DevicePort {
   constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace) {
     const { device, sriov } = init;
     const kind = virtual !== undefined ? "virtual" : sriov !== undefined ? "physical" : "plain";
-    const placement = resolvePlacement(device, init, kind);
+    const reachesLegacy = virtual?.owner.hasLegacyAccess === true;
+    const placement = resolvePlacement(device, init, kind, reachesLegacy);
     const { windows, msix, identity } = placement;
     this.#device = device;
     this.#virtual = virtual;
@@ -168,10 +174,30 @@ export class PciDevice implements DevicePort {
       notifyOffset: (queue) => this.#notifyOffset(queue),
       negotiated: (feature) => device.negotiated(feature),
     });
+    this.#legacy = reachesLegacy ? this.#makeLegacy() : undefined;
     this.#placeRegions();
+    this.#placeLegacyNotify(sriov);
     this.#cfgAccess = this.#addCapabilities();
     this.#sriov = sriov === undefined ? undefined : this.#addSriov(sriov);
     device.connect(this);
+  }
+
+  /**
+   * The legacy interface of a virtual function, as its owner reaches it; `undefined` for every other
+   * function, and for one whose device is not transitional.
+   */
+  get legacy(): LegacyMember | undefined {
+    return this.#legacy;
+  }
+
+  /**
+   * A legacy notification of the queue with this index, wherever it came in: it acts as a write of the
+   * Queue Notify register. Ignored without a legacy interface.
+   */
+  legacyNotified(queue: number): void {
+    if (this.#legacy === undefined) return;
+    if (this.#busMaster) this.#device.notify(queue);
+    else if (this.#device.queueSizeMax(queue) > 0) this.#waiting.add(queue);
   }
 
   /** Where interrupts go; `undefined` for nowhere. */
@@ -364,6 +390,7 @@ export class PciDevice implements DevicePort {
   /** Part of `DevicePort`: selectors, vectors, ISR status and what waited are reset. */
   deviceReset(): void {
     this.#common.reset();
+    this.#legacy?.reset();
     this.#waiting.clear();
     this.#interrupts.reset();
   }
@@ -439,7 +466,9 @@ export class PciDevice implements DevicePort {
       this.#capabilityNames.set(at + offset, `sriov.${name}`);
     }
     const barAddress = (id: number, bar: number) => this.#sriov?.barAddress(id, bar) ?? 0;
-    return new SriovRegisters(group.constants, this.#config, at, group.connect({ barAddress }));
+    const { legacyNotify } = this.placement;
+    const connection = group.connect({ barAddress, legacyNotify });
+    return new SriovRegisters(group.constants, this.#config, at, connection);
   }
 
   /** True when the driver has just asked for a function level reset. */
@@ -509,6 +538,24 @@ export class PciDevice implements DevicePort {
     }
   }
 
+  #placeLegacyNotify(group: VirtualFunctions | undefined): void {
+    const { legacyNotify } = this.placement;
+    if (legacyNotify === undefined) return;
+    this.#space.add(legacyNotify, {
+      structure: false,
+      nameAt: () => "legacy_notify",
+      read: () => 0,
+      write: (offset, size, queue) => {
+        if (size !== NOTIFICATION_BYTES) return;
+        if (group === undefined) {
+          if (offset === 0) this.legacyNotified(queue);
+        } else if (offset % LEGACY_NOTIFY_STRIDE === 0) {
+          group.legacyNotified?.(1 + offset / LEGACY_NOTIFY_STRIDE, queue);
+        }
+      },
+    });
+  }
+
   #answers(bar: number, offset: number): boolean {
     return (
       this.memorySpace && Number.isInteger(offset) && offset >= 0 && offset < this.barLength(bar)
@@ -551,6 +598,31 @@ export class PciDevice implements DevicePort {
   #writeDeviceConfig(offset: number, size: number, value: number): void {
     this.#unitView.setUint32(0, value, true);
     this.#device.writeConfig(offset, this.#unit.slice(0, size));
+  }
+
+  #makeLegacy(): LegacyConfig | undefined {
+    const device = this.#device;
+    const { legacy } = device;
+    if (legacy === undefined) return undefined;
+    return new LegacyConfig({
+      device,
+      legacy,
+      msixEnabled: () => this.msixEnabled,
+      vectors: this.#common,
+      readIsrStatus: () => this.#interrupts.readIsrStatus(),
+      notify: (queue) => this.legacyNotified(queue),
+      places: () => this.#legacyPlaces(),
+    });
+  }
+
+  #legacyPlaces(): LegacyNotifyPlace[] {
+    const own = this.placement.legacyNotify;
+    const virtual = this.#virtual;
+    const ofOwner = virtual?.owner.legacyPlace(virtual.id);
+    return [
+      ...(own === undefined ? [] : [{ of: "member" as const, bar: own.bar, offset: own.offset }]),
+      ...(ofOwner === undefined ? [] : [{ of: "owner" as const, ...ofOwner }]),
+    ];
   }
 
   // Trace

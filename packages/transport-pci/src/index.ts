@@ -32,7 +32,6 @@ export {
   NO_VECTOR,
   PCI_CAPABILITY,
   PCI_HEADER_LAYOUT,
-  PCI_LAYOUTS,
   VIRTIO_PCI_CAP,
   VIRTIO_PCI_CAP_LAYOUT,
   VIRTIO_PCI_CAP64_LAYOUT,
@@ -44,6 +43,13 @@ export {
   VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
   VIRTIO_PCI_VENDOR,
 } from "./layout.ts";
+export { PCI_LAYOUTS } from "./layouts.ts";
+export {
+  LEGACY_QUEUE_ALIGNMENT,
+  type LegacyField,
+  VIRTIO_PCI_LEGACY_LAYOUT,
+  VIRTIO_PCI_LEGACY_MSIX_LAYOUT,
+} from "./legacy-layout.ts";
 export type { VectorMasking } from "./msix.ts";
 export {
   type FunctionKind,
@@ -62,6 +68,7 @@ export { type MemberDevice, SriovGroup, type SriovGroupInit, type SriovMsix } fr
 export { type CommandSource, type EnableOptions, SriovDriver } from "./sriov-driver.ts";
 export type { InterruptChoice } from "./vectors.ts";
 export type {
+  PhysicalFunction,
   SriovConnection,
   SriovConstants,
   SriovSwitches,

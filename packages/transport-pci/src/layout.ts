@@ -3,12 +3,8 @@
  * (section "Virtio Structure PCI Capabilities"), and what PCI itself asks for, the type 0 header
  * and MSI-X. Offsets, directions, gates and reset values stand here and nowhere else.
  */
-import { type AnyStructLayout, FEATURE, struct } from "@virtio-admin/core";
-import {
-  ARI_CAPABILITY_LAYOUT,
-  PCI_EXPRESS_CAPABILITY_LAYOUT,
-  SRIOV_CAPABILITY_LAYOUT,
-} from "./express-layout.ts";
+import { FEATURE, struct } from "@virtio-admin/core";
+import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 
 const CAPABILITIES = "Virtio Over PCI Bus / Virtio Structure PCI Capabilities";
 const LAYOUT = "Virtio Over PCI Bus / PCI Device Layout";
@@ -433,23 +429,3 @@ export const MSIX_ENTRY_LAYOUT = struct(
     },
   },
 );
-
-/**
- * All layouts of this transport, in the order in which a reader wants them; each is found by its
- * name in the specification: `virtio_pci_common_cfg`.
- */
-export const PCI_LAYOUTS: readonly AnyStructLayout[] = [
-  VIRTIO_PCI_COMMON_CFG_LAYOUT,
-  VIRTIO_PCI_ISR_LAYOUT,
-  VIRTIO_PCI_CAP_LAYOUT,
-  VIRTIO_PCI_CAP64_LAYOUT,
-  VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
-  VIRTIO_PCI_CFG_CAP_LAYOUT,
-  PCI_HEADER_LAYOUT,
-  PCI_BAR_LAYOUT,
-  MSIX_CAPABILITY_LAYOUT,
-  MSIX_ENTRY_LAYOUT,
-  PCI_EXPRESS_CAPABILITY_LAYOUT,
-  SRIOV_CAPABILITY_LAYOUT,
-  ARI_CAPABILITY_LAYOUT,
-];

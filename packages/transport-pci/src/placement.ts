@@ -86,8 +86,17 @@ export interface PciPlacement {
   readonly configSize?: 256 | 4096;
   /** The BARs; by default BAR 0 for the structures and BAR 1 for MSI-X, of 32 bits. */
   readonly bars?: readonly PciBar[];
-  /** Where structures are; by default at 0, 0x1000, 0x2000 and 0x3000 of BAR 0. */
+  /**
+   * Where structures are; by default at 0, 0x1000, 0x2000 and 0x3000 of BAR 0. Virtual functions with
+   * a legacy interface have no BAR 0: of BAR 2, with the legacy notifications at 0x4000.
+   */
   readonly windows?: Partial<PciWindows>;
+  /**
+   * Where a write of a queue's index, 16 bits, notifies virtual functions that have a legacy interface:
+   * of a virtual function its own place; of a physical one 4 bytes for each virtual function, the first
+   * for number 1. By default every virtual function with a legacy interface has one, and no other.
+   */
+  readonly legacyNotify?: PciWindow;
   /** `notify_off_multiplier`: a power of two, 2 or more, or 0; 4 by default. */
   readonly notifyOffMultiplier?: number;
   /**
@@ -113,6 +122,8 @@ export interface ResolvedPlacement {
   readonly bars: readonly PciBar[];
   /** The structures. */
   readonly windows: PciWindows;
+  /** Where legacy notifications come in, unless they come in nowhere. */
+  readonly legacyNotify: PciWindow | undefined;
   /** The multiplier of queue_notify_off. */
   readonly notifyOffMultiplier: number;
   /** MSI-X, unless the function has none. */
@@ -124,6 +135,8 @@ export interface ResolvedPlacement {
 const PAGE = 0x1000;
 const STRUCTURES_BAR = 0;
 const MSIX_BAR = 1;
+/** The BAR of the structures where BAR 0 has to be hardwired to zero. */
+const LEGACY_STRUCTURES_BAR = 2;
 const DEFAULT_MULTIPLIER = 4;
 /** A device of no class that PCI knows. */
 const CLASS_UNASSIGNED = 0xff0000;
@@ -136,6 +149,8 @@ const NOTIFICATION_BYTES = 2;
 /** PCI has this much of a structure's alignment in the low bits of another value. */
 const MSIX_ALIGNMENT = 8;
 const STRUCTURE_ALIGNMENT = { common: 4, isr: 1, notify: 2, device: 4 } as const;
+/** From the legacy notification place of one virtual function to that of the next, in their owner. */
+export const LEGACY_NOTIFY_STRIDE = 4;
 
 /** The bytes of the common configuration structure that every device has. */
 export const COMMON_BYTES_MIN = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields.queue_notif_config_data.offset;
@@ -143,6 +158,7 @@ export const COMMON_BYTES_MIN = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields.queue_notif_
 /**
  * Fills in what `placement` leaves open, and checks all of it.
  *
+ * @param legacy true for a virtual function whose owner reaches its legacy interface
  * @throws VirtioError `TRANSPORT_OPTIONS` when two windows overlap, one is not inside its BAR or is
  * misaligned, or a value is not what the specification allows.
  */
@@ -150,20 +166,25 @@ export function resolvePlacement(
   device: TransportFacingDevice,
   placement: PciPlacement = {},
   kind: FunctionKind = "plain",
+  legacy: boolean = false,
 ): ResolvedPlacement {
-  const windows = resolveWindows(device, placement);
+  const windows = resolveWindows(device, placement, legacy);
   const msix = resolveMsix(device, placement);
+  const legacyNotify =
+    placement.legacyNotify ?? (legacy ? structureAt(4, NOTIFICATION_BYTES, true) : undefined);
   const resolved: ResolvedPlacement = {
     kind,
     identity: resolveIdentity(device, placement),
     configSize: placement.configSize ?? (kind === "plain" ? 256 : 4096),
-    bars: placement.bars ?? defaultBars(windows, msix),
+    bars: placement.bars ?? defaultBars(namedWindows(windows, msix, legacyNotify)),
     windows,
+    legacyNotify,
     notifyOffMultiplier: placement.notifyOffMultiplier ?? DEFAULT_MULTIPLIER,
     msix,
     capabilities: placement.capabilities ?? defaultCapabilities(windows, msix, kind),
   };
   checkPlacement(resolved);
+  checkLegacy(resolved, legacy);
   return resolved;
 }
 
@@ -202,13 +223,13 @@ function resolveIdentity(device: TransportFacingDevice, placement: PciPlacement)
   };
 }
 
-function resolveWindows(device: TransportFacingDevice, placement: PciPlacement): PciWindows {
+function resolveWindows(
+  device: TransportFacingDevice,
+  placement: PciPlacement,
+  legacy: boolean,
+): PciWindows {
   const given = placement.windows ?? {};
-  const at = (page: number, length: number): PciWindow => ({
-    bar: STRUCTURES_BAR,
-    offset: page * PAGE,
-    length,
-  });
+  const at = (page: number, length: number) => structureAt(page, length, legacy);
   const config = given.device ?? (device.configLength > 0 ? at(2, PAGE) : undefined);
   return {
     common: given.common ?? at(0, VIRTIO_PCI_COMMON_CFG_LAYOUT.size),
@@ -216,6 +237,11 @@ function resolveWindows(device: TransportFacingDevice, placement: PciPlacement):
     ...(config === undefined ? {} : { device: config }),
     notify: given.notify ?? at(3, PAGE),
   };
+}
+
+function structureAt(page: number, length: number, legacy: boolean): PciWindow {
+  const bar = legacy ? LEGACY_STRUCTURES_BAR : STRUCTURES_BAR;
+  return { bar, offset: page * PAGE, length };
 }
 
 function resolveMsix(
@@ -232,9 +258,9 @@ function resolveMsix(
   };
 }
 
-function defaultBars(windows: PciWindows, msix: MsixPlacement | undefined): PciBar[] {
+function defaultBars(windows: Readonly<Record<string, PciWindow>>): PciBar[] {
   const ends = new Map<number, number>();
-  for (const { bar, offset, length } of Object.values(namedWindows(windows, msix))) {
+  for (const { bar, offset, length } of Object.values(windows)) {
     ends.set(bar, Math.max(ends.get(bar) ?? PAGE, offset + length));
   }
   return [...ends].map(([index, end]) => ({ index, length: powerOfTwoFrom(end) }));
@@ -257,6 +283,7 @@ function defaultCapabilities(
 function namedWindows(
   windows: PciWindows,
   msix: MsixPlacement | undefined,
+  legacyNotify: PciWindow | undefined,
 ): Record<string, PciWindow> {
   const all: Record<string, PciWindow> = {};
   for (const [name, window] of Object.entries(windows)) all[`windows.${name}`] = window;
@@ -264,11 +291,12 @@ function namedWindows(
     all["msix.table"] = { ...msix.table, length: msixTableBytes(msix.vectors) };
     all["msix.pba"] = { ...msix.pba, length: msixPendingBytes(msix.vectors) };
   }
+  if (legacyNotify !== undefined) all["legacyNotify"] = legacyNotify;
   return all;
 }
 
 function checkPlacement(placement: ResolvedPlacement): void {
-  const { identity, windows, msix, notifyOffMultiplier } = placement;
+  const { identity, windows, msix, legacyNotify, notifyOffMultiplier } = placement;
   if (identity.deviceId > VIRTIO_PCI_DEVICE_LAST) {
     throw refuse(
       "identity.deviceId",
@@ -277,7 +305,7 @@ function checkPlacement(placement: ResolvedPlacement): void {
     );
   }
   if (msix !== undefined) checkVectors(msix.vectors);
-  const named = Object.entries(namedWindows(windows, msix));
+  const named = Object.entries(namedWindows(windows, msix, legacyNotify));
   for (const [path, window] of named) checkWindow(path, window, placement.bars);
   named.forEach(([path, window], i) => {
     for (const [other, { bar, offset, length }] of named.slice(0, i)) {
@@ -308,6 +336,23 @@ function checkPlacement(placement: ResolvedPlacement): void {
     throw refuse("notifyOffMultiplier", "it is 0, or an even power of two", notifyOffMultiplier);
   }
   checkCapabilities(placement);
+}
+
+/** What the legacy access commands ask of a function (section "Legacy Interfaces"). */
+function checkLegacy({ legacyNotify, bars, kind }: ResolvedPlacement, legacy: boolean): void {
+  if (legacyNotify === undefined) return;
+  const path = "legacyNotify";
+  if (kind !== "physical" && !legacy) {
+    throw refuse(path, "the function is no owner and no member with a legacy interface", kind);
+  }
+  if (legacyNotify.bar === 0) throw refuse(`${path}.bar`, "it is in a BAR from 1 to 5", 0);
+  checkAlignment(path, legacyNotify.offset, NOTIFICATION_BYTES);
+  if (legacyNotify.length < NOTIFICATION_BYTES) {
+    throw refuse(`${path}.length`, "a notification has 2 bytes", legacyNotify.length);
+  }
+  if (legacy && bars.some(({ index }) => index === 0)) {
+    throw refuse("bars[0]", "BAR 0 of a member with a legacy interface is hardwired to zero", 0);
+  }
 }
 
 function checkVectors(vectors: number): void {

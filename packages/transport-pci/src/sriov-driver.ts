@@ -201,6 +201,14 @@ export class SriovDriver {
     return (owner + this.#firstVfOffset + (id - 1) * this.#vfStride) & LARGEST_ROUTING_ID;
   }
 
+  /**
+   * The bytes that a BAR of one virtual function maps, pages included; 0 when there is no such BAR, or
+   * no virtual function.
+   */
+  barLength(bar: number): number {
+    return this.#numVfs === 0 ? 0 : (this.#bars[bar]?.aperture ?? 0);
+  }
+
   #check(id: number): void {
     if (Number.isInteger(id) && id >= 1 && id <= this.#numVfs) return;
     throw new VirtioError("VALUE_RANGE", {

@@ -12,6 +12,8 @@ import {
   type GroupType,
   isPartsDevice,
   isSnapshotDevice,
+  type LegacyGroup,
+  type LegacyMember,
   type ManagedGroup,
   type ManagedMember,
   type MemberDefaults,
@@ -28,8 +30,14 @@ import {
 import { PciDevice } from "./device.ts";
 import type { PciInterruptSink } from "./interrupts.ts";
 import { MSIX_VECTORS_MAX } from "./layout.ts";
-import type { MsixPlacement, PciPlacement } from "./placement.ts";
+import {
+  LEGACY_NOTIFY_STRIDE,
+  type MsixPlacement,
+  type PciPlace,
+  type PciPlacement,
+} from "./placement.ts";
 import type {
+  PhysicalFunction,
   SriovConnection,
   SriovConstants,
   SriovSwitches,
@@ -66,6 +74,7 @@ export interface SriovGroupInit {
   /**
    * Makes the device of a virtual function, 1 to `totalVfs`, when it is first looked at; that of
    * number 1 at once, as an example of them all. They are of one type, and offer the same features.
+   * When that device is transitional, the owner reaches the legacy interfaces of those that are.
    */
   readonly makeDevice: (id: number) => MemberDevice;
   /** Their MSI-X vectors, or `false` for virtual functions without MSI-X. */
@@ -111,7 +120,7 @@ interface MadeFunction {
  * device changes nothing for the members.
  */
 export class SriovGroup
-  implements ManagedGroup, PartsGroup, VirtualFunctions, VirtualFunctionOwner
+  implements ManagedGroup, PartsGroup, LegacyGroup, VirtualFunctions, VirtualFunctionOwner
 {
   /** Always `SR_IOV_GROUP`. */
   readonly type: GroupType = SR_IOV_GROUP;
@@ -119,6 +128,10 @@ export class SriovGroup
   readonly constants: SriovConstants;
   /** The pool of MSI-X vectors; absent when the virtual functions have none. */
   readonly msix: MsixPool | undefined;
+  /** True when the device of virtual function 1 is transitional. VF BAR 0 is hardwired to zero then. */
+  readonly hasLegacyAccess: boolean;
+  /** As {@link hasLegacyAccess}: there is a place in a BAR of every virtual function. */
+  readonly hasLegacyNotify: boolean;
   /**
    * Called after VF Enable, NumVFs, VF MSE or the place of a BAR may have changed: a VMM maps and
    * plugs functions then. Must not throw.
@@ -131,7 +144,7 @@ export class SriovGroup
   readonly #made = new Map<number, MadeFunction>();
   /** The members that were asked for since VF Enable was set. */
   readonly #members = new Map<number, VirtualFunctionMember>();
-  #owner: Pick<VirtualFunctionOwner, "barAddress"> | undefined;
+  #owner: PhysicalFunction | undefined;
   #count = 0;
   #memorySpace = false;
   #allocated = 0;
@@ -155,6 +168,8 @@ export class SriovGroup
     }
     this.#init = init;
     const example = init.makeDevice(1);
+    this.hasLegacyAccess = example.legacy !== undefined;
+    this.hasLegacyNotify = this.hasLegacyAccess;
     const pool = poolOf(init, example.queueCount);
     this.#defaultVectors = pool?.vectors ?? 0;
     const { table, pba } = init.msix === false ? {} : (init.msix ?? {});
@@ -240,6 +255,23 @@ export class SriovGroup
     return this.hasMember(id) ? this.#functionOf(id).pci : undefined;
   }
 
+  /** See {@link LegacyGroup.legacyMember}. */
+  legacyMember(id: number): LegacyMember | undefined {
+    return this.function(id)?.legacy;
+  }
+
+  /** See {@link VirtualFunctionOwner.legacyPlace}. */
+  legacyPlace(id: number): PciPlace | undefined {
+    const window = this.#owner?.legacyNotify;
+    if (window === undefined) return undefined;
+    return { bar: window.bar, offset: window.offset + (id - 1) * LEGACY_NOTIFY_STRIDE };
+  }
+
+  /** See {@link VirtualFunctions.legacyNotified}. */
+  legacyNotified(id: number, queue: number): void {
+    this.function(id)?.legacyNotified(queue);
+  }
+
   /** The address of a BAR of a virtual function; 0 when the driver gave none, or there is none. */
   barAddress(id: number, bar: number): number {
     return this.#owner?.barAddress(id, bar) ?? 0;
@@ -255,9 +287,15 @@ export class SriovGroup
   }
 
   /** See {@link VirtualFunctions.connect}; the owner's `PciDevice` calls it. */
-  connect(owner: Pick<VirtualFunctionOwner, "barAddress">): SriovConnection {
+  connect(owner: PhysicalFunction): SriovConnection {
     if (this.#owner !== undefined) {
       throw refuse("owner", "the virtual functions have an owner already", undefined);
+    }
+    const { legacyNotify } = owner;
+    const needed = this.constants.totalVfs * LEGACY_NOTIFY_STRIDE;
+    if (legacyNotify !== undefined && !(this.hasLegacyAccess && legacyNotify.length >= needed)) {
+      const message = "the virtual functions are not transitional, or too many for the window";
+      throw refuse("owner.legacyNotify", message, legacyNotify.length);
     }
     this.#owner = owner;
     return {

@@ -1,5 +1,6 @@
 /** Between a physical function and its virtual functions. */
 import type { PciBar } from "./config-space.ts";
+import type { PciPlace, PciWindow } from "./placement.ts";
 
 /** The owner of a virtual function, as that function sees it. */
 export interface VirtualFunctionOwner {
@@ -7,6 +8,18 @@ export interface VirtualFunctionOwner {
   readonly memberCount: number;
   /** True while they answer accesses of their BARs (VF Enable and VF MSE). */
   readonly memorySpace: boolean;
+  /** True when the owner reaches the legacy interfaces of its virtual functions. */
+  readonly hasLegacyAccess: boolean;
+  /** Where the owner takes legacy notifications for one of them; `undefined` when it does not. */
+  legacyPlace(id: number): PciPlace | undefined;
+  /** The address of a BAR of the virtual function with this number; 0 when it has none. */
+  barAddress(id: number, bar: number): number;
+}
+
+/** What virtual functions need of the physical function that is their owner. */
+export interface PhysicalFunction {
+  /** Where it takes legacy notifications for them; absent when it does not. */
+  readonly legacyNotify?: PciWindow | undefined;
   /** The address of a BAR of the virtual function with this number; 0 when it has none. */
   barAddress(id: number, bar: number): number;
 }
@@ -60,5 +73,10 @@ export interface VirtualFunctions {
    *
    * @throws VirtioError `TRANSPORT_OPTIONS` when they have an owner already.
    */
-  connect(owner: Pick<VirtualFunctionOwner, "barAddress">): SriovConnection;
+  connect(owner: PhysicalFunction): SriovConnection;
+  /**
+   * A legacy notification for one of them at the owner's own place, with the index of a queue. Called
+   * only where the owner has such a place; ignored for a number that there is not now.
+   */
+  legacyNotified?(id: number, queue: number): void;
 }

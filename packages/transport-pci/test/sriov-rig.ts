@@ -19,6 +19,7 @@ import {
   loopbackBus,
   PciDevice,
   PciDriver,
+  type PciPlacement,
   SRIOV_CAPABILITY_LAYOUT,
   SriovDriver,
   SriovGroup,
@@ -49,12 +50,14 @@ export function makeMember(id: number, model?: DeviceModel) {
 export interface SriovRigOptions extends Partial<SriovGroupInit> {
   readonly families?: readonly CommandFamily[];
   readonly models?: (id: number) => DeviceModel;
+  /** Where the owner has what; see `PciDeviceInit`. */
+  readonly ownerPlacement?: PciPlacement;
 }
 
 /** Both halves of an owner; virtual functions as many as are asked for. */
 export function makeSriovRig(options: SriovRigOptions = {}) {
-  const { families = [MANAGEMENT_FAMILY], models, ...init } = options;
-  const members = new Map<number, ReturnType<typeof makeMember>>();
+  const { families = [MANAGEMENT_FAMILY], models, ownerPlacement, ...init } = options;
+  const members = new Map<number, Pick<ReturnType<typeof makeMember>, "device" | "dma">>();
   const vfs = new SriovGroup({
     totalVfs: 8,
     makeDevice: (id) => {
@@ -72,7 +75,7 @@ export function makeSriovRig(options: SriovRigOptions = {}) {
     model: createEntropy({ source: (target) => void target.fill(0xee) }),
     admin: new AdminQueues({ executor, count: 2, maxSize: 16 }),
   });
-  const pf = new PciDevice({ device, sriov: vfs });
+  const pf = new PciDevice({ ...ownerPlacement, device, sriov: vfs });
   const bus = loopbackBus(pf);
   const rig = {
     vfs,

@@ -219,6 +219,7 @@ class Lane {
   private read(queue: DeviceQueue, chain: Chain): void {
     const { executor, work } = this;
     const headerLength = executor.commandHeaderLength;
+    work.resultRoom = Math.max(0, chain.writableLength - executor.responseHeaderLength);
     const first = chain.readableCount > 0 ? (chain.lengths[0] as number) : 0;
     const address = first > 0 ? (chain.addresses[0] as number) : 0;
     const region = first >= headerLength ? queue.memory.find(address, first) : undefined;
@@ -229,7 +230,6 @@ class Lane {
       queue.read(chain, 0, this.header.subarray(0, headerLength));
       executor.decode(work, this.headerView, 0);
     }
-    work.resultRoom = Math.max(0, chain.writableLength - executor.responseHeaderLength);
     const limit = executor.dataLimit(work.opcode);
     if (limit === 0) {
       work.dataLength = 0;

@@ -58,6 +58,26 @@ export {
   DEV_PARTS_SET_DATA,
   LONGEST_PARTS_DATA,
 } from "./commands/device-parts-layout.ts";
+export { LEGACY_ACCESS_FAMILY } from "./commands/legacy-access.ts";
+export {
+  type BarLength,
+  decodeNotifyPlaces,
+  LegacyAccessClient,
+  type LegacyNotifyBars,
+  type LegacyRegister,
+} from "./commands/legacy-access-client.ts";
+export {
+  LEGACY_COMMON_CFG_READ,
+  LEGACY_COMMON_CFG_WRITE,
+  LEGACY_DEV_CFG_READ,
+  LEGACY_DEV_CFG_WRITE,
+  LEGACY_NOTIFY_ENTRIES,
+  LEGACY_NOTIFY_ENTRY,
+  LEGACY_NOTIFY_FLAGS,
+  LEGACY_NOTIFY_INFO,
+  LEGACY_READ_DATA,
+  LEGACY_WRITE_DATA,
+} from "./commands/legacy-access-layout.ts";
 export {
   ADMIN_COMMAND_LIST,
   decodeOpcodeList,

@@ -40,10 +40,10 @@ export class CommandWork implements AdminCall, CommandHeader {
   dataLength = 0;
   dataBytes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   data: DataView = new DataView(this.dataBytes.buffer);
+  resultRoom = 0;
   resultBytes: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   result: DataView = new DataView(this.resultBytes.buffer);
   resultLength = 0;
-  resultRoom = 0;
   cancelled = false;
   /** How the command ended, once it has. */
   outcome: AdminOutcome = 0;

@@ -3,6 +3,15 @@
  * write, and the generation count (section "Device Configuration Space").
  */
 import { VirtioError } from "../errors.ts";
+import type { Field, StructLayout } from "../layout/index.ts";
+
+/** One field of a configuration space: an array counts as one. */
+export interface ConfigField {
+  /** Where it begins. */
+  readonly offset: number;
+  /** How many bytes it has. */
+  readonly width: number;
+}
 
 /** What a configuration space is made from. */
 export interface ConfigSpaceInit {
@@ -10,6 +19,11 @@ export interface ConfigSpaceInit {
   readonly bytes: Uint8Array;
   /** Bits that the driver may write, byte by byte; absent bytes are read-only. */
   readonly writable?: Uint8Array;
+  /**
+   * What its fields are. Only the legacy interface of a transitional device asks: there an access is
+   * of one field.
+   */
+  readonly layout?: StructLayout;
   /** Called after a write of the driver changed a byte, with the range that it wrote. */
   readonly written?: (offset: number, length: number) => void;
 }
@@ -20,6 +34,7 @@ export class ConfigSpace {
   readonly #view: DataView;
   readonly #initial: Uint8Array;
   readonly #mask: Uint8Array;
+  readonly #layout: StructLayout | undefined;
   readonly #written: ((offset: number, length: number) => void) | undefined;
   #generation = 0;
 
@@ -42,12 +57,31 @@ export class ConfigSpace {
     this.#view = new DataView(this.#bytes.buffer);
     this.#mask = new Uint8Array(this.#bytes.length);
     this.#mask.set(mask);
+    this.#layout = init.layout;
     this.#written = init.written;
   }
 
   /** How many bytes there are. */
   get length(): number {
     return this.#bytes.length;
+  }
+
+  /** True when it is known what the fields are. */
+  get hasFields(): boolean {
+    return this.#layout !== undefined;
+  }
+
+  /**
+   * The field that the byte at `offset` is part of, as far as it lies in the space; `undefined` for
+   * a byte of no field, or where the fields are not known.
+   */
+  field(offset: number): ConfigField | undefined {
+    for (const field of Object.values<Field>(this.#layout?.fields ?? {})) {
+      const { offset: start, width, count = 1 } = field;
+      const end = Math.min(count === "rest" ? Infinity : start + width * count, this.length);
+      if (offset >= start && offset < end) return { offset: start, width: end - start };
+    }
+    return undefined;
   }
 
   /** Changes whenever the device changed its configuration; 32 bits, wraps. */

@@ -21,7 +21,8 @@ import {
   violatedDependency,
 } from "./feature-rules.ts";
 import { FEATURE, FeatureSet, featureName } from "./features.ts";
-import { checkInit } from "./init.ts";
+import { checkInit, checkTransitional } from "./init.ts";
+import { LegacyInterface } from "./legacy.ts";
 import { DeviceMode } from "./mode.ts";
 import { type DevicePart, inPartOrder, type PartsDevice, refuseParts } from "./parts.ts";
 import { QueueSlot } from "./queue-slot.ts";
@@ -45,6 +46,7 @@ import type {
   DeviceHost,
   DeviceModel,
   DevicePort,
+  LegacyFacingDevice,
   ProvisionableDevice,
   ProvisionRefusal,
   QueueArea,
@@ -65,6 +67,11 @@ export interface VirtioDeviceInit {
   readonly features?: readonly number[];
   /** The administration virtqueues; they lie directly after the model's queues. */
   readonly admin?: AdminFacility;
+  /**
+   * True for a transitional device: a driver from before virtio 1.0 can drive it, where the transport
+   * has legacy registers. False unless given.
+   */
+  readonly transitional?: boolean;
   /** Where events go. */
   readonly trace?: TraceSink;
 }
@@ -80,6 +87,7 @@ export class VirtioDevice
   readonly #dependencies: readonly FeatureDependency[];
   readonly #offer: FeatureOffer;
   readonly #slots: readonly QueueSlot[];
+  readonly #legacy: LegacyInterface | undefined;
   #port: DevicePort | undefined = undefined;
 
   #driverFeatures: FeatureSet = FeatureSet.EMPTY;
@@ -119,6 +127,7 @@ export class VirtioDevice
     const { model, admin } = init;
     const features = init.features ?? RING_FEATURES;
     checkInit(model, features, admin);
+    if (init.transitional === true) checkTransitional(model);
     this.#model = model;
     this.#admin = admin;
     this.#memory = init.memory;
@@ -137,6 +146,7 @@ export class VirtioDevice
       slots.push(new QueueSlot(slots.length, `adminq${i}`, admin?.maxSize ?? 0));
     }
     this.#slots = slots;
+    this.#legacy = init.transitional === true ? this.#makeLegacy() : undefined;
     const host = this.#makeHost();
     model.attach(host);
     admin?.attach(host);
@@ -150,6 +160,11 @@ export class VirtioDevice
   /** See {@link TransportFacingDevice.memory}. */
   get memory(): GuestMemory {
     return this.#memory;
+  }
+
+  /** See {@link TransportFacingDevice.legacy}. */
+  get legacy(): LegacyFacingDevice | undefined {
+    return this.#legacy;
   }
 
   /** See {@link TransportFacingDevice.trace}. */
@@ -199,7 +214,7 @@ export class VirtioDevice
 
   /** See {@link ProvisionableDevice.provisionFeatures}. */
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
-    if (this.#status !== 0) return "in use";
+    if (this.#status !== 0 || this.#legacy?.active === true) return "in use";
     return this.#offer.provision(features) ? undefined : "invalid";
   }
 
@@ -211,6 +226,7 @@ export class VirtioDevice
   /** See {@link TransportFacingDevice.writeDriverFeatures}. */
   writeDriverFeatures(word: number, value: number): void {
     if ((this.#status & STATUS.FEATURES_OK) !== 0) return;
+    if (this.#legacy?.active === true) return;
     this.#driverFeatures = this.#driverFeatures.withWord(word, value);
   }
 
@@ -233,9 +249,9 @@ export class VirtioDevice
       this.reset();
       return true;
     }
-    if (verdict.kind === "refused") {
-      this.#trace?.emit({ op: "status", status: this.#status, why: verdict.why });
-      return false;
+    if (verdict.kind === "refused") return this.#refuseStatus(verdict.why);
+    if (this.#legacy?.active === true) {
+      return this.#refuseStatus("the device is driven through its legacy interface");
     }
     let bits = verdict.bits;
     let why: string | undefined;
@@ -254,6 +270,11 @@ export class VirtioDevice
     return true;
   }
 
+  #refuseStatus(why: string): false {
+    this.#trace?.emit({ op: "status", status: this.#status, why });
+    return false;
+  }
+
   /** See {@link TransportFacingDevice.reset}. Whether the device is stopped, a reset leaves as it is. */
   reset(): void {
     this.#mode.during(() => this.#reset());
@@ -264,6 +285,7 @@ export class VirtioDevice
     this.#running = false;
     this.#due = "nothing";
     this.#toResume = undefined;
+    this.#legacy?.reset();
     // No notification goes out from here on, not even for a consumer that fails below.
     this.#status = 0;
     for (const slot of this.#slots) slot.reset();
@@ -310,7 +332,7 @@ export class VirtioDevice
   /** See {@link TransportFacingDevice.setQueueSize}. */
   setQueueSize(index: number, size: number): void {
     const slot = this.#slot(index);
-    if (slot === undefined || slot.queue !== undefined) return;
+    if (slot === undefined || slot.queue !== undefined || this.#legacy?.active === true) return;
     if (slot.takes(size)) slot.size = size;
   }
 
@@ -322,14 +344,19 @@ export class VirtioDevice
   /** See {@link TransportFacingDevice.setQueueAddress}. */
   setQueueAddress(index: number, area: QueueArea, half: 0 | 1, value: number): void {
     const slot = this.#slot(index);
-    if (slot !== undefined && slot.queue === undefined) slot.setHalf(area, half, value);
+    if (slot === undefined || slot.queue !== undefined || this.#legacy?.active === true) return;
+    slot.setHalf(area, half, value);
   }
 
   /** See {@link TransportFacingDevice.enableQueue}. Before FEATURES_OK nothing can be enabled. */
   enableQueue(index: number): boolean {
     const slot = this.#slot(index);
     if (slot === undefined || (this.#status & STATUS.FEATURES_OK) === 0) return false;
-    if (slot.queue !== undefined) return true;
+    return slot.queue !== undefined || this.#enable(slot);
+  }
+
+  #enable(slot: QueueSlot): boolean {
+    const { index } = slot;
     try {
       slot.queue = this.#makeQueue(index, this.#ringOf(slot), this.#features);
       if (!this.#mode.active) slot.queue.hold();
@@ -387,7 +414,10 @@ export class VirtioDevice
 
   /** See {@link TransportFacingDevice.writeConfig}. Before FEATURES_OK writes are ignored. */
   writeConfig(offset: number, source: Uint8Array): void {
-    if ((this.#status & STATUS.FEATURES_OK) === 0) return;
+    if ((this.#status & STATUS.FEATURES_OK) !== 0) this.#writeConfig(offset, source);
+  }
+
+  #writeConfig(offset: number, source: Uint8Array): void {
     this.#attempt("config", () => this.#model.config?.write(offset, source), this.#needsReset);
   }
 
@@ -587,10 +617,12 @@ export class VirtioDevice
   saveState(path: string = "device"): DeviceState {
     const { config } = this.#model;
     const port = this.#port;
+    const legacy = this.#legacy;
     const stopped = (this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0;
     return {
       deviceId: this.deviceId,
       status: this.#status,
+      ...(legacy?.active === true ? { legacy: { inUse: legacy.inUse } } : {}),
       driverFeatures: String(this.#driverFeatures),
       configurationDue: this.#deliveries.configurationDue,
       ...(this.#mode.stopped ? { stopped: true as const } : {}),
@@ -604,7 +636,7 @@ export class VirtioDevice
 
   /** See {@link SnapshotDevice.prepareState}. */
   prepareState(state: DeviceState, path: string = "device"): DeviceChange {
-    if (this.#status !== 0) {
+    if (this.#status !== 0 || this.#legacy?.active === true) {
       throw refuseState(path, "the device that is to take the state is in use", {
         value: this.#status,
         hint: "reset it first",
@@ -613,17 +645,23 @@ export class VirtioDevice
     const slots = this.#slots;
     checkSame(`${path}.deviceId`, "the device is of another type", state.deviceId, this.deviceId);
     checkSame(`${path}.queues`, "not as many queues", state.queues.length, slots.length);
-    checkSavedStatus(state.status, `${path}.status`);
     const driverFeatures = featuresFromHex(state.driverFeatures);
+    const legacy = this.#legacyOf(state, path);
+    if (legacy === undefined) checkSavedStatus(state.status, `${path}.status`);
+    const accepting = `${path}.driverFeatures`;
+    const features =
+      legacy === undefined
+        ? this.#acceptable(driverFeatures, state.status, accepting)
+        : legacyFeatures(legacy, driverFeatures, accepting);
     const accepted = (state.status & STATUS.FEATURES_OK) !== 0;
-    const features = this.#acceptable(driverFeatures, state.status, `${path}.driverFeatures`);
     const model = prepareHook(this.#model, state.model, `${path}.model`);
     const port = this.#preparePort(state, `${path}.port`);
     const changes = [
       this.#prepareFields(state, driverFeatures, features, path),
       ...state.queues.map((saved, i) => {
         const where = `${path}.queues[${i}]`;
-        if (saved.ring !== undefined && !accepted) {
+        const ready = state.legacy?.inUse ?? accepted;
+        if (saved.ring !== undefined && !ready) {
           throw refuseState(where, "a queue is enabled without FEATURES_OK");
         }
         const isAdmin = i >= this.#model.queues.length;
@@ -637,6 +675,20 @@ export class VirtioDevice
       ...(port === undefined ? [] : [port]),
     ];
     return { ...inOrder(changes), resume: () => this.#resume(state) };
+  }
+
+  /** The legacy interface that the device was driven through, if it was. */
+  #legacyOf({ legacy, status }: DeviceState, path: string): LegacyInterface | undefined {
+    if (legacy === undefined) return undefined;
+    const own = this.#legacy;
+    if (own === undefined) {
+      throw refuseState(`${path}.legacy`, "the device here has no legacy interface", {
+        hint: "make the target transitional, as the source was",
+      });
+    }
+    const why = own.statusRefusal(status, legacy.inUse);
+    if (why !== undefined) throw refuseState(`${path}.status`, why, { value: status });
+    return own;
   }
 
   /** Registers of another transport mean nothing to this one. */
@@ -666,6 +718,7 @@ export class VirtioDevice
     return {
       apply: () => {
         this.#status = state.status;
+        if (state.legacy !== undefined) this.#legacy?.restore(state.legacy.inUse);
         this.#toResume = state;
         this.#due = "nothing";
         this.#driverFeatures = driverFeatures;
@@ -675,6 +728,7 @@ export class VirtioDevice
       },
       undo: () => {
         this.#status = 0;
+        this.#legacy?.reset();
         this.#toResume = undefined;
         this.#due = before.due;
         this.#driverFeatures = before.driverFeatures;
@@ -697,7 +751,7 @@ export class VirtioDevice
       return;
     }
     this.resume();
-    if ((state.status & STATUS.DRIVER_OK) === 0) return;
+    if (!isUsed(state)) return;
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
       for (const slot of this.#slots) slot.queue?.stop();
       if (configurationDue) this.#tellConfiguration();
@@ -718,10 +772,11 @@ export class VirtioDevice
   }
 
   /** Its owner has not let the device go on yet: everything waits for that. */
-  #resumeStopped({ status, configurationDue, queues }: DeviceState): void {
+  #resumeStopped(state: DeviceState): void {
+    const { configurationDue, queues } = state;
     if (this.#mode.active) void this.stop();
     for (const slot of this.#slots) slot.queue?.hold();
-    if ((status & STATUS.DRIVER_OK) === 0) return;
+    if (!isUsed(state)) return;
     this.#due = "start";
     if (configurationDue) this.#tellConfiguration();
     for (const slot of this.#slots) {
@@ -769,6 +824,41 @@ export class VirtioDevice
   /** Consumers of queues may work: a device that is about to stop lets them finish. */
   get #serving(): boolean {
     return this.#running && !this.#mode.stopped;
+  }
+
+  #makeLegacy(): LegacyInterface {
+    const device = this;
+    return new LegacyInterface({
+      dependencies: this.#dependencies,
+      slots: this.#slots.slice(0, this.#model.queues.length),
+      get status(): number {
+        return device.#status;
+      },
+      get offered(): FeatureSet {
+        return device.#offer.offered;
+      },
+      get driverFeatures(): FeatureSet {
+        return device.#driverFeatures;
+      },
+      configField: (offset) => this.#model.config?.field(offset),
+      refusal: (features) => this.#typeRefusal(features),
+      accept: (features) => {
+        this.#driverFeatures = features;
+        this.#features = features;
+      },
+      addStatus: (bits) => {
+        const status = this.#status | bits;
+        this.#status = status;
+        this.#trace?.emit({ op: "status", status });
+      },
+      reset: () => this.reset(),
+      resetQueue: (index) => this.resetQueue(index),
+      enable: (slot) => this.#enable(slot),
+      start: () => this.#start(),
+      deliver: (slot) => this.#deliver(slot),
+      writeConfig: (offset, source) => this.#writeConfig(offset, source),
+      needsReset: (why) => this.#needsReset(why),
+    });
   }
 
   #publish(index: number): void {
@@ -835,10 +925,16 @@ export class VirtioDevice
   }
 
   #tellConfiguration(): void {
-    if ((this.#status & STATUS.DRIVER_OK) !== 0) this.#deliveries.interruptConfiguration();
+    const mayTell = (this.#status & STATUS.DRIVER_OK) !== 0 || this.#legacy?.inUse === true;
+    if (mayTell) this.#deliveries.interruptConfiguration();
   }
 
   #visit(slot: QueueSlot): void {
+    if (this.#running && slot.queue !== undefined) this.#deliveries.notify(slot);
+    else this.#legacy?.notified(slot);
+  }
+
+  #deliver(slot: QueueSlot): void {
     if (this.#running && slot.queue !== undefined) this.#deliveries.notify(slot);
   }
 
@@ -907,6 +1003,10 @@ export class VirtioDevice
     if (!features.has(FEATURE.VIRTIO_F_VERSION_1)) return "VIRTIO_F_VERSION_1 is not accepted";
     const violated = violatedDependency(features, this.#dependencies);
     if (violated !== undefined) return describeDependency(violated);
+    return this.#typeRefusal(features);
+  }
+
+  #typeRefusal(features: FeatureSet): string | undefined {
     try {
       return this.#model.refuseFeatures?.(features);
     } catch (error) {
@@ -919,6 +1019,18 @@ function checkSame(path: string, message: string, found: number, expected: numbe
   if (found !== expected) {
     throw refuseState(path, `${message}: the one here has ${expected}`, { value: found });
   }
+}
+
+/** True for a saved device that its driver had begun to use. */
+function isUsed({ status, legacy }: Pick<DeviceState, "status" | "legacy">): boolean {
+  return (status & STATUS.DRIVER_OK) !== 0 || legacy?.inUse === true;
+}
+
+/** The features in force of a driver of the legacy interface; throws when they cannot be. */
+function legacyFeatures(legacy: LegacyInterface, features: FeatureSet, path: string): FeatureSet {
+  const why = legacy.refusal(features);
+  if (why !== undefined) throw refuseState(path, why, { value: String(features) });
+  return features;
 }
 
 function messageOf(error: unknown): string {

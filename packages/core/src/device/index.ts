@@ -1,5 +1,5 @@
 /** The device half's core, and what device types and transports are written against. */
-export { ConfigSpace, type ConfigSpaceInit } from "./config-space.ts";
+export { type ConfigField, ConfigSpace, type ConfigSpaceInit } from "./config-space.ts";
 export { VirtioDevice, type VirtioDeviceInit } from "./device.ts";
 export {
   FEATURE_DEPENDENCIES,
@@ -12,6 +12,7 @@ export {
 } from "./feature-rules.ts";
 export { FEATURE, FEATURE_BITS, FEATURE_WORDS, FeatureSet, featureName } from "./features.ts";
 export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
+export { LEGACY_FEATURE, LEGACY_STATUS_BITS } from "./legacy.ts";
 export {
   COMMON_PARTS,
   type CommonPart,
@@ -50,6 +51,7 @@ export {
   type DeviceState,
   isSnapshotDevice,
   type SavedConfig,
+  type SavedLegacy,
   type SavedQueue,
   type SavedRing,
   type SnapshotDevice,
@@ -74,6 +76,7 @@ export type {
   DeviceHost,
   DeviceModel,
   DevicePort,
+  LegacyFacingDevice,
   ProvisionableDevice,
   ProvisionRefusal,
   QueueArea,

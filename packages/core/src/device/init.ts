@@ -49,6 +49,21 @@ export function checkInit(
   checkSize("admin.maxSize", admin.maxSize);
 }
 
+/**
+ * Checks whether a device of this type can be transitional.
+ *
+ * @throws VirtioError `DEVICE_MODEL` when it is not known what the fields of its configuration space
+ * are.
+ */
+export function checkTransitional({ config }: DeviceModel): void {
+  if (config === undefined || config.hasFields) return;
+  throw new VirtioError("DEVICE_MODEL", {
+    message: "a transitional device knows the fields of its configuration space",
+    path: "model.config",
+    hint: "give ConfigSpace a layout",
+  });
+}
+
 function checkSize(path: string, size: number): void {
   const isPower = Number.isInteger(size) && size >= 1 && (size & (size - 1)) === 0;
   if (!isPower || size > QUEUE_SIZE_LIMIT) {

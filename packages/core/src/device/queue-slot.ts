@@ -1,5 +1,5 @@
 /** What a device keeps for one virtqueue: its registers, and the queue while it is enabled. */
-import type { DeviceQueue } from "../virtqueue/types.ts";
+import type { DeviceQueue, QueueAddresses } from "../virtqueue/types.ts";
 import type { QueueArea } from "./types.ts";
 
 const HALF = 0x1_0000_0000;
@@ -56,6 +56,15 @@ export class QueueSlot {
   /** True for a size that the queue can have. */
   takes(size: number): boolean {
     return size >= 1 && size <= this.maxSize && (size & (size - 1)) === 0;
+  }
+
+  /** Writes the addresses of all areas, each up to 2^53-1. */
+  place(areas: QueueAddresses): void {
+    for (const [area, halves] of Object.entries(this.#halves)) {
+      const address = areas[area as QueueArea];
+      halves[0] = address >>> 0;
+      halves[1] = Math.floor(address / HALF);
+    }
   }
 
   /** Ends the queue and puts the registers back to their reset values. */

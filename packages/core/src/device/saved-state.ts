@@ -59,6 +59,12 @@ export interface SavedConfig {
   readonly toldGeneration: number;
 }
 
+/** A driver's use of the legacy interface. */
+export interface SavedLegacy {
+  /** True once the driver has used the device: its features are settled. */
+  readonly inUse: boolean;
+}
+
 /**
  * The state of one device, as JSON. Sets of features and addresses are hexadecimal numbers, `0x`
  * and lower-case digits, because they have more bits than a JSON number keeps.
@@ -68,7 +74,9 @@ export interface DeviceState {
   readonly deviceId: number;
   /** The device status byte. */
   readonly status: number;
-  /** The features that the driver wrote; in force when FEATURES_OK is set. */
+  /** Present when the device is driven through its legacy interface, see `LegacyFacingDevice`. */
+  readonly legacy?: SavedLegacy;
+  /** The features that the driver wrote; in force when FEATURES_OK is set, or with {@link legacy}. */
   readonly driverFeatures: string;
   /** True when the driver was still to be told of a changed configuration. */
   readonly configurationDue: boolean;

@@ -6,7 +6,7 @@
 import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import type { DeviceQueue } from "../virtqueue/types.ts";
-import type { ConfigSpace } from "./config-space.ts";
+import type { ConfigField, ConfigSpace } from "./config-space.ts";
 import type { FeatureDependency } from "./feature-rules.ts";
 import type { FeatureSet } from "./features.ts";
 import type { PartsHook } from "./parts.ts";
@@ -192,7 +192,10 @@ export interface TransportFacingDevice {
   readonly driverFeatures: FeatureSet;
   /** Writes one of the driver's four feature words (bits `32 * word` and up); other words are ignored. */
   writeDriverFeatures(word: number, value: number): void;
-  /** True when FEATURES_OK is set and the driver accepted this bit. */
+  /**
+   * True when the driver accepted this bit and FEATURES_OK is set; through the legacy interface, when
+   * the device took it.
+   */
   negotiated(bit: number): boolean;
 
   /** The device status byte. */
@@ -248,5 +251,37 @@ export interface TransportFacingDevice {
   /** Copies configuration bytes into `target`; bytes outside the space read 0. */
   readConfig(offset: number, target: Uint8Array): void;
   /** Writes configuration bytes where the device type lets the driver; the rest is ignored. */
+  writeConfig(offset: number, source: Uint8Array): void;
+
+  /** The legacy interface of a transitional device; absent for all others. */
+  readonly legacy?: LegacyFacingDevice | undefined;
+}
+
+/**
+ * What legacy registers are turned into, besides `status`, `queueSizeMax`, `notify` and `readConfig`
+ * of {@link TransportFacingDevice}, which serve both interfaces. Writes are ignored while the device
+ * is driven through the modern interface, but for the status 0.
+ */
+export interface LegacyFacingDevice {
+  /** The features 0 to 31 that are offered here; feature n is bit n. */
+  readonly offeredFeatures: number;
+  /** Those that the device has taken; 0 after a reset. */
+  readonly driverFeatures: number;
+  /** Writes the features that the driver accepts; ignored once the device was used. */
+  writeDriverFeatures(value: number): void;
+  /** Writes the device status: 0 resets, other values set bits. FEATURES_OK is not one of them. */
+  writeStatus(value: number): void;
+  /** The address that was given to a queue; 0 when there is none, or no such queue. */
+  queueAddress(index: number): number;
+  /**
+   * Gives a queue an address, where its parts lie one after the other; 0 stops the queue. Ignored
+   * when there is no such queue, and while it is in use.
+   *
+   * @param alignment the queue alignment of the transport, a power of two
+   */
+  setQueueAddress(index: number, address: number, alignment: number): void;
+  /** The field of the configuration space that the byte at `offset` is part of. */
+  configField(offset: number): ConfigField | undefined;
+  /** Writes configuration bytes, at any time. */
   writeConfig(offset: number, source: Uint8Array): void;
 }

@@ -1,6 +1,14 @@
 /** Device groups: the group types and the groups that need no particular transport. */
 export { DeviceMember, type DeviceMemberOptions } from "./device-member.ts";
 export {
+  isLegacyGroup,
+  LEGACY_NOTIFY_PLACES_MAX,
+  type LegacyGroup,
+  type LegacyMember,
+  type LegacyNotifyPlace,
+  type LegacyRegisters,
+} from "./legacy-access.ts";
+export {
   freeVectors,
   isManagedGroup,
   isMemberInUse,

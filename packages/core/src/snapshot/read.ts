@@ -8,6 +8,7 @@ import {
   type DeviceState,
   refuseState,
   type SavedConfig,
+  type SavedLegacy,
   type SavedQueue,
   type SavedRing,
 } from "../device/saved-state.ts";
@@ -144,6 +145,7 @@ const device = object<DeviceState>(
   {
     deviceId: int(1, U16),
     status: int(0, U8),
+    legacy: object<SavedLegacy>({ inUse: bool }),
     driverFeatures: features,
     configurationDue: bool,
     stopped: onlyTrue,
@@ -153,7 +155,7 @@ const device = object<DeviceState>(
     transport: name,
     port: copyJson as Reader<NonNullable<unknown>>,
   },
-  ["stopped", "config", "model", "transport", "port"],
+  ["legacy", "stopped", "config", "model", "transport", "port"],
 );
 
 const admin = object<AdminState>({

@@ -23,6 +23,7 @@ export {
   VIRTQ_USED,
   VIRTQ_USED_ELEM,
 } from "./split/layout.ts";
+export { legacyQueueAreas, legacyQueueLength } from "./split/legacy.ts";
 export {
   type Chain,
   DESCRIPTORS_PER_VISIT,

@@ -113,6 +113,7 @@ class Block implements DeviceModel {
     };
     this.config = new ConfigSpace({
       bytes: configOf(init, this.features, sectors, queues, maxSize),
+      layout: VIRTIO_BLK_CONFIG,
     });
   }
 

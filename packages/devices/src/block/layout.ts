@@ -54,6 +54,12 @@ export const BLOCK_REQUEST = {
   VIRTIO_BLK_T_GET_ID: 8,
 } as const;
 
+/**
+ * What a legacy driver may send in place of `VIRTIO_BLK_T_FLUSH` (section "Legacy Interface: Device
+ * Operation"); without meaning through the modern interface.
+ */
+export const BLOCK_LEGACY_FLUSH = 5;
+
 /** What the last byte of a request says once the device has used it. */
 export const BLOCK_STATUS = {
   /** The request was carried out. */

@@ -11,10 +11,12 @@ import {
   DESCRIPTORS_PER_VISIT,
   type DeviceHost,
   type DeviceQueue,
+  FEATURE,
 } from "@virtio-admin/core";
 import {
   BLOCK_FEATURE,
   BLOCK_ID_LENGTH,
+  BLOCK_LEGACY_FLUSH,
   BLOCK_REQUEST,
   BLOCK_STATUS,
   SECTOR_SIZE,
@@ -153,7 +155,8 @@ export class Requests {
     const disk = this.#disk;
     const flushes = this.#host.features.has(BLOCK_FEATURE.VIRTIO_BLK_F_FLUSH);
     const sector = REQ.sector.getNumber(this.#headerView, 0);
-    switch (REQ.type.get(this.#headerView, 0)) {
+    const type = REQ.type.get(this.#headerView, 0);
+    switch (type === BLOCK_LEGACY_FLUSH && this.#isLegacy ? VIRTIO_BLK_T_FLUSH : type) {
       case VIRTIO_BLK_T_IN: {
         const length = writableLength - 1;
         if (!this.#fits(sector, length)) break;
@@ -170,7 +173,8 @@ export class Requests {
         return;
       }
       case VIRTIO_BLK_T_FLUSH:
-        if (!flushes) {
+        // A legacy driver may flush what it was offered without having accepted it.
+        if (!flushes && !(disk.offersFlush && this.#isLegacy)) {
           this.#answer(queue, chain, VIRTIO_BLK_S_UNSUPP, 0);
           return;
         }
@@ -292,6 +296,11 @@ export class Requests {
     this.#status[0] = status;
     queue.write(chain, last, this.#status);
     queue.push(chain, placed === last ? last + 1 : placed);
+  }
+
+  /** True while a legacy driver uses the device. */
+  get #isLegacy(): boolean {
+    return !this.#host.features.has(FEATURE.VIRTIO_F_VERSION_1);
   }
 
   /** True while the queue is the one that the transfer was popped from. */

@@ -1,0 +1,42 @@
+/** Every layout of this transport. */
+import type { AnyStructLayout } from "@virtio-admin/core";
+import {
+  ARI_CAPABILITY_LAYOUT,
+  PCI_EXPRESS_CAPABILITY_LAYOUT,
+  SRIOV_CAPABILITY_LAYOUT,
+} from "./express-layout.ts";
+import {
+  MSIX_CAPABILITY_LAYOUT,
+  MSIX_ENTRY_LAYOUT,
+  PCI_BAR_LAYOUT,
+  PCI_HEADER_LAYOUT,
+  VIRTIO_PCI_CAP_LAYOUT,
+  VIRTIO_PCI_CAP64_LAYOUT,
+  VIRTIO_PCI_CFG_CAP_LAYOUT,
+  VIRTIO_PCI_COMMON_CFG_LAYOUT,
+  VIRTIO_PCI_ISR_LAYOUT,
+  VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
+} from "./layout.ts";
+import { VIRTIO_PCI_LEGACY_LAYOUT, VIRTIO_PCI_LEGACY_MSIX_LAYOUT } from "./legacy-layout.ts";
+
+/**
+ * All layouts of this transport, in the order in which a reader wants them; each is found by its
+ * name in the specification: `virtio_pci_common_cfg`.
+ */
+export const PCI_LAYOUTS: readonly AnyStructLayout[] = [
+  VIRTIO_PCI_COMMON_CFG_LAYOUT,
+  VIRTIO_PCI_ISR_LAYOUT,
+  VIRTIO_PCI_CAP_LAYOUT,
+  VIRTIO_PCI_CAP64_LAYOUT,
+  VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
+  VIRTIO_PCI_CFG_CAP_LAYOUT,
+  VIRTIO_PCI_LEGACY_LAYOUT,
+  VIRTIO_PCI_LEGACY_MSIX_LAYOUT,
+  PCI_HEADER_LAYOUT,
+  PCI_BAR_LAYOUT,
+  MSIX_CAPABILITY_LAYOUT,
+  MSIX_ENTRY_LAYOUT,
+  PCI_EXPRESS_CAPABILITY_LAYOUT,
+  SRIOV_CAPABILITY_LAYOUT,
+  ARI_CAPABILITY_LAYOUT,
+];
