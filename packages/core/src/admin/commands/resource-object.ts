@@ -99,8 +99,8 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
 /**
  * Declares a type of resource objects.
  *
- * @throws VirtioError `FAMILY_INVALID` for an identifier outside 0..0x4ff, no group type
- * or one that has no objects, a reserved field that the layout does not have, or data of no bounded length
+ * @throws VirtioError `FAMILY_INVALID` for an identifier outside 0..0x4ff, no group type or one that
+ * has no objects, a reserved field that the layout does not have, or data of no fixed length
  */
 export function defineResourceObjectType<const F extends Fields, const C extends Fields>(
   spec: ResourceObjectType<F, C>,
