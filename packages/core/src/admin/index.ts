@@ -7,6 +7,7 @@ export {
   CapabilityFamily,
   type DriverCapabilities,
   type SavedCapabilities,
+  type SavedCapability,
 } from "./commands/capabilities.ts";
 export { CapabilityClient, type CapabilityHold } from "./commands/capabilities-client.ts";
 export {
@@ -27,6 +28,8 @@ export {
   type DeviceCapability,
   defineCapability,
   deviceCapability,
+  type FieldsOf,
+  type IdRange,
   LONGEST_CAPABILITY,
 } from "./commands/capability.ts";
 export {
@@ -138,6 +141,7 @@ export {
   type ResourceObjectCommands,
   type ResourceObjectOpcodes,
   resourceObjectCommands,
+  type SwappedOpcodes,
 } from "./commands/resource-objects-layout.ts";
 export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
 export { AdminCommandError } from "./errors.ts";
