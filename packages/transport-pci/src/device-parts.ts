@@ -11,8 +11,6 @@ import {
   commonPart,
   type DevicePart,
   describePart,
-  FEATURE,
-  type FeatureSet,
   isOptionalPart,
   type StateChange,
   selectorOf,
@@ -42,6 +40,9 @@ const FIELD_PARTS = {
   queue_select: "queueSelect",
 } as const satisfies Partial<Record<CommonField, keyof CommonRegisters | "invariant">>;
 
+/** A number of queues of 0x10000 does not fit its field. */
+const LARGEST_LE16 = 0xffff;
+
 type FieldPart = keyof typeof FIELD_PARTS;
 
 const isFieldPart = (name: CommonField): name is FieldPart => Object.hasOwn(FIELD_PARTS, name);
@@ -56,8 +57,6 @@ export interface FunctionPartsInit {
   readonly vectors: () => number;
   /** The notification offset of a queue, in units of the multiplier. */
   readonly notifyOffset: (queue: number) => number;
-  /** True when a feature is in force. */
-  readonly negotiated: (feature: number) => boolean;
 }
 
 /** The parts that a function adds to those of its device. */
@@ -71,7 +70,7 @@ export class FunctionParts {
 
   /** The parts now, in order. */
   read(): readonly DevicePart[] {
-    const { queueCount, negotiated } = this.#init;
+    const { queueCount } = this.#init;
     const registers = this.#init.common.registers;
     const fields = (Object.keys(FIELD_PARTS) as FieldPart[]).map((name) => {
       const { offset, width } = FIELDS[name];
@@ -81,9 +80,8 @@ export class FunctionParts {
         offset,
       );
     });
-    const hasData = negotiated(FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA);
     const queues = Array.from({ length: queueCount() }, (_, queue) =>
-      commonPart("VQ_NOTIFY_CFG", this.#notifyOf(queue, hasData), queue),
+      commonPart("VQ_NOTIFY_CFG", this.#notifyOf(queue), queue),
     );
     return [...fields, ...queues];
   }
@@ -93,7 +91,7 @@ export class FunctionParts {
    *
    * @throws VirtioError `DEVICE_PARTS`
    */
-  prepare(parts: readonly DevicePart[], features: FeatureSet): StateChange {
+  prepare(parts: readonly DevicePart[]): StateChange {
     const before = this.#init.common.registers;
     const after = { ...before, queueVectors: [...before.queueVectors] };
     for (const part of parts) {
@@ -107,7 +105,7 @@ export class FunctionParts {
           break;
         }
         case COMMON_PARTS.VQ_NOTIFY_CFG.type:
-          this.#compareNotify(part, features);
+          this.#compareNotify(part);
       }
     }
     const { common } = this.#init;
@@ -143,7 +141,8 @@ export class FunctionParts {
 
   #valueOf(name: FieldPart, registers: CommonRegisters): number {
     const register = FIELD_PARTS[name];
-    return register === "invariant" ? this.#init.queueCount() : registers[register];
+    if (register !== "invariant") return registers[register];
+    return Math.min(this.#init.queueCount(), LARGEST_LE16);
   }
 
   /** A driver that was given a vector relies on it: one that is not there cannot be left out. */
@@ -153,24 +152,17 @@ export class FunctionParts {
     throw refuse(part, `the function here has ${vectors} MSI-X vectors`, vector);
   }
 
-  #notifyOf(queue: number, hasData: boolean): Uint8Array {
+  #notifyOf(queue: number): Uint8Array {
     const view = new DataView(new ArrayBuffer(VIRTIO_DEV_PART_VQ_NOTIFY_DATA.size));
     NOTIFY.queue_notify_off.set(view, 0, this.#init.notifyOffset(queue));
-    if (hasData) NOTIFY.queue_notif_config_data.set(view, 0, queue);
     return new Uint8Array(view.buffer);
   }
 
-  /** The driver knows where and with what it notifies, and will not ask again. */
-  #compareNotify(part: DevicePart, features: FeatureSet): void {
-    const hasData = features.has(FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA);
-    const here = viewOf(this.#notifyOf(selectorOf(part), hasData));
-    const there = viewOf(part.value);
-    for (const name of ["queue_notify_off", "queue_notif_config_data"] as const) {
-      const found = NOTIFY[name].get(there, 0);
-      const expected = NOTIFY[name].get(here, 0);
-      if (name === "queue_notif_config_data" && !hasData) continue;
-      if (found !== expected) throw refuse(part, `${name} is ${expected} here`, found);
-    }
+  /** The driver knows where it notifies, and will not ask again. */
+  #compareNotify(part: DevicePart): void {
+    const here = this.#init.notifyOffset(selectorOf(part));
+    const there = NOTIFY.queue_notify_off.get(viewOf(part.value), 0);
+    if (there !== here) throw refuse(part, `queue_notify_off is ${here} here`, there);
   }
 }
 

@@ -15,7 +15,6 @@ import {
   type DevicePart,
   type DevicePort,
   FEATURE,
-  type FeatureSet,
   isPartsDevice,
   type LegacyMember,
   type LegacyNotifyPlace,
@@ -172,7 +171,6 @@ export class PciDevice implements DevicePort {
       queueCount: () => device.queueCount,
       vectors: () => this.#msix?.vectors ?? 0,
       notifyOffset: (queue) => this.#notifyOffset(queue),
-      negotiated: (feature) => device.negotiated(feature),
     });
     this.#legacy = reachesLegacy ? this.#makeLegacy() : undefined;
     this.#placeRegions();
@@ -411,8 +409,8 @@ export class PciDevice implements DevicePort {
   }
 
   /** Part of `DevicePort`: checks the device parts that are a function's. */
-  prepareParts(parts: readonly DevicePart[], features: FeatureSet): StateChange {
-    return this.#parts.prepare(parts, features);
+  prepareParts(parts: readonly DevicePart[]): StateChange {
+    return this.#parts.prepare(parts);
   }
 
   // Configuration space

@@ -10,12 +10,12 @@ import {
   type PartHeader,
   partBytes,
 } from "../../device/parts.ts";
-import { type ErrorCode, isVirtioError, VirtioError } from "../../errors.ts";
+import { isVirtioError, VirtioError } from "../../errors.ts";
 import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import { accessors, encode } from "../../layout/index.ts";
 import type { AdminClient } from "../client.ts";
 import { VIRTIO_1_4 } from "../dialect.ts";
-import { AdminCommandError } from "../errors.ts";
+import { AdminCommandError, changedNothing } from "../errors.ts";
 import type { AdminExecuteOptions, AdminReply } from "../pending.ts";
 import type { AdminCommand } from "../types.ts";
 import { RESOURCE_OBJ_DEV_PARTS, RESOURCE_OBJ_DEV_PARTS_TYPE } from "./dev-parts-object.ts";
@@ -42,13 +42,6 @@ const METADATA = accessors(DEV_PARTS_METADATA_RESULT);
 const COMMANDS = [DEV_PARTS_METADATA_GET, DEV_PARTS_GET, DEV_PARTS_SET, DEV_MODE_SET] as const;
 const STOPPED = DEV_MODE_SET_DATA.fields.flags.bits.stopped.mask;
 const DEFAULT_CHUNK = 0x1_0000;
-/** The errors of a command that the device may have carried out, or may still. */
-const UNCERTAIN: readonly ErrorCode[] = [
-  "ADMIN_ABORTED",
-  "ADMIN_DEADLINE",
-  "ADMIN_RESET",
-  "QUEUE_BROKEN",
-];
 /** How often a device that runs may have other parts than it said a moment before. */
 const ATTEMPTS = 4;
 
@@ -168,10 +161,12 @@ export class DevicePartsClient {
           hdr: hdrOf(object),
           type: DEV_PARTS_GET_TYPE.ALL,
         });
-        const reply = await this.#send(DEV_PARTS_GET, object, data, size, options);
-        // A member that runs may have got more to tell since it was asked how much.
-        if (left > 1 && isFull(reply, size) && (await this.#size(object, options)) > size) continue;
-        return partsIn(reply);
+        // A member that runs may have got more to tell since it was asked how much: it would not
+        // leave room for a header then.
+        const room = size + PART_HEADER_BYTES;
+        const reply = await this.#send(DEV_PARTS_GET, object, data, room, options);
+        if (!isFull(reply, room)) return partsIn(reply);
+        if (left <= 1) throw senseless(DEV_PARTS_GET, "there are ever more parts", size);
       }
     });
   }
@@ -386,8 +381,8 @@ export async function moveMember(
     mayHaveGoneOn = true;
     await target.parts.resume(target.member, execute);
   } catch (error) {
-    const isUncertain = isVirtioError(error) && UNCERTAIN.includes(error.code);
-    if (!mayHaveGoneOn || !isUncertain) await source.parts.resume(source.member).catch(() => {});
+    const isHere = !mayHaveGoneOn || changedNothing(error);
+    if (isHere) await source.parts.resume(source.member).catch(() => {});
     throw error;
   }
 }
