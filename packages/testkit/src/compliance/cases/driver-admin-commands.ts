@@ -212,9 +212,13 @@ export const DRIVER_ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
   ),
 ];
 
-interface Commanding {
+/** A client, and the device that it commands. */
+export interface Commanding {
+  /** The device. */
   readonly bench: DriverBench;
+  /** Its driver. */
   readonly driven: DriverDevice;
+  /** What sends it commands. */
   readonly client: AdminClient;
   /** The commands that reached the device, in order. */
   readonly requests: readonly AvailableBuffer[];
@@ -227,7 +231,7 @@ interface Commanding {
  *
  * @param used the used length, when it is not that of the answer
  */
-async function commanding(
+export async function commanding(
   context: ComplianceContext,
   answer: (readable: Uint8Array) => Uint8Array | undefined,
   used?: number,
