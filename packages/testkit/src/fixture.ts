@@ -1,9 +1,12 @@
 /** What a transport hands over to be tested: its plug-in, and its bus laid open. */
 import type {
+  DeviceGroup,
   DmaAllocator,
   DriverTransport,
+  LegacyNotifyPlace,
   TransportFacingDevice,
   TransportPlugin,
+  VirtioDevice,
 } from "@virtio-admin/core";
 import type { Random } from "./random.ts";
 
@@ -38,10 +41,27 @@ export interface Connection {
   close(): void;
 }
 
+/** A group whose members have a legacy interface, and its owner in the making. */
+export interface LegacyOwner {
+  /** The group, for the owner's executor. It has no members before {@link enable}. */
+  readonly group: DeviceGroup;
+  /** As {@link TransportFixture.connect}, for the device that is to be the owner. */
+  connect(device: TransportFacingDevice, options: ConnectOptions): Connection;
+  /** Lets the members be there, and lets them access memory and be accessed. */
+  enable(): void;
+  /** Writes 16 bits at a place of a BAR, of the owner or of this member. */
+  writeBar(member: number, place: LegacyNotifyPlace, value: number): void;
+}
+
 /** A transport as the compliance kit, the hostile peers and the soak see it. */
 export interface TransportFixture {
   /** The plug-in under test. */
   readonly plugin: TransportPlugin;
   /** Puts a device half around `device` and a driver half beside it. */
   connect(device: TransportFacingDevice, options: ConnectOptions): Connection;
+  /**
+   * Makes a group of this many members, from number 1, whose devices are transitional. Absent where the
+   * transport has no groups whose owner reaches a legacy interface.
+   */
+  legacyOwner?(members: number, makeDevice: (id: number) => VirtioDevice): LegacyOwner;
 }

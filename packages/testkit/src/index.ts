@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export * from "./compliance/index.ts";
-export type { Connection, ConnectOptions, TransportFixture } from "./fixture.ts";
+export type { Connection, ConnectOptions, LegacyOwner, TransportFixture } from "./fixture.ts";
 export * from "./hostile/index.ts";
 export { Random } from "./random.ts";
 export * from "./replay/index.ts";

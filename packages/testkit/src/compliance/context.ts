@@ -4,6 +4,7 @@ import { FEATURE } from "@virtio-admin/core";
 import type { TransportFixture } from "../fixture.ts";
 import { DeviceBench, type DeviceBenchOptions } from "./device-bench.ts";
 import { DriverBench, type DriverBenchOptions } from "./driver-bench.ts";
+import { type LegacyBench, openLegacyBench } from "./legacy-bench.ts";
 
 /** Ends a case whose rule does not apply to the transport. */
 export class Skipped extends Error {}
@@ -58,6 +59,15 @@ export class ComplianceContext {
     const bench = new DeviceBench(this.fixture, options);
     this.#closers.push(() => bench.close());
     return bench;
+  }
+
+  /** A device that runs and owns members with a legacy interface; skips where there are none. */
+  async legacyOwner(): Promise<LegacyBench> {
+    const { fixture } = this;
+    if (fixture.legacyOwner === undefined) {
+      this.skip(`no member on ${this.transport.name} has a legacy interface`);
+    }
+    return openLegacyBench(fixture.legacyOwner.bind(fixture), (legacy) => this.device({ legacy }));
   }
 
   /** A device that says what the case wants, behind the transport. */

@@ -8,6 +8,7 @@ import {
   type DriverTransport,
   FEATURE,
   type FeatureSet,
+  LEGACY_ACCESS_FAMILY,
   PlatformGroup,
   type QueueDoorbell,
   SelfGroup,
@@ -15,7 +16,7 @@ import {
   VirtioDevice,
   type VirtioDeviceInit,
 } from "@virtio-admin/core";
-import type { Connection, TransportFixture } from "../fixture.ts";
+import type { Connection, LegacyOwner, TransportFixture } from "../fixture.ts";
 import { expectEqual, expectSoon } from "./expect.ts";
 import { type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
 import { ProbeFamily } from "./probe-family.ts";
@@ -40,6 +41,8 @@ export interface DeviceBenchOptions {
   readonly features?: readonly number[];
   /** Command families beside the kit's own; none unless given. */
   readonly families?: readonly CommandFamily[];
+  /** Makes it the owner of these members besides, with the legacy access commands. */
+  readonly legacy?: LegacyOwner;
 }
 
 /** What the driver half was told by interrupts. */
@@ -91,9 +94,14 @@ export class DeviceBench {
     this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
     this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
     const count = options.adminQueues ?? 1;
+    const { legacy } = options;
     const executor = new AdminExecutor({
-      groups: [new SelfGroup(), this.group],
-      families: [this.family, ...(options.families ?? [])],
+      groups: [new SelfGroup(), this.group, ...(legacy === undefined ? [] : [legacy.group])],
+      families: [
+        this.family,
+        ...(options.families ?? []),
+        ...(legacy === undefined ? [] : [LEGACY_ACCESS_FAMILY]),
+      ],
     });
     const init: VirtioDeviceInit = {
       model: this.model,
@@ -104,7 +112,7 @@ export class DeviceBench {
         : { admin: new AdminQueues({ executor, count, maxSize: ADMIN_QUEUE_SIZE }) }),
     };
     this.device = new VirtioDevice(init);
-    this.#connection = fixture.connect(this.device, { dma: this.dma });
+    this.#connection = (legacy ?? fixture).connect(this.device, { dma: this.dma });
     this.driver = this.#connection.driver;
   }
 

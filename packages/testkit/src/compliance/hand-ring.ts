@@ -14,6 +14,8 @@ const DESCRIPTOR_BYTES = 16;
 const USED_ENTRY_BYTES = 8;
 const RING_AT = 4;
 const INDEX_AT = 2;
+/** Where the legacy interface over PCI puts the beginning of a queue, and its used ring. */
+const LEGACY_ALIGNMENT = 4096;
 
 /** The flags of a descriptor. */
 export const DESCRIPTOR = { next: 1, write: 2, indirect: 4 } as const;
@@ -61,14 +63,15 @@ export class HandRing {
   #nextAvailable = 0;
   #nextUsed = 0;
 
-  /** Lays out an empty ring of `size` entries. */
-  constructor(dma: DmaAllocator, size: number) {
+  /**
+   * Lays out an empty ring of `size` entries.
+   *
+   * @param legacy in one run of memory, as legacy drivers do
+   */
+  constructor(dma: DmaAllocator, size: number, legacy = false) {
     this.#dma = dma;
     this.size = size;
-    const sizes = splitAreaSizes(size);
-    const descriptors = this.#allocate(sizes.descriptorArea.length, 16);
-    const available = this.#allocate(sizes.driverArea.length, 16);
-    const used = this.#allocate(sizes.deviceArea.length, 16);
+    const [descriptors, available, used] = legacy ? this.#layOutLegacy() : this.#layOut();
     this.#descriptors = viewOf(descriptors);
     this.#available = viewOf(available);
     this.#used = viewOf(used);
@@ -215,6 +218,29 @@ export class HandRing {
     return entries;
   }
 
+  #layOut(): readonly [Run, Run, Run] {
+    const sizes = splitAreaSizes(this.size);
+    return [
+      this.#allocate(sizes.descriptorArea.length, 16),
+      this.#allocate(sizes.driverArea.length, 16),
+      this.#allocate(sizes.deviceArea.length, 16),
+    ];
+  }
+
+  #layOutLegacy(): readonly [Run, Run, Run] {
+    const { size } = this;
+    const table = DESCRIPTOR_BYTES * size;
+    const available = RING_AT + 2 * size + 2;
+    const used = RING_AT + USED_ENTRY_BYTES * size + 2;
+    const usedAt = Math.ceil((table + available) / LEGACY_ALIGNMENT) * LEGACY_ALIGNMENT;
+    const { address, region } = this.#allocate(usedAt + used, LEGACY_ALIGNMENT);
+    return [
+      { address, length: table, region },
+      { address: address + table, length: available, region },
+      { address: address + usedAt, length: used, region },
+    ];
+  }
+
   #allocate(length: number, alignment: number): DmaBlock {
     const block = this.#dma.allocate(length, alignment);
     this.#blocks.push(block);
@@ -233,7 +259,10 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-function viewOf(block: DmaBlock): DataView {
+/** One part of a ring. */
+type Run = Pick<DmaBlock, "address" | "length" | "region">;
+
+function viewOf(block: Run): DataView {
   const { buffer, byteOffset } = block.region.bytes;
   return new DataView(buffer, byteOffset + block.address - block.region.base, block.length);
 }

@@ -15,6 +15,7 @@ export {
   type WritableElement,
 } from "./hand-device-queue.ts";
 export { type Descriptor, type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
+export { LegacyBench, type LegacyGuest, type RegisterName } from "./legacy-bench.ts";
 export { ProbeFamily } from "./probe-family.ts";
 export { ProbeModel } from "./probe-model.ts";
 export { type ComplianceOptions, runCase, runCompliance } from "./run.ts";

@@ -8,6 +8,7 @@ import {
   type FeatureDependency,
   type FeatureSet,
   type QueueSpec,
+  struct,
 } from "@virtio-admin/core";
 
 /** The device id of the probe: the last that PCI has a device id for, and no device type has. */
@@ -26,6 +27,20 @@ export const PROBE_CONFIG: Uint8Array = Uint8Array.of(
   ...[0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01],
   ...[0, 0, 0, 0, 0xaa, 0xbb, 0xcc, 0xdd],
 );
+/** What its fields are. */
+export const PROBE_CONFIG_LAYOUT = struct(
+  "probe_config",
+  { cite: "the compliance kit", doc: "Fields of every width." },
+  {
+    first: { offset: 0, type: "u8", doc: "A byte." },
+    second: { offset: 1, type: "u8", doc: "Another." },
+    narrow: { offset: 2, type: "le16", doc: "2 bytes." },
+    middle: { offset: 4, type: "le32", doc: "4 bytes." },
+    wide: { offset: 8, type: "le64", doc: "8 bytes." },
+    writable: { offset: 16, type: "le32", doc: "What the driver may write of." },
+    last: { offset: 20, type: "le32", doc: "4 more bytes." },
+  },
+);
 /** Where the le32 lies that the driver may write, except for two bytes in its middle. */
 export const PROBE_WRITABLE = 16;
 const WRITE_MASK = Uint8Array.of(...new Array<number>(PROBE_WRITABLE).fill(0), 0xff, 0, 0, 0xff);
@@ -42,7 +57,11 @@ export class ProbeModel implements DeviceModel {
     name: `probeq${i}`,
     maxSize,
   }));
-  readonly config: ConfigSpace = new ConfigSpace({ bytes: PROBE_CONFIG, writable: WRITE_MASK });
+  readonly config: ConfigSpace = new ConfigSpace({
+    bytes: PROBE_CONFIG,
+    writable: WRITE_MASK,
+    layout: PROBE_CONFIG_LAYOUT,
+  });
 
   /** Keeps buffers instead of answering them. */
   holds = false;

@@ -13,6 +13,7 @@ import { DRIVER_ADMIN_OBJECT_CASES } from "./driver-admin-objects.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
+import { LEGACY_ACCESS_CASES } from "./legacy-access.ts";
 import { QUEUE_CASES } from "./queues.ts";
 import { RESET_CASES } from "./reset.ts";
 import { RING_CASES } from "./rings.ts";
@@ -37,4 +38,5 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
   ...DRIVER_ADMIN_OBJECT_CASES,
+  ...LEGACY_ACCESS_CASES,
 ];
