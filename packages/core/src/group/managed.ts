@@ -79,6 +79,11 @@ export interface ManagedGroup extends DeviceGroup {
    * every member.
    */
   readonly settableFeatures?: FeatureSet | undefined;
+  /**
+   * What the group knows of its owner, for a dialect that counts the owner among the members. It is
+   * read, and never provisioned.
+   */
+  readonly owner?: ManagedMember | undefined;
   /** The member of this id now; `undefined` when there is none, or it cannot be provisioned. */
   member(id: number): ManagedMember | undefined;
   /** The members that there are now and that can be provisioned. */
