@@ -33,6 +33,8 @@ export {
   PCI_CAPABILITY,
   PCI_HEADER_LAYOUT,
   PCI_LAYOUTS,
+  PROPOSAL_V5_PCI_CAP_MISC,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
   VIRTIO_PCI_CAP,
   VIRTIO_PCI_CAP_LAYOUT,
   VIRTIO_PCI_CAP64_LAYOUT,
@@ -62,6 +64,7 @@ export { type MemberDevice, SriovGroup, type SriovGroupInit, type SriovMsix } fr
 export { type CommandSource, type EnableOptions, SriovDriver } from "./sriov-driver.ts";
 export type { InterruptChoice } from "./vectors.ts";
 export type {
+  OwnerFunction,
   SriovConnection,
   SriovConstants,
   SriovSwitches,

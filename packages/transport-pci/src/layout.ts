@@ -3,7 +3,7 @@
  * (section "Virtio Structure PCI Capabilities"), and what PCI itself asks for, the type 0 header
  * and MSI-X. Offsets, directions, gates and reset values stand here and nowhere else.
  */
-import { type AnyStructLayout, FEATURE, struct } from "@virtio-admin/core";
+import { type AnyStructLayout, DIALECTS, FEATURE, struct } from "@virtio-admin/core";
 import {
   ARI_CAPABILITY_LAYOUT,
   PCI_EXPRESS_CAPABILITY_LAYOUT,
@@ -52,6 +52,12 @@ export const VIRTIO_PCI_CAP = {
   /** VIRTIO_PCI_CAP_VENDOR_CFG. */
   vendor: 9,
 } as const;
+
+/**
+ * The `cfg_type` of the miscellaneous configuration structure in the dialect proposal-v5, a
+ * reconstruction: the first that virtio 1.4 leaves unused, which a driver of virtio 1.4 ignores.
+ */
+export const PROPOSAL_V5_PCI_CAP_MISC = 10;
 
 const CAP_FIELDS = {
   cap_vndr: {
@@ -294,6 +300,24 @@ export const VIRTIO_PCI_ISR_LAYOUT = struct(
   },
 );
 
+/** The miscellaneous configuration structure of the dialect proposal-v5, a reconstruction. */
+export const PROPOSAL_V5_PCI_MISC_CFG_LAYOUT = struct(
+  "virtio_pci_misc_cfg",
+  {
+    cite: DIALECTS["proposal-v5"].command.cite,
+    doc: "Where the administration virtqueue is in the dialect proposal-v5 (reconstruction).",
+  },
+  {
+    admin_queue_index: {
+      offset: 0,
+      type: "le16",
+      access: "R",
+      gate: { feature: FEATURE.VIRTIO_F_ADMIN_VQ },
+      doc: "The index of the administration virtqueue, of which there is one.",
+    },
+  },
+);
+
 /** The number of base address registers of a type 0 header. */
 export const BAR_COUNT = 6;
 
@@ -445,6 +469,7 @@ export const PCI_LAYOUTS: readonly AnyStructLayout[] = [
   VIRTIO_PCI_CAP64_LAYOUT,
   VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
   VIRTIO_PCI_CFG_CAP_LAYOUT,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
   PCI_HEADER_LAYOUT,
   PCI_BAR_LAYOUT,
   MSIX_CAPABILITY_LAYOUT,

@@ -27,6 +27,7 @@ import type { PciInterruptSink } from "./interrupts.ts";
 import { MSIX_VECTORS_MAX } from "./layout.ts";
 import type { MsixPlacement, PciPlacement } from "./placement.ts";
 import type {
+  OwnerFunction,
   SriovConnection,
   SriovConstants,
   SriovSwitches,
@@ -126,7 +127,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions, VirtualFuncti
   readonly #made = new Map<number, MadeFunction>();
   /** The members that were asked for since VF Enable was set. */
   readonly #members = new Map<number, VirtualFunctionMember>();
-  #owner: Pick<VirtualFunctionOwner, "barAddress"> | undefined;
+  #owner: OwnerFunction | undefined;
   #count = 0;
   #memorySpace = false;
   #allocated = 0;
@@ -193,6 +194,11 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions, VirtualFuncti
     return this.#featuresOf(1).settableFeatures;
   }
 
+  /** The physical function; `undefined` before it was made. It has id 0, and is not provisioned. */
+  get owner(): ManagedMember | undefined {
+    return this.#owner?.member;
+  }
+
   /** True for 1 to {@link memberCount}. */
   hasMember(id: number): boolean {
     return Number.isInteger(id) && id >= 1 && id <= this.#count;
@@ -243,7 +249,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions, VirtualFuncti
   }
 
   /** See {@link VirtualFunctions.connect}; the owner's `PciDevice` calls it. */
-  connect(owner: Pick<VirtualFunctionOwner, "barAddress">): SriovConnection {
+  connect(owner: OwnerFunction): SriovConnection {
     if (this.#owner !== undefined) {
       throw refuse("owner", "the virtual functions have an owner already", undefined);
     }

@@ -1,4 +1,5 @@
 /** Between a physical function and its virtual functions. */
+import type { ManagedMember } from "@virtio-admin/core";
 import type { PciBar } from "./config-space.ts";
 
 /** The owner of a virtual function, as that function sees it. */
@@ -43,6 +44,12 @@ export interface SriovSwitches {
   readonly memorySpace: boolean;
 }
 
+/** The physical function, as its virtual functions get to know it. */
+export interface OwnerFunction extends Pick<VirtualFunctionOwner, "barAddress"> {
+  /** Itself as a member of its group, for a dialect that counts it as one. */
+  readonly member?: ManagedMember;
+}
+
 /** How virtual functions learn from their owner's registers. */
 export interface SriovConnection {
   /** True when VIRTIO_F_SR_IOV was negotiated some time before. */
@@ -60,5 +67,5 @@ export interface VirtualFunctions {
    *
    * @throws VirtioError `TRANSPORT_OPTIONS` when they have an owner already.
    */
-  connect(owner: Pick<VirtualFunctionOwner, "barAddress">): SriovConnection;
+  connect(owner: OwnerFunction): SriovConnection;
 }

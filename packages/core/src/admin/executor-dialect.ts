@@ -10,8 +10,8 @@ import { MANAGEMENT_FAMILY, managementFamily } from "./commands/management.ts";
 import { PROPOSAL_V5_MANAGEMENT } from "./commands/management-v5.ts";
 import type { Dialect } from "./dialect.ts";
 import { isTaken } from "./dialects.ts";
-import { PROPOSAL_V5_DESTINATION } from "./proposal-v5-layout.ts";
 import { PROPOSAL_V5 } from "./proposal-v5.ts";
+import { PROPOSAL_V5_DESTINATION } from "./proposal-v5-layout.ts";
 import type { CommandFamily } from "./types.ts";
 
 const PROPOSAL_V5_MANAGEMENT_FAMILY = managementFamily(PROPOSAL_V5_MANAGEMENT);

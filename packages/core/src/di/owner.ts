@@ -36,10 +36,11 @@ export class OwnerDevice {
     @inject(ADMIN_SETTINGS, { isOptional: true }) settings?: AdminSettings,
     @inject(TRACE_SINK, { isOptional: true }) trace?: TraceSink,
   ) {
-    const { tolerances, ...queues } = settings ?? {};
+    const { dialect, tolerances, ...queues } = settings ?? {};
     this.executor = new AdminExecutor({
       groups,
       families,
+      ...(dialect === undefined ? {} : { dialect }),
       ...(tolerances === undefined ? {} : { tolerances }),
     });
     this.adminQueues = new AdminQueues({ executor: this.executor, ...queues });

@@ -189,10 +189,7 @@ export const FEATURES_SET: AdminCommand = {
 
 /** The management commands; a dialect has them under numbers of its own, in this order. */
 export type ManagementCommands = Readonly<
-  Record<
-    "attrsGet" | "msixCountGet" | "msixCountSet" | "featuresGet" | "featuresSet",
-    AdminCommand
-  >
+  Record<"attrsGet" | "msixCountGet" | "msixCountSet" | "featuresGet" | "featuresSet", AdminCommand>
 >;
 
 /** The management commands as virtio-1.4 numbers them. */
