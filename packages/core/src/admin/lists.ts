@@ -122,11 +122,11 @@ export class CommandLists implements OwnerLists {
   /** See {@link OwnerLists.use}. */
   use(groupType: number, opcodes: readonly number[]): ListRefusal | undefined {
     const lists = this.#groups.get(groupType);
-    const supported = new Set(this.supported(groupType));
-    if (lists === undefined || opcodes.some((opcode) => !supported.has(opcode))) {
-      return "unsupported opcode";
-    }
+    if (lists === undefined) return "unsupported opcode";
+    const offered = this.#offered(lists);
+    if (opcodes.some((opcode) => offered[opcode] !== 1)) return "unsupported opcode";
     if (this.#unmet(lists, opcodes) !== undefined) return "unmet dependency";
+    lists.supported.set(offered);
     lists.used.fill(0);
     for (const opcode of opcodes) lists.used[opcode] = 1;
     for (const opcode of this.#permanent) lists.used[opcode] = 1;
