@@ -1,5 +1,5 @@
 /** The errors and checks of the driver half. */
-import { CONFIG_SPACE_LIMIT, VirtioError } from "@virtio-admin/core";
+import { CONFIG_SPACE_LIMIT, DIALECTS, type DialectName, VirtioError } from "@virtio-admin/core";
 import { CLASSIC_INDICATOR_BITS } from "./layout.ts";
 
 /** Checks a range of the configuration space. @throws VirtioError `VALUE_RANGE` */
@@ -20,6 +20,17 @@ export function checkClassic(index: number): void {
     path: `ccw.queue[${index}]`,
     value: index,
     hint: "use a machine and a device with adapter interrupts, or fewer queues",
+  });
+}
+
+/** Checks the dialect that a driver is told. @throws VirtioError `TRANSPORT_OPTIONS` */
+export function checkDialect(dialect: DialectName): DialectName {
+  if (Object.hasOwn(DIALECTS, dialect)) return dialect;
+  throw new VirtioError("TRANSPORT_OPTIONS", {
+    message: "there is no such dialect of administration commands",
+    path: "ccw.dialect",
+    value: dialect,
+    hint: `say ${Object.keys(DIALECTS).join(" or ")}`,
   });
 }
 

@@ -8,6 +8,8 @@ import {
   CONFIG_SPACE_LIMIT,
   type CommandLayout,
   type DeviceIdentity,
+  DIALECTS,
+  type DialectName,
   type DmaAllocator,
   type DriverTransport,
   Exclusive,
@@ -25,7 +27,13 @@ import {
 import { type BoundLayout, bindLayout, reservedFeaturesOf } from "./binding.ts";
 import type { CcwBus } from "./bus.ts";
 import type { CcwInterrupt } from "./device.ts";
-import { checkClassic, checkConfigRange, notifyRefused, unavailable } from "./driver-errors.ts";
+import {
+  checkClassic,
+  checkConfigRange,
+  checkDialect,
+  notifyRefused,
+  unavailable,
+} from "./driver-errors.ts";
 import { DriverIndicators } from "./driver-indicators.ts";
 import {
   CCW_BASIC_LAYOUT,
@@ -49,6 +57,11 @@ export interface CcwDriverInit {
   readonly layout?: CommandLayout;
   /** The revision to try first; the layout's highest by default. */
   readonly maxRevision?: number;
+  /**
+   * The dialect of administration commands that the device speaks; `virtio-1.4` by default. No
+   * channel command tells it: whoever knows the device says it.
+   */
+  readonly dialect?: DialectName;
 }
 
 const NAME = "ccw";
@@ -72,6 +85,7 @@ export class CcwDriver implements DriverTransport {
   /** What is written to the configuration space is read before: nobody else writes in between. */
   readonly #configWrites = new Exclusive();
   readonly #maxRevision: number;
+  readonly #dialect: DialectName;
   readonly #allowed: FeatureSet;
   #revision: number | undefined;
   #listener: InterruptListener | undefined;
@@ -85,9 +99,11 @@ export class CcwDriver implements DriverTransport {
   /**
    * Makes a driver half; nothing is issued before {@link open}.
    *
-   * @throws VirtioError `LAYOUT_INVALID` for a layout that lacks what virtio 1.4 has.
+   * @throws VirtioError `LAYOUT_INVALID` for a layout that lacks what virtio 1.4 has;
+   * `TRANSPORT_OPTIONS` for a dialect that there is not.
    */
   constructor(init: CcwDriverInit) {
+    this.#dialect = checkDialect(init.dialect ?? "virtio-1.4");
     this.layout = init.layout ?? CCW_REFERENCE_LAYOUT;
     this.#bound = bindLayout(this.layout);
     this.#bus = init.bus;
@@ -389,8 +405,19 @@ export class CcwDriver implements DriverTransport {
         hint: "the device is faulty: index + number is at most 65536",
       });
     }
-    const code = admin.code.toString(16).padStart(2, "0");
-    return { index, count, source: `CCW command READ_ADMIN_VQ 0x${code}` };
+    const dialect = DIALECTS[this.#dialect];
+    if (count > dialect.mostQueues) {
+      throw new VirtioError("DEVICE_FAILED", {
+        message: `a device that speaks ${dialect.label} has ${dialect.mostQueues} administration virtqueue`,
+        path: "ccw.READ_ADMIN_VQ",
+        value: count,
+        hint: "it speaks another dialect than the driver was told",
+      });
+    }
+    const source = `CCW command READ_ADMIN_VQ 0x${admin.code.toString(16).padStart(2, "0")}`;
+    return dialect.reconstruction
+      ? { index, count, source: `${source}; ${dialect.label}`, dialect: dialect.name }
+      : { index, count, source };
   }
 
   /**

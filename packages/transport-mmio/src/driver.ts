@@ -6,6 +6,8 @@ import {
   CONFIG_SPACE_LIMIT,
   type ConfigAccess,
   type DeviceIdentity,
+  DIALECTS,
+  type DialectName,
   type DmaAllocator,
   type DriverTransport,
   Exclusive,
@@ -40,6 +42,11 @@ export interface MmioDriverInit {
   readonly dma: DmaAllocator;
   /** The registers; {@link MMIO_REFERENCE_LAYOUT} by default. */
   readonly layout?: RegisterLayout;
+  /**
+   * The dialect of administration commands that the device speaks; `virtio-1.4` by default. No
+   * register tells it: whoever knows the device says it.
+   */
+  readonly dialect?: DialectName;
 }
 
 const NAME = "mmio";
@@ -69,6 +76,7 @@ export class MmioDriver implements DriverTransport {
   readonly layout: RegisterLayout;
 
   readonly #bus: MmioBus;
+  readonly #dialect: DialectName;
   readonly #exclusive = new Exclusive();
   readonly #config: ConfigAccess = {
     generationPath: "mmio.ConfigGeneration",
@@ -83,8 +91,21 @@ export class MmioDriver implements DriverTransport {
   /** The line rose since InterruptStatus was asked for last. */
   #risen = false;
 
-  /** Makes a driver half; nothing is read before {@link open}. @throws VirtioError `LAYOUT_INVALID` */
+  /**
+   * Makes a driver half; nothing is read before {@link open}.
+   *
+   * @throws VirtioError `LAYOUT_INVALID`; `TRANSPORT_OPTIONS` for a dialect that there is not
+   */
   constructor(init: MmioDriverInit) {
+    this.#dialect = init.dialect ?? "virtio-1.4";
+    if (!Object.hasOwn(DIALECTS, this.#dialect)) {
+      throw new VirtioError("TRANSPORT_OPTIONS", {
+        message: "there is no such dialect of administration commands",
+        path: "mmio.dialect",
+        value: this.#dialect,
+        hint: `say ${Object.keys(DIALECTS).join(" or ")}`,
+      });
+    }
     this.layout = init.layout ?? MMIO_REFERENCE_LAYOUT;
     checkMmioLayout(this.layout);
     this.#bus = init.bus;
@@ -256,13 +277,21 @@ export class MmioDriver implements DriverTransport {
           hint: "the device is faulty: AdminQueueIndex + AdminQueueNum is at most 65536",
         });
       }
+      const dialect = DIALECTS[this.#dialect];
+      if (count > dialect.mostQueues) {
+        throw new VirtioError("TRANSPORT", {
+          message: `a device that speaks ${dialect.label} has ${dialect.mostQueues} administration virtqueue`,
+          path: "mmio.AdminQueueNum",
+          value: count,
+          hint: "it speaks another dialect than the driver was told",
+        });
+      }
       const place = (name: MmioRegister) =>
         `${name} 0x${this.#offset(name).toString(16).padStart(3, "0")}`;
-      return {
-        index,
-        count,
-        source: `MMIO registers ${place("AdminQueueIndex")}, ${place("AdminQueueNum")}`,
-      };
+      const source = `MMIO registers ${place("AdminQueueIndex")}, ${place("AdminQueueNum")}`;
+      return dialect.reconstruction
+        ? { index, count, source: `${source}; ${dialect.label}`, dialect: dialect.name }
+        : { index, count, source };
     });
   }
 

@@ -3,6 +3,7 @@ import { accessors, type Field } from "@virtio-admin/core";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import {
   MSIX_CAPABILITY_LAYOUT,
+  PROPOSAL_V5_PCI_CAP_MISC,
   VIRTIO_PCI_CAP,
   VIRTIO_PCI_CAP_LAYOUT,
   VIRTIO_PCI_CFG_CAP_LAYOUT,
@@ -50,6 +51,8 @@ export function capabilityBytes(
       return located(VIRTIO_PCI_CAP.isr, windows.isr);
     case "device":
       return located(VIRTIO_PCI_CAP.device, windows.device);
+    case "miscellaneous":
+      return located(PROPOSAL_V5_PCI_CAP_MISC, windows.miscellaneous);
     case "notify":
       return notifyCapability(windows.notify, placement.notifyOffMultiplier);
     case "pci-cfg":

@@ -47,6 +47,11 @@ export interface CommonConfigInit {
   readonly notifyOffset: (queue: number) => number;
   /** config_generation as the driver sees it. */
   readonly generation: () => number;
+  /**
+   * False where another structure has the place of the administration virtqueue (the dialect
+   * proposal-v5): admin_queue_index and admin_queue_num read 0, which is none.
+   */
+  readonly tellsAdminPlace: boolean;
   /** Called when the driver wrote device_status. */
   readonly statusWritten: () => void;
 }
@@ -210,7 +215,7 @@ export class CommonConfig implements EventVectors {
   }
 
   #behaviours(): Readonly<Record<Exclude<CommonField, AreaField>, Behaviour>> {
-    const { device, notifyOffset, generation, statusWritten } = this.#init;
+    const { device, notifyOffset, generation, statusWritten, tellsAdminPlace } = this.#init;
     return {
       device_feature_select: {
         read: () => this.#deviceFeatureSelect,
@@ -275,8 +280,10 @@ export class CommonConfig implements EventVectors {
           if (value === 1) this.#resetQueue();
         },
       },
-      admin_queue_index: { read: () => device.adminQueueIndex },
-      admin_queue_num: { read: () => Math.min(device.adminQueueNum, LARGEST_LE16) },
+      admin_queue_index: { read: () => (tellsAdminPlace ? device.adminQueueIndex : 0) },
+      admin_queue_num: {
+        read: () => (tellsAdminPlace ? Math.min(device.adminQueueNum, LARGEST_LE16) : 0),
+      },
     };
   }
 }

@@ -29,9 +29,14 @@ import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
 import { FunctionParts } from "./device-parts.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
-import { MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
+import {
+  MSIX_CAPABILITY_LAYOUT,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
+  VIRTIO_PCI_ISR_LAYOUT,
+} from "./layout.ts";
 import { LegacyConfig } from "./legacy.ts";
 import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
+import { OwnerMember } from "./owner-member.ts";
 import {
   featuresWithoutRegisters,
   LEGACY_NOTIFY_STRIDE,
@@ -160,6 +165,7 @@ export class PciDevice implements DevicePort {
       vectors: () => this.#msix?.vectors ?? 0,
       notifyOffset: (queue) => this.#notifyOffset(queue),
       generation: () => this.#generation,
+      tellsAdminPlace: windows.miscellaneous === undefined,
       statusWritten: () => {
         if (sriov !== undefined && device.negotiated(FEATURE.VIRTIO_F_SR_IOV)) {
           this.#sriov?.unlock();
@@ -465,7 +471,8 @@ export class PciDevice implements DevicePort {
     }
     const barAddress = (id: number, bar: number) => this.#sriov?.barAddress(id, bar) ?? 0;
     const { legacyNotify } = this.placement;
-    const connection = group.connect({ barAddress, legacyNotify });
+    const member = new OwnerMember(this.#device, this);
+    const connection = group.connect({ barAddress, legacyNotify, member });
     return new SriovRegisters(group.constants, this.#config, at, connection);
   }
 
@@ -512,6 +519,15 @@ export class PciDevice implements DevicePort {
         nameAt: () => "device_config",
         read: (offset, size) => this.#readDeviceConfig(offset, size),
         write: (offset, size, value) => this.#writeDeviceConfig(offset, size, value),
+      });
+    }
+    if (windows.miscellaneous !== undefined) {
+      const { admin_queue_index: index } = PROPOSAL_V5_PCI_MISC_CFG_LAYOUT.fields;
+      addStructure(windows.miscellaneous, {
+        nameAt: (offset) => (offset === index.offset ? index.name : undefined),
+        read: (offset, size) =>
+          offset === index.offset && size === index.width ? this.#device.adminQueueIndex : 0,
+        write: () => {},
       });
     }
     if (msix !== undefined && table !== undefined) {

@@ -12,6 +12,8 @@ import {
   MSIX_CAPABILITY_LAYOUT,
   PCI_CAPABILITY,
   PCI_HEADER_LAYOUT,
+  PROPOSAL_V5_PCI_CAP_MISC,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
   VIRTIO_PCI_CAP,
   VIRTIO_PCI_CAP_LAYOUT,
   VIRTIO_PCI_NOTIFY_CAP_LAYOUT,
@@ -34,10 +36,15 @@ const STRUCTURE_KINDS = {
   [VIRTIO_PCI_CAP.notify]: { name: "notify", bytes: 2, alignment: 2 },
   [VIRTIO_PCI_CAP.isr]: { name: "isr", bytes: 1, alignment: 1 },
   [VIRTIO_PCI_CAP.device]: { name: "device", bytes: 1, alignment: 4 },
+  [PROPOSAL_V5_PCI_CAP_MISC]: {
+    name: "miscellaneous",
+    bytes: PROPOSAL_V5_PCI_MISC_CFG_LAYOUT.size,
+    alignment: 2,
+  },
 } as const;
 
-/** The structures that a driver looks for. */
-export type StructureName = "common" | "notify" | "isr" | "device";
+/** The structures that a driver looks for; `miscellaneous` is one of the dialect proposal-v5 alone. */
+export type StructureName = "common" | "notify" | "isr" | "device" | "miscellaneous";
 
 /** A capability that was passed over. */
 export interface PassedOver {
@@ -69,12 +76,18 @@ export interface Discovery {
   readonly passedOver: readonly PassedOver[];
 }
 
-/** Walks the capability list; only structures in BARs with an address are usable. */
+/**
+ * Walks the capability list; only structures in BARs with an address are usable.
+ *
+ * @param knowsProposal false passes over the structure of the dialect proposal-v5, whose type is
+ * reserved in virtio 1.4
+ */
 export async function discover(
   bus: PciBus,
   bars: readonly (BarState | undefined)[],
+  knowsProposal = false,
 ): Promise<Discovery> {
-  const walk = new Walk(bus, bars);
+  const walk = new Walk(bus, bars, knowsProposal);
   await walk.run();
   return walk;
 }
@@ -89,10 +102,12 @@ class Walk implements Discovery {
 
   readonly #bus: PciBus;
   readonly #bars: readonly (BarState | undefined)[];
+  readonly #knowsProposal: boolean;
 
-  constructor(bus: PciBus, bars: readonly (BarState | undefined)[]) {
+  constructor(bus: PciBus, bars: readonly (BarState | undefined)[], knowsProposal: boolean) {
     this.#bus = bus;
     this.#bars = bars;
+    this.#knowsProposal = knowsProposal;
   }
 
   async run(): Promise<void> {
@@ -122,8 +137,11 @@ class Walk implements Discovery {
     }
     const length = await this.#u8(at + CAP.cap_len.offset);
     const type = await this.#u8(at + CAP.cfg_type.offset);
-    if (!isKnownType(type)) return this.#passOver(at, `cfg_type ${type} is reserved`);
-    this.modern = true;
+    const isProposal = this.#knowsProposal && type === PROPOSAL_V5_PCI_CAP_MISC;
+    if (!isProposal && !isKnownType(type)) {
+      return this.#passOver(at, `cfg_type ${type} is reserved`);
+    }
+    if (!isProposal) this.modern = true;
     if (!isStructureType(type)) return;
     const { name, bytes, alignment } = STRUCTURE_KINDS[type];
     const wanted =

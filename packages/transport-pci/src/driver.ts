@@ -7,6 +7,8 @@ import {
   CONFIG_SPACE_LIMIT,
   type ConfigAccess,
   type DeviceIdentity,
+  DIALECTS,
+  type DialectName,
   type DmaAllocator,
   type DriverTransport,
   Exclusive,
@@ -31,6 +33,8 @@ import {
   type CommonField,
   MSIX_VECTORS_MAX,
   PCI_HEADER_LAYOUT,
+  PROPOSAL_V5_PCI_CAP_MISC,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
   VIRTIO_PCI_COMMON_CFG_LAYOUT,
   VIRTIO_PCI_DEVICE_BASE,
   VIRTIO_PCI_DEVICE_LAST,
@@ -52,6 +56,13 @@ export interface PciDriverInit {
   /** The most MSI-X vectors to use; as many as the device has, by default. */
   readonly vectorLimit?: number;
   /**
+   * The dialect of administration commands that the driver speaks. By default it speaks what the
+   * device does: `proposal-v5`, a reconstruction, where there is a capability of type 10 and the
+   * ratified place tells of no administration virtqueue, else `virtio-1.4`. With `virtio-1.4` the
+   * type is one of the reserved ones, which are ignored.
+   */
+  readonly dialect?: DialectName | "detect";
+  /**
    * What the owner's driver knows of a virtual function, see {@link SriovDriver.virtualFunction};
    * absent for any other function.
    */
@@ -72,6 +83,8 @@ const NAME = "pci";
 const HEADER = PCI_HEADER_LAYOUT.fields;
 const COMMAND = HEADER.command.bits;
 const COMMON = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields;
+const RATIFIED_SOURCE = `${VIRTIO_PCI_COMMON_CFG_LAYOUT.name}, offsets ${COMMON.admin_queue_index.offset} and ${COMMON.admin_queue_num.offset}`;
+const PROPOSAL_LABEL = DIALECTS["proposal-v5"].label;
 const WORD = 0x100000000;
 const DWORD = 4;
 const NOTIFICATION_BYTES = 2;
@@ -112,11 +125,18 @@ export class PciDriver implements DriverTransport {
   #interrupts: DriverInterrupts | undefined;
   #features: FeatureSet = FeatureSet.EMPTY;
   readonly #carried: FeatureSet;
+  readonly #dialect: DialectName | "detect";
   #hasSriov = false;
 
-  /** Makes a driver half; nothing is read before {@link open}. */
+  /**
+   * Makes a driver half; nothing is read before {@link open}.
+   *
+   * @throws VirtioError `TRANSPORT_OPTIONS` for a dialect that there is not
+   */
   constructor(init: PciDriverInit) {
     this.#init = init;
+    this.#dialect = init.dialect ?? "detect";
+    checkDialect(this.#dialect);
     this.#bus = init.bus;
     this.dma = init.dma;
     const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
@@ -145,7 +165,7 @@ export class PciDriver implements DriverTransport {
   async open(): Promise<DeviceIdentity> {
     const { vendor, deviceId } = await this.#identify();
     const bars = await this.#bars();
-    const found = await discover(this.#bus, bars);
+    const found = await discover(this.#bus, bars, this.#dialect !== "virtio-1.4");
     const { common, notify, isr } = found.structures;
     if (common === undefined || notify === undefined || isr === undefined) {
       throw unusable(found);
@@ -306,7 +326,11 @@ export class PciDriver implements DriverTransport {
     return this.#exclusive.run(() => this.#mapConfig());
   }
 
-  /** Reads admin_queue_index and admin_queue_num, once VIRTIO_F_ADMIN_VQ is negotiated. */
+  /**
+   * Reads where the administration virtqueues are, once VIRTIO_F_ADMIN_VQ is negotiated:
+   * admin_queue_index and admin_queue_num, or the miscellaneous configuration structure, which tells
+   * of the dialect too; see {@link PciDriverInit.dialect}.
+   */
   async adminQueues(features: FeatureSet): Promise<AdminQueuePlace> {
     if (!features.has(FEATURE.VIRTIO_F_ADMIN_VQ)) {
       throw unavailable(
@@ -314,15 +338,32 @@ export class PciDriver implements DriverTransport {
         features.toString(),
       );
     }
-    if (!this.#has("admin_queue_num")) {
+    const { found, common } = this.#open();
+    const { miscellaneous } = found.structures;
+    if (this.#dialect === "proposal-v5" && miscellaneous === undefined) {
+      throw unavailable(
+        `the pci function has no usable capability of type ${PROPOSAL_V5_PCI_CAP_MISC}, where ${PROPOSAL_LABEL} has the place`,
+        this.#dialect,
+      );
+    }
+    const hasRatified = this.#dialect !== "proposal-v5" && this.#has("admin_queue_num");
+    if (!hasRatified && miscellaneous === undefined) {
       throw unavailable(
         `the pci common configuration is too short for VIRTIO_F_ADMIN_VQ (bit ${FEATURE.VIRTIO_F_ADMIN_VQ})`,
-        this.#open().common.length,
+        common.length,
       );
     }
     return this.#exclusive.run(async () => {
-      const index = await this.#read("admin_queue_index");
-      const count = await this.#read("admin_queue_num");
+      let place: AdminQueuePlace = { index: 0, count: 0, source: RATIFIED_SOURCE };
+      if (hasRatified) {
+        const index = await this.#read("admin_queue_index");
+        place = { ...place, index, count: await this.#read("admin_queue_num") };
+      }
+      // Whatever else a reserved type may come to mean, the ratified place comes first.
+      if (place.count === 0 && miscellaneous !== undefined) {
+        place = await this.#proposalPlace(miscellaneous);
+      }
+      const { index, count } = place;
       const queues = await this.#read("num_queues");
       if (count > 0 && (index < queues || count > QUEUE_INDEXES - index)) {
         throw new VirtioError("TRANSPORT", {
@@ -332,9 +373,7 @@ export class PciDriver implements DriverTransport {
           hint: `the device is faulty: they begin at num_queues (${queues}) or above, and end below 65536`,
         });
       }
-      const { admin_queue_index: first, admin_queue_num: number } = COMMON;
-      const source = `${VIRTIO_PCI_COMMON_CFG_LAYOUT.name}, offsets ${first.offset} and ${number.offset}`;
-      return { index, count, source };
+      return place;
     });
   }
 
@@ -349,6 +388,18 @@ export class PciDriver implements DriverTransport {
     const command = await this.#config("command");
     const { offset, width } = HEADER.command;
     await this.#bus.configWrite(offset, width, command & ~COMMAND.bus_master.mask);
+  }
+
+  /** The one administration virtqueue of the dialect proposal-v5. */
+  async #proposalPlace({ bar, offset }: PciWindow): Promise<AdminQueuePlace> {
+    const { name, fields } = PROPOSAL_V5_PCI_MISC_CFG_LAYOUT;
+    const { admin_queue_index: at } = fields;
+    return {
+      index: await this.#bus.barRead(bar, offset + at.offset, at.width),
+      count: 1,
+      source: `${name}, offset ${at.offset}, by a capability of type ${PROPOSAL_V5_PCI_CAP_MISC}; ${PROPOSAL_LABEL}`,
+      dialect: "proposal-v5",
+    };
   }
 
   async #bars(): Promise<readonly (BarState | undefined)[]> {
@@ -524,6 +575,16 @@ export class PciDriver implements DriverTransport {
     await this.#bus.barWrite(common.bar, at, DWORD, address % WORD);
     await this.#bus.barWrite(common.bar, at + DWORD, DWORD, Math.floor(address / WORD));
   }
+}
+
+function checkDialect(dialect: string): void {
+  if (dialect === "detect" || Object.hasOwn(DIALECTS, dialect)) return;
+  throw new VirtioError("TRANSPORT_OPTIONS", {
+    message: "there is no such dialect of administration commands",
+    path: "pci.dialect",
+    value: dialect,
+    hint: `say ${Object.keys(DIALECTS).join(" or ")}, or detect`,
+  });
 }
 
 function unknown(message: string, field: string, value: number): VirtioError {

@@ -3,7 +3,7 @@
  * (section "Virtio Structure PCI Capabilities"), and what PCI itself asks for, the type 0 header
  * and MSI-X. Offsets, directions, gates and reset values stand here and nowhere else.
  */
-import { FEATURE, struct } from "@virtio-admin/core";
+import { DIALECTS, FEATURE, struct } from "@virtio-admin/core";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 
 const CAPABILITIES = "Virtio Over PCI Bus / Virtio Structure PCI Capabilities";
@@ -48,6 +48,12 @@ export const VIRTIO_PCI_CAP = {
   /** VIRTIO_PCI_CAP_VENDOR_CFG. */
   vendor: 9,
 } as const;
+
+/**
+ * The `cfg_type` of the miscellaneous configuration structure in the dialect proposal-v5, a
+ * reconstruction: the first that virtio 1.4 leaves unused, which a driver of virtio 1.4 ignores.
+ */
+export const PROPOSAL_V5_PCI_CAP_MISC = 10;
 
 const CAP_FIELDS = {
   cap_vndr: {
@@ -286,6 +292,24 @@ export const VIRTIO_PCI_ISR_LAYOUT = struct(
         queue_interrupt: { at: 0, doc: "Used buffers are there in some virtqueue." },
         device_configuration_interrupt: { at: 1, doc: "The configuration changed." },
       },
+    },
+  },
+);
+
+/** The miscellaneous configuration structure of the dialect proposal-v5, a reconstruction. */
+export const PROPOSAL_V5_PCI_MISC_CFG_LAYOUT = struct(
+  "virtio_pci_misc_cfg",
+  {
+    cite: DIALECTS["proposal-v5"].command.cite,
+    doc: "Where the administration virtqueue is in the dialect proposal-v5 (reconstruction).",
+  },
+  {
+    admin_queue_index: {
+      offset: 0,
+      type: "le16",
+      access: "R",
+      gate: { feature: FEATURE.VIRTIO_F_ADMIN_VQ },
+      doc: "The index of the administration virtqueue, of which there is one.",
     },
   },
 );

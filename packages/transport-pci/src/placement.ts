@@ -7,6 +7,7 @@ import type { PciBar, PciIdentity } from "./config-space.ts";
 import {
   BAR_COUNT,
   MSIX_VECTORS_MAX,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
   VIRTIO_PCI_COMMON_CFG_LAYOUT,
   VIRTIO_PCI_DEVICE_BASE,
   VIRTIO_PCI_DEVICE_LAST,
@@ -34,6 +35,11 @@ export interface PciWindows {
   readonly notify: PciWindow;
   /** The device-specific configuration; absent when the device type has none. */
   readonly device?: PciWindow;
+  /**
+   * The miscellaneous configuration structure: there in the dialect proposal-v5, a reconstruction,
+   * and only there.
+   */
+  readonly miscellaneous?: PciWindow;
 }
 
 /** The beginning of a run of bytes of a BAR. */
@@ -60,6 +66,7 @@ export type PciCapabilityName =
   | "isr"
   | "device"
   | "notify"
+  | "miscellaneous"
   | "msix"
   | "pci-cfg"
   | "express";
@@ -87,8 +94,8 @@ export interface PciPlacement {
   /** The BARs; by default BAR 0 for the structures and BAR 1 for MSI-X, of 32 bits. */
   readonly bars?: readonly PciBar[];
   /**
-   * Where structures are; by default at 0, 0x1000, 0x2000 and 0x3000 of BAR 0. Virtual functions with
-   * a legacy interface have no BAR 0: of BAR 2, with the legacy notifications at 0x4000.
+   * Where structures are; by default at multiples of 0x1000 from 0 of BAR 0, in their order. Virtual
+   * functions with a legacy interface have no BAR 0: of BAR 2, the legacy notifications behind them.
    */
   readonly windows?: Partial<PciWindows>;
   /**
@@ -105,7 +112,8 @@ export interface PciPlacement {
    */
   readonly msix?: Partial<MsixPlacement> | false;
   /**
-   * The capability list in its order; by default all that there are, PCI Express only with SR-IOV.
+   * The capability list in its order; by default all that there are, PCI Express only with SR-IOV,
+   * the miscellaneous configuration structure only in the dialect proposal-v5.
    */
   readonly capabilities?: readonly PciCapabilityPlace[];
 }
@@ -148,7 +156,7 @@ const PENDING_BASE = 0x800;
 const NOTIFICATION_BYTES = 2;
 /** PCI has this much of a structure's alignment in the low bits of another value. */
 const MSIX_ALIGNMENT = 8;
-const STRUCTURE_ALIGNMENT = { common: 4, isr: 1, notify: 2, device: 4 } as const;
+const STRUCTURE_ALIGNMENT = { common: 4, isr: 1, notify: 2, device: 4, miscellaneous: 2 } as const;
 /** From the legacy notification place of one virtual function to that of the next, in their owner. */
 export const LEGACY_NOTIFY_STRIDE = 4;
 
@@ -188,11 +196,15 @@ export function resolvePlacement(
   return resolved;
 }
 
-/** The features whose registers lie beyond the end of the common configuration window. */
+/**
+ * The features whose registers lie beyond the end of the common configuration window, and nowhere
+ * else.
+ */
 export function featuresWithoutRegisters(windows: PciWindows): number[] {
   const bits = new Set<number>();
   for (const field of Object.values(VIRTIO_PCI_COMMON_CFG_LAYOUT.fields)) {
     const feature = field.gate?.feature;
+    if (feature === FEATURE.VIRTIO_F_ADMIN_VQ && windows.miscellaneous !== undefined) continue;
     if (feature !== undefined && field.offset + field.width > windows.common.length) {
       bits.add(feature);
     }
@@ -231,11 +243,19 @@ function resolveWindows(
   const given = placement.windows ?? {};
   const at = (page: number, length: number) => structureAt(page, length, legacy);
   const config = given.device ?? (device.configLength > 0 ? at(2, PAGE) : undefined);
+  const isProposal = device.adminDialect === "proposal-v5";
+  if (given.miscellaneous !== undefined && !isProposal) {
+    const message = "only a device of the dialect proposal-v5 has this structure";
+    throw refuse("windows.miscellaneous", message, device.adminDialect);
+  }
   return {
     common: given.common ?? at(0, VIRTIO_PCI_COMMON_CFG_LAYOUT.size),
     isr: given.isr ?? at(1, 1),
     ...(config === undefined ? {} : { device: config }),
     notify: given.notify ?? at(3, PAGE),
+    ...(isProposal
+      ? { miscellaneous: given.miscellaneous ?? at(4, PROPOSAL_V5_PCI_MISC_CFG_LAYOUT.size) }
+      : {}),
   };
 }
 
@@ -271,10 +291,14 @@ function defaultCapabilities(
   msix: MsixPlacement | undefined,
   kind: FunctionKind,
 ): PciCapabilityPlace[] {
-  const names: PciCapabilityName[] = ["common", "isr", "device", "notify", "msix", "pci-cfg"];
+  const names: PciCapabilityName[] = [
+    ...(["common", "isr", "device", "notify", "miscellaneous"] as const),
+    ...(["msix", "pci-cfg"] as const),
+  ];
   if (kind !== "plain") names.push("express");
   return names
     .filter((name) => name !== "device" || windows.device !== undefined)
+    .filter((name) => name !== "miscellaneous" || windows.miscellaneous !== undefined)
     .filter((name) => name !== "msix" || msix !== undefined)
     .map((name) => ({ name }));
 }
@@ -328,6 +352,11 @@ function checkPlacement(placement: ResolvedPlacement): void {
   if (windows.notify.length < NOTIFICATION_BYTES) {
     throw refuse("windows.notify.length", "a notification has 2 bytes", windows.notify.length);
   }
+  const { size: miscBytes } = PROPOSAL_V5_PCI_MISC_CFG_LAYOUT;
+  if (windows.miscellaneous !== undefined && windows.miscellaneous.length < miscBytes) {
+    const message = `the miscellaneous configuration has ${miscBytes} bytes`;
+    throw refuse("windows.miscellaneous.length", message, windows.miscellaneous.length);
+  }
   const odd = notifyOffMultiplier % NOTIFICATION_BYTES !== 0;
   if (
     notifyOffMultiplier !== 0 &&
@@ -370,9 +399,14 @@ function checkCapabilities(placement: ResolvedPlacement): void {
   if (new Set(names).size !== names.length) {
     throw refuse("capabilities", "each capability is in the list once", names.join(", "));
   }
+  if (windows.miscellaneous !== undefined && !names.includes("miscellaneous")) {
+    const message = "a device of the dialect proposal-v5 presents the miscellaneous configuration";
+    throw refuse("capabilities", message, names.join(", "));
+  }
   for (const name of names) {
     const absent =
       (name === "device" && windows.device === undefined) ||
+      (name === "miscellaneous" && windows.miscellaneous === undefined) ||
       (name === "msix" && msix === undefined);
     if (absent) throw refuse("capabilities", "the function has no such structure", name);
   }

@@ -1,9 +1,13 @@
 /** Virtio over PCI as a plug-in. */
-import { FEATURE, type TransportPlugin } from "@virtio-admin/core";
+import { DIALECTS, FEATURE, type TransportPlugin } from "@virtio-admin/core";
 import { loopbackBus } from "./bus.ts";
 import { PciDevice } from "./device.ts";
 import { PciDriver } from "./driver.ts";
-import { VIRTIO_PCI_COMMON_CFG_LAYOUT } from "./layout.ts";
+import {
+  PROPOSAL_V5_PCI_CAP_MISC,
+  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
+  VIRTIO_PCI_COMMON_CFG_LAYOUT,
+} from "./layout.ts";
 import { PCI_LAYOUTS } from "./layouts.ts";
 import type { PciPlacement } from "./placement.ts";
 import type { InterruptChoice } from "./vectors.ts";
@@ -24,6 +28,8 @@ const BARS_AT = 0xe0000000;
 export function pciTransport(options: PciTransportOptions = {}): TransportPlugin {
   const { name, fields } = VIRTIO_PCI_COMMON_CFG_LAYOUT;
   const { admin_queue_index: index, admin_queue_num: number } = fields;
+  const { label } = DIALECTS["proposal-v5"];
+  const misc = PROPOSAL_V5_PCI_MISC_CFG_LAYOUT;
   return {
     description: {
       name: "pci",
@@ -33,6 +39,15 @@ export function pciTransport(options: PciTransportOptions = {}): TransportPlugin
       adminQueueForm: `${index.type}, ${number.type}`,
       adminQueueGate: "VIRTIO_F_ADMIN_VQ negotiated",
       adminQueueStatus: "ratified",
+      dialects: [
+        {
+          name: "proposal-v5",
+          label,
+          location: `${misc.name}, offset ${misc.fields.admin_queue_index.offset}`,
+          form: misc.fields.admin_queue_index.type,
+          detection: `a capability with cfg_type ${PROPOSAL_V5_PCI_CAP_MISC}`,
+        },
+      ],
       groupTypes: ["Self", "SR-IOV", "platform (private)"],
       interrupts: "MSI-X, a vector per queue; or INTx and ISR status",
       queueReset: `queue_reset, with VIRTIO_F_RING_RESET (bit ${FEATURE.VIRTIO_F_RING_RESET})`,

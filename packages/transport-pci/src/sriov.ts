@@ -213,6 +213,11 @@ export class SriovGroup
     return this.#featuresOf(1).settableFeatures;
   }
 
+  /** The physical function; `undefined` before it was made. It has id 0, and is not provisioned. */
+  get owner(): ManagedMember | undefined {
+    return this.#owner?.member;
+  }
+
   /** True for 1 to {@link memberCount}. */
   hasMember(id: number): boolean {
     return Number.isInteger(id) && id >= 1 && id <= this.#count;

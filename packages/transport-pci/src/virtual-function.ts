@@ -1,4 +1,5 @@
 /** Between a physical function and its virtual functions. */
+import type { ManagedMember } from "@virtio-admin/core";
 import type { PciBar } from "./config-space.ts";
 import type { PciPlace, PciWindow } from "./placement.ts";
 
@@ -20,6 +21,8 @@ export interface VirtualFunctionOwner {
 export interface PhysicalFunction {
   /** Where it takes legacy notifications for them; absent when it does not. */
   readonly legacyNotify?: PciWindow | undefined;
+  /** Itself as a member of its group, for a dialect that counts it as one. */
+  readonly member?: ManagedMember;
   /** The address of a BAR of the virtual function with this number; 0 when it has none. */
   barAddress(id: number, bar: number): number;
 }

@@ -6,7 +6,9 @@
 import { VirtioError } from "../errors.ts";
 import type { DmaAllocator, DmaBlock } from "../memory/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
-import { LONGEST_PART, VIRTIO_1_4 } from "./dialect.ts";
+import { type Dialect, LONGEST_PART } from "./dialect.ts";
+import type { DialectName } from "./dialect-name.ts";
+import { dialectOf } from "./dialects.ts";
 import type { AdminOutcome } from "./status.ts";
 import type { AdminQueuePort } from "./types.ts";
 
@@ -16,12 +18,10 @@ const SLOT_ALIGNMENT = 64;
 /** Readable part and writable part. */
 const SEGMENTS = 2;
 
-const DIALECT = VIRTIO_1_4;
-const HEADER = DIALECT.commandHeaderLength;
-const RESPONSE = DIALECT.responseHeaderLength;
-
 /** How an {@link AdminChannel} lays out its buffers. */
 export interface AdminChannelOptions {
+  /** The dialect that the device speaks; `virtio-1.4` when absent. */
+  readonly dialect?: DialectName;
   /** How many commands can be outstanding; half the queue's size when absent, and at most that. */
   readonly slots?: number;
   /** The bytes of command data that every slot has room for; 128 when absent. */
@@ -42,6 +42,10 @@ export class AdminChannel {
   /** The port that the commands go through. */
   readonly port: AdminQueuePort;
 
+  private readonly format: Dialect;
+  /** The lengths of the two headers of a command. */
+  private readonly header: number;
+  private readonly response: number;
   private readonly dma: DmaAllocator;
   private readonly queue: DriverQueue;
   private readonly block: DmaBlock;
@@ -73,7 +77,8 @@ export class AdminChannel {
    * Takes the memory for all slots.
    *
    * @throws VirtioError `ADMIN_COMMAND` when the queue or an option leaves no slot or a capacity is
-   * out of range; `MEMORY_EXHAUSTED` when there is no room for the slots.
+   * out of range; `VALUE_RANGE` for a dialect that there is not; `MEMORY_EXHAUSTED` when there is
+   * no room for the slots.
    */
   constructor(port: AdminQueuePort, dma: DmaAllocator, options: AdminChannelOptions = {}) {
     const {
@@ -92,14 +97,17 @@ export class AdminChannel {
     }
     checkLength("dataCapacity", dataCapacity);
     checkLength("resultCapacity", resultCapacity);
+    this.format = dialectOf(options.dialect);
+    this.header = this.format.commandHeaderLength;
+    this.response = this.format.responseHeaderLength;
     this.port = port;
     this.dma = dma;
     this.queue = port.queue;
     this.slots = slots;
     this.dataCapacity = roundUp(dataCapacity, WORD_BYTES);
     this.resultCapacity = roundUp(resultCapacity, WORD_BYTES);
-    const requestSize = roundUp(HEADER + this.dataCapacity, SLOT_ALIGNMENT);
-    const stride = requestSize + roundUp(RESPONSE + this.resultCapacity, SLOT_ALIGNMENT);
+    const requestSize = roundUp(this.header + this.dataCapacity, SLOT_ALIGNMENT);
+    const stride = requestSize + roundUp(this.response + this.resultCapacity, SLOT_ALIGNMENT);
     this.block = dma.allocate(slots * stride, SLOT_ALIGNMENT);
 
     this.freeSlots = Int32Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -174,8 +182,8 @@ export class AdminChannel {
     checkLength("resultLength", resultLength);
     const data = roundUp(dataLength, WORD_BYTES);
     const result = roundUp(resultLength, WORD_BYTES);
-    const requestSize = roundUp(HEADER + data, SLOT_ALIGNMENT);
-    const block = this.dma.allocate(requestSize + RESPONSE + result, SLOT_ALIGNMENT);
+    const requestSize = roundUp(this.header + data, SLOT_ALIGNMENT);
+    const block = this.dma.allocate(requestSize + this.response + result, SLOT_ALIGNMENT);
     this.extra[slot]?.free();
     this.extra[slot] = block;
     this.views[slot] = block.region.view;
@@ -195,12 +203,12 @@ export class AdminChannel {
 
   /** The offset of the slot's command data in its view. */
   dataAt(slot: number): number {
-    return (this.requestAt[slot] as number) + HEADER;
+    return (this.requestAt[slot] as number) + this.header;
   }
 
   /** The offset of the slot's result in its view; only {@link resultLength} bytes of it count. */
   resultAt(slot: number): number {
-    return (this.responseAt[slot] as number) + RESPONSE;
+    return (this.responseAt[slot] as number) + this.response;
   }
 
   /**
@@ -236,15 +244,15 @@ export class AdminChannel {
   ): boolean {
     const view = this.views[slot] as DataView;
     const at = this.requestAt[slot] as number;
-    DIALECT.encodeCommand(view, at, opcode, groupType, memberLow, memberHigh);
+    this.format.encodeCommand(view, at, opcode, groupType, memberLow, memberHigh);
     const padded = (dataLength + WORD_BYTES - 1) & -WORD_BYTES;
-    for (let i = dataLength; i < padded; i++) view.setUint8(at + HEADER + i, 0);
+    for (let i = dataLength; i < padded; i++) view.setUint8(at + this.header + i, 0);
     const room = (resultLength + WORD_BYTES - 1) & -WORD_BYTES;
     const { segmentAddresses, segmentLengths, addresses } = this;
     segmentAddresses[0] = addresses[SEGMENTS * slot] as number;
     segmentAddresses[1] = addresses[SEGMENTS * slot + 1] as number;
-    segmentLengths[0] = HEADER + padded;
-    segmentLengths[1] = RESPONSE + room;
+    segmentLengths[0] = this.header + padded;
+    segmentLengths[1] = this.response + room;
     const id = this.queue.add(segmentAddresses, segmentLengths, SEGMENTS, 1);
     if (id < 0) return false;
     this.slotOf[id] = slot;
@@ -266,7 +274,7 @@ export class AdminChannel {
     const used = this.queue.usedLength;
     this.outstandingCount--;
     this.usedLengths[slot] = used;
-    this.outcomes[slot] = DIALECT.decodeOutcome(
+    this.outcomes[slot] = this.format.decodeOutcome(
       this.views[slot] as DataView,
       this.responseAt[slot] as number,
       used,
@@ -289,7 +297,7 @@ export class AdminChannel {
 
   /** How many bytes of result the device wrote; what is beyond counts as zero. */
   resultLength(slot: number): number {
-    return Math.max(0, (this.usedLengths[slot] as number) - RESPONSE);
+    return Math.max(0, (this.usedLengths[slot] as number) - this.response);
   }
 
   /**
@@ -305,8 +313,8 @@ export class AdminChannel {
   }
 
   private place(slot: number): void {
-    const requestSize = roundUp(HEADER + this.dataCapacity, SLOT_ALIGNMENT);
-    const stride = requestSize + roundUp(RESPONSE + this.resultCapacity, SLOT_ALIGNMENT);
+    const requestSize = roundUp(this.header + this.dataCapacity, SLOT_ALIGNMENT);
+    const stride = requestSize + roundUp(this.response + this.resultCapacity, SLOT_ALIGNMENT);
     this.layOut(
       slot,
       this.block,

@@ -4,17 +4,14 @@
  */
 import { hostTimer, type Timer } from "../clock.ts";
 import { VirtioError } from "../errors.ts";
+import { SELF_GROUP } from "../group/self.ts";
 import { copyBytes } from "../memory/copy.ts";
 import type { DmaAllocator } from "../memory/types.ts";
 import { AdminChannel, type AdminChannelOptions } from "./channel.ts";
-import {
-  decodeOpcodeList,
-  encodeOpcodeList,
-  INITIAL_OPCODES,
-  LIST_QUERY,
-  LIST_USE,
-} from "./commands/list.ts";
-import { VIRTIO_1_4 } from "./dialect.ts";
+import { decodeOpcodeList, encodeOpcodeList, INITIAL_OPCODES } from "./commands/list.ts";
+import type { Dialect } from "./dialect.ts";
+import type { DialectName } from "./dialect-name.ts";
+import { dialectOf, opcodeIn } from "./dialects.ts";
 import { AdminCommandError } from "./errors.ts";
 import {
   type AdminExecuteOptions,
@@ -32,6 +29,9 @@ const DEFAULT_RETRY: RetryPolicy = { attempts: 10, firstDelayMs: 1, maxDelayMs: 
 const FIRST_LIST_LENGTH = 64;
 const LIST_GROWTH = 4;
 const NO_BYTES = new Uint8Array(0);
+
+/** Where the lists of a client stand that has one for all groups. */
+const ALL_GROUPS = SELF_GROUP.id;
 
 /** How an {@link AdminClient} works. */
 export interface AdminClientOptions extends AdminChannelOptions {
@@ -78,8 +78,15 @@ interface Hold {
  *   (`QUEUE_FULL`).
  * - A command whose wait was ended by a signal or a deadline keeps its slot until the device
  *   returns the buffer.
+ *
+ * In the dialect proposal-v5, a reconstruction, a group is what `dst_type` names: 0 for the device
+ * itself, 1 for the members of its group, of which it is one under id 0. LIST_QUERY and LIST_USE are
+ * CAPS_IDENTIFY and CAPS_ACCEPT there, with one list for both; the methods below are the same.
  */
 export class AdminClient {
+  /** The dialect that is spoken. */
+  readonly dialect: DialectName;
+  readonly #format: Dialect;
   readonly #lines: readonly Line[];
   readonly #maxWaiting: number;
   readonly #retry: RetryPolicy;
@@ -101,8 +108,8 @@ export class AdminClient {
   /**
    * Takes the memory for the slots of every queue and starts listening.
    *
-   * @throws VirtioError `ADMIN_QUEUE_UNAVAILABLE` without any port; `ADMIN_COMMAND` and
-   * `MEMORY_EXHAUSTED` as {@link AdminChannel}.
+   * @throws VirtioError `ADMIN_QUEUE_UNAVAILABLE` without any port; `ADMIN_COMMAND`, `VALUE_RANGE`
+   * and `MEMORY_EXHAUSTED` as {@link AdminChannel}.
    */
   constructor(
     ports: readonly AdminQueuePort[],
@@ -116,6 +123,8 @@ export class AdminClient {
         hint: "bring the device up with VIRTIO_F_ADMIN_VQ and enable a queue",
       });
     }
+    this.#format = dialectOf(options.dialect);
+    this.dialect = this.#format.name;
     const { maxWaiting = DEFAULT_WAITING, retry = DEFAULT_RETRY, timer = hostTimer } = options;
     this.#maxWaiting = maxWaiting;
     this.#retry = retry;
@@ -151,13 +160,14 @@ export class AdminClient {
 
   /** The opcodes that the device reported for this group type; `undefined` before LIST_QUERY. */
   reportedOpcodes(group: number): readonly number[] | undefined {
-    const reported = this.#reported.get(group);
+    const reported = this.#reported.get(this.#listOf(group));
     return reported === undefined ? undefined : [...reported].sort((a, b) => a - b);
   }
 
   /** The opcodes that may be sent for this group type: what LIST_USE settled, ascending. */
   usedOpcodes(group: number): readonly number[] {
-    return [...(this.#used.get(group) ?? INITIAL_OPCODES)].sort((a, b) => a - b);
+    const used = this.#used.get(this.#listOf(group)) ?? INITIAL_OPCODES;
+    return [...used].sort((a, b) => a - b);
   }
 
   /**
@@ -169,17 +179,20 @@ export class AdminClient {
    * such group.
    */
   async listQuery(group: number, options: AdminExecuteOptions = {}): Promise<readonly number[]> {
+    const { listQuery, listUse, responseHeaderLength } = this.#format;
+    const most = listQuery.result.max;
+    const list = this.#listOf(group);
     for (let length = FIRST_LIST_LENGTH; ; length *= LIST_GROWTH) {
-      const room = Math.min(length, LIST_QUERY.result.max);
-      const request = { opcode: LIST_QUERY.opcode, group, resultLength: room };
+      const room = Math.min(length, most);
+      const request = { opcode: listQuery.opcode, group: list, resultLength: room };
       const { result, usedLength } = await this.execute(request, options);
-      const filled = usedLength >= VIRTIO_1_4.responseHeaderLength + room;
-      if (filled && room < LIST_QUERY.result.max) continue;
+      const filled = usedLength >= responseHeaderLength + room;
+      if (filled && room < most) continue;
       const opcodes = decodeOpcodeList(result);
       if (!INITIAL_OPCODES.every((opcode) => opcodes.includes(opcode))) {
         throw new VirtioError("ADMIN_RESPONSE", {
-          path: `LIST_QUERY (group 0x${group.toString(16)})`,
-          message: "the list lacks LIST_QUERY or LIST_USE",
+          path: `${listQuery.name} (group 0x${list.toString(16)})`,
+          message: `the list lacks ${listQuery.name} or ${listUse.name}`,
           value: opcodes.join(", "),
         });
       }
@@ -200,7 +213,8 @@ export class AdminClient {
     options: AdminExecuteOptions = {},
   ): Promise<void> {
     const data = encodeOpcodeList(opcodes);
-    await this.execute({ opcode: LIST_USE.opcode, group, data }, options);
+    const { opcode } = this.#format.listUse;
+    await this.execute({ opcode, group: this.#listOf(group), data }, options);
   }
 
   /**
@@ -217,19 +231,32 @@ export class AdminClient {
   }
 
   /**
-   * Sends one command as it is declared: opcode, name and, unless the target says otherwise, room
-   * for the longest result.
+   * Sends one command as it is declared: its opcode in the dialect that is spoken, its name and,
+   * unless the target says otherwise, room for the longest result.
    *
    * @returns what the device answered, when it answered OK
-   * @throws as {@link execute}
+   * @throws as {@link execute}; VirtioError `ADMIN_COMMAND` also as {@link opcodeOf}
    */
   executeCommand(
     command: AdminCommand,
     target: Omit<AdminRequest, "opcode" | "name">,
     options: AdminExecuteOptions = {},
   ): Promise<AdminReply> {
-    const { opcode, name, result } = command;
+    const opcode = opcodeIn(this.#format, command);
+    if (opcode === undefined) return Promise.reject(noSuchCommand(this.dialect, command));
+    const { name, result } = command;
     return this.execute({ resultLength: result.max, ...target, opcode, name }, options);
+  }
+
+  /**
+   * The opcode of a declared command in the dialect that is spoken.
+   *
+   * @throws VirtioError `ADMIN_COMMAND` for a command that the dialect does not have
+   */
+  opcodeOf(command: AdminCommand): number {
+    const opcode = opcodeIn(this.#format, command);
+    if (opcode === undefined) throw noSuchCommand(this.dialect, command);
+    return opcode;
   }
 
   /**
@@ -246,7 +273,7 @@ export class AdminClient {
     return new Promise<AdminReply>((resolve, reject) => {
       const settlers = { resolve, reject };
       this.#accept(
-        new PendingCommand(request, options, this.#retry, this.#timer, settlers),
+        new PendingCommand(request, options, this.#format, this.#retry, this.#timer, settlers),
         options,
       );
     });
@@ -416,22 +443,24 @@ export class AdminClient {
   /** Why the lists do not allow this command, if they do not. */
   #refusal(command: PendingCommand): VirtioError | undefined {
     if (command.unchecked) return undefined;
-    const { group, opcode, uses } = command;
-    const used = this.#used.get(group);
+    const { opcode, uses } = command;
+    const { listQuery, listUse } = this.#format;
+    const list = this.#listOf(command.group);
+    const used = this.#used.get(list);
     if (!(used === undefined ? INITIAL_OPCODES.includes(opcode) : used.has(opcode))) {
       return new VirtioError("ADMIN_LIST", {
         path: command.label,
-        message: "the command is not in the list that LIST_USE settled for its group type",
+        message: `the command is not in the list that ${listUse.name} settled for its group type`,
         value: opcode,
         hint: "call listUse with it first",
       });
     }
-    const reported = this.#reported.get(group);
+    const reported = this.#reported.get(list);
     const unknown = uses?.find((wanted) => reported?.has(wanted) !== true);
     if (unknown === undefined) return undefined;
     return new VirtioError("ADMIN_LIST", {
       path: command.label,
-      message: "LIST_QUERY has not reported this opcode for the group type",
+      message: `${listQuery.name} has not reported this opcode for the group type`,
       value: unknown,
       hint: reported === undefined ? "call listQuery first" : "leave it out",
     });
@@ -504,18 +533,28 @@ export class AdminClient {
       if (command.attempts === 0) command.data = readBack(command, channel, slot);
       this.#backOff(command, retry);
     } else {
-      this.#finish(command, new AdminCommandError(outcome, command.label));
+      const answer = this.#format.describeOutcome(outcome);
+      this.#finish(command, new AdminCommandError(outcome, command.label, answer));
     }
   }
 
   /** What a successful list command tells. */
   #learn(command: PendingCommand, result: Uint8Array): void {
-    const { group, opcode, uses } = command;
-    if (uses !== undefined) this.#used.set(group, new Set(uses));
-    if (opcode !== LIST_QUERY.opcode) return;
-    const known = this.#reported.get(group) ?? new Set();
+    const { opcode, uses } = command;
+    const { listQuery, oneList } = this.#format;
+    const list = this.#listOf(command.group);
+    if (uses !== undefined) {
+      this.#used.set(list, new Set(oneList ? [...INITIAL_OPCODES, ...uses] : uses));
+    }
+    if (opcode !== listQuery.opcode) return;
+    const known = this.#reported.get(list) ?? new Set();
     for (const reported of decodeOpcodeList(result)) known.add(reported);
-    this.#reported.set(group, known);
+    this.#reported.set(list, known);
+  }
+
+  /** The group type whose list holds for a group type. */
+  #listOf(group: number): number {
+    return this.#format.oneList ? ALL_GROUPS : group;
   }
 
   #backOff(command: PendingCommand, retry: RetryPolicy): void {
@@ -582,9 +621,10 @@ export class AdminClient {
 }
 
 /**
- * A client over all administration virtqueues of a device that was brought up. When the device
- * fails, so does the client. Close the device first and then the client; after a queue was reset,
- * close the client and open another.
+ * A client over all administration virtqueues of a device that was brought up, in the dialect that
+ * its transport found, or was told of, unless the options name another. When the device fails, so
+ * does the client. Close the device first and then the client; after a queue was reset, close the
+ * client and open another.
  *
  * @throws VirtioError as the constructor of {@link AdminClient}
  */
@@ -592,7 +632,8 @@ export function openAdminClient(
   device: AdminQueueSource,
   options: AdminClientOptions = {},
 ): AdminClient {
-  const client = new AdminClient(device.adminQueues, device.dma, options);
+  const dialect = options.dialect ?? device.admin?.dialect ?? "virtio-1.4";
+  const client = new AdminClient(device.adminQueues, device.dma, { ...options, dialect });
   // A device outlives the clients of its queues that were reset.
   client.whenEnded(device.onFailure((error) => client.fail(error)));
   return client;
@@ -603,6 +644,15 @@ function brokenQueue(command: PendingCommand): VirtioError {
     path: command.label,
     message: "the device broke the rules of the administration virtqueue",
     hint: "reset the device",
+  });
+}
+
+function noSuchCommand(dialect: DialectName, command: AdminCommand): VirtioError {
+  return new VirtioError("ADMIN_COMMAND", {
+    path: command.name,
+    message: `${dialect} has another command under this number`,
+    value: command.opcode,
+    hint: "it is a command of virtio-1.4 alone",
   });
 }
 

@@ -7,6 +7,8 @@ import type { AdminFacility, DeviceHost } from "../device/types.ts";
 import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
 import { type Chain, DESCRIPTORS_PER_VISIT, type DeviceQueue } from "../virtqueue/types.ts";
+import type { DialectName } from "./dialect-name.ts";
+import { DIALECTS } from "./dialects.ts";
 import type { AdminExecutor } from "./executor.ts";
 import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
 
@@ -41,6 +43,8 @@ export class AdminQueues implements AdminFacility {
   readonly maxSize: number;
   /** What carries the commands out. */
   readonly executor: AdminExecutor;
+  /** The dialect of the commands: that of the executor. */
+  readonly dialect: DialectName;
 
   readonly #budget: number | undefined;
   readonly #lanes: (Lane | undefined)[] = [];
@@ -49,8 +53,8 @@ export class AdminQueues implements AdminFacility {
   /**
    * Makes the queues; they serve once the device core attaches them.
    *
-   * @throws VirtioError `DEVICE_MODEL` when the count is not 1..0x10000, or the size no power of
-   * two up to 32768.
+   * @throws VirtioError `DEVICE_MODEL` when the count is not 1..0x10000, in proposal-v5 not 1, or
+   * the size no power of two up to 32768.
    */
   constructor(options: AdminQueuesOptions) {
     const { executor, count = 1, maxSize = DEFAULT_MAX_SIZE, budget } = options;
@@ -76,7 +80,17 @@ export class AdminQueues implements AdminFacility {
         value: budget,
       });
     }
+    const { mostQueues } = DIALECTS[executor.dialect];
+    if (count > mostQueues) {
+      throw new VirtioError("DEVICE_MODEL", {
+        path: "admin.count",
+        message: `an owner that speaks ${executor.dialect} has ${mostQueues} administration virtqueue`,
+        value: count,
+        hint: "the dialect has no place to tell of more",
+      });
+    }
     this.executor = executor;
+    this.dialect = executor.dialect;
     this.queueCount = count;
     this.maxSize = maxSize;
     this.#budget = budget;

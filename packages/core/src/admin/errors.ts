@@ -17,7 +17,7 @@ import {
 export class AdminCommandError extends VirtioError {
   /** The name that stands before the message in a stack trace. */
   override readonly name: string = "AdminCommandError";
-  /** The status as the device wrote it. */
+  /** The status as the device wrote it; of proposal-v5, what is meant by it in virtio-1.4. */
   readonly status: number;
   /** The status to act on: reserved values count as `EINVAL`. */
   readonly statusName: AdminStatusName;
@@ -28,8 +28,11 @@ export class AdminCommandError extends VirtioError {
   /** True when the same command may succeed later: EAGAIN, ENOMEM, NORESOURCE or TRYAGAIN. */
   readonly retryable: boolean;
 
-  /** Makes the error of this outcome; `command` names the command: `LIST_USE (group 0x0)`. */
-  constructor(result: AdminOutcome, command: string) {
+  /**
+   * Makes the error of this outcome; `command` names the command: `LIST_USE (group 0x0)`, and
+   * `answer` the answer where it is not that of virtio-1.4.
+   */
+  constructor(result: AdminOutcome, command: string, answer?: string) {
     const status = statusOf(result);
     const qualifier = qualifierOf(result);
     const actingStatus = effectiveStatus(status);
@@ -41,9 +44,10 @@ export class AdminCommandError extends VirtioError {
       actingQualifier === "TRYAGAIN";
     const shownStatus = statusName(status) ?? `reserved status ${status}`;
     const shownQualifier = qualifierName(qualifier) ?? `reserved qualifier ${qualifier}`;
+    const shown = answer ?? `${shownStatus}, ${shownQualifier}`;
     super("ADMIN_STATUS", {
       path: command,
-      message: `the device answered ${shownStatus}, ${shownQualifier}: ${ADMIN_STATUS[actingStatus].doc} (${ADMIN_QUALIFIER[actingQualifier].doc})`,
+      message: `the device answered ${shown}: ${ADMIN_STATUS[actingStatus].doc} (${ADMIN_QUALIFIER[actingQualifier].doc})`,
       ...(retryable ? { hint: "the same command may succeed later" } : {}),
     });
     this.status = status;

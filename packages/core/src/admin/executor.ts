@@ -15,13 +15,22 @@ import { SELF_GROUP } from "../group/self.ts";
 import { SR_IOV_GROUP } from "../group/sr-iov.ts";
 import type { DeviceGroup } from "../group/types.ts";
 import type { TraceSink } from "../trace/types.ts";
-import { INITIAL_OPCODES, LIST_FAMILY } from "./commands/list.ts";
-import { type Dialect, LONGEST_PART, VIRTIO_1_4 } from "./dialect.ts";
+import { INITIAL_OPCODES } from "./commands/list.ts";
+import { type Dialect, LONGEST_PART } from "./dialect.ts";
+import type { DialectName } from "./dialect-name.ts";
+import { dialectOf } from "./dialects.ts";
+import { familiesIn, groupsIn } from "./executor-dialect.ts";
 import { appliesTo, type BoundCommand, CommandLists, type GroupLists } from "./lists.ts";
 import type { AdminState } from "./saved-state.ts";
-import { type AdminOutcome, OUTCOME, qualifierOf, statusOf } from "./status.ts";
+import { type AdminOutcome, OUTCOME, statusOf } from "./status.ts";
 import { CAPABILITY_FAMILY_NAME, STRICT, type Tolerances } from "./tolerances.ts";
-import type { AdminCommand, AdminOwner, CommandFamily, FamilyBinding } from "./types.ts";
+import type {
+  AdminCommand,
+  AdminOwner,
+  CommandFamily,
+  CommandHandler,
+  FamilyBinding,
+} from "./types.ts";
 import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
 
 /** Opcodes from here on may have another structure; none is served. */
@@ -36,7 +45,13 @@ export interface AdminExecutorOptions {
   readonly groups: readonly DeviceGroup[];
   /** The command families, beyond the list commands that every owner has. */
   readonly families?: readonly CommandFamily[];
-  /** Departures from the text that are put up with; none when absent. */
+  /**
+   * The wire format, `virtio-1.4` when absent. An owner has one for its whole life. In
+   * `proposal-v5`, a reconstruction, the only groups are Self and the one of type 1 (SR-IOV), which
+   * the owner is a member of under id 0; `MANAGEMENT_FAMILY` has the numbers 0x0002 to 0x0006.
+   */
+  readonly dialect?: DialectName;
+  /** Departures from the text of virtio 1.4 that are put up with; none when absent. */
   readonly tolerances?: Tolerances;
   /** Where the events of commands go that came through no queue with a sink of its own. */
   readonly trace?: TraceSink | undefined;
@@ -59,22 +74,23 @@ interface GroupState {
  * through ("Group administration commands").
  *
  * A command is checked in the order the text asks for: group type, opcode, then member id if the
- * command uses it. Every check fails with EINVAL and changes nothing. Lengths never fail a
- * command: what is missing reads as zero, what is too much is not looked at.
+ * command uses it. In proposal-v5 the command comes first, then its destination. Every check fails
+ * with EINVAL and changes nothing. Lengths never fail a command: what is missing reads as zero,
+ * what is too much is not looked at.
  */
 export class AdminExecutor {
-  /** The wire format: `virtio-1.4`. */
-  readonly dialect: string;
+  /** The wire format. */
+  readonly dialect: DialectName;
   /** The groups of the owner. */
   readonly groups: readonly DeviceGroup[];
   /** The command families, the list commands first. */
   readonly families: readonly CommandFamily[];
-  /** The tolerances that are on. */
+  /** The tolerances that are on; none in another dialect than virtio-1.4. */
   readonly tolerances: Tolerances;
   /** Where events go, when anyone listens. */
   readonly trace: TraceSink | undefined;
 
-  private readonly format: Dialect = VIRTIO_1_4;
+  private readonly format: Dialect;
   private readonly lists: CommandLists;
   private readonly bindings: FamilyBinding[] = [];
   private readonly byOpcode: (BoundCommand | undefined)[] = [];
@@ -87,29 +103,34 @@ export class AdminExecutor {
   /**
    * Makes the executor of one owner.
    *
-   * @throws VirtioError `GROUP_INVALID` when two groups have one type; `FAMILY_INVALID` when two
-   * families have one name or opcode, an opcode is not 0..0x7fff, or a command has no handler.
+   * @throws VirtioError `GROUP_INVALID` when two groups have one type, or the dialect cannot address
+   * one; `FAMILY_INVALID` when two families have one name or opcode, an opcode is not 0..0x7fff or
+   * the dialect's own, or a command has no handler; `VALUE_RANGE` for a dialect that there is not.
    */
   constructor(options: AdminExecutorOptions) {
+    this.format = dialectOf(options.dialect);
+    this.dialect = this.format.name;
     this.groups = options.groups;
-    this.families = [LIST_FAMILY, ...(options.families ?? [])];
+    this.families = familiesIn(this.format, options.families ?? []);
     checkFamilies(this.families);
-    this.tolerances = options.tolerances ?? STRICT;
+    // A tolerance is for what stock drivers do, and those speak virtio-1.4.
+    this.tolerances = this.dialect === "virtio-1.4" ? (options.tolerances ?? STRICT) : STRICT;
     this.trace = options.trace;
     this.onFault = options.onFault;
-    this.dialect = this.format.name;
     this.lists = new CommandLists(
       1 + Math.max(...this.families.flatMap(({ commands }) => commands.map((c) => c.opcode))),
       INITIAL_OPCODES,
       (bound, groupType) => this.listedByTolerance(bound, groupType),
+      this.format.oneList,
     );
+    const groups = groupsIn(this.format, this.groups);
     const owner: AdminOwner = {
-      groups: this.groups,
-      group: (type) => this.groups.find((group) => group.type.id === type),
+      groups,
+      group: (type) => groups.find((group) => group.type.id === type),
       lists: this.lists,
     };
     for (const family of this.families) this.bind(family, owner);
-    for (const group of this.groups) this.addGroup(group);
+    for (const group of groups) this.addGroup(group);
     if (this.tolerances.T1 === true && owner.group(SR_IOV_GROUP.id) === undefined) {
       this.addGroup(ABSENT_SR_IOV);
     }
@@ -261,16 +282,16 @@ export class AdminExecutor {
     work.resultLength = 0;
     work.tolerance = undefined;
     const state = this.stateOf(groupType);
-    if (state === undefined) return this.finish(work, OUTCOME.INVALID_GROUP);
+    if (state === undefined) return this.refuse(work, OUTCOME.INVALID_GROUP);
     if (!state.group.exists && !this.toleratesAbsent(work)) {
-      return this.finish(work, OUTCOME.INVALID_GROUP);
+      return this.refuse(work, OUTCOME.INVALID_GROUP);
     }
     const bound = opcode < state.commands.length ? state.commands[opcode] : undefined;
     if (
       bound === undefined ||
       (state.lists.used[opcode] === 0 && !this.toleratesUnlisted(work, bound, state.lists))
     ) {
-      return this.finish(work, OUTCOME.INVALID_OPCODE);
+      return this.refuse(work, OUTCOME.INVALID_OPCODE);
     }
     const { command } = bound;
     work.command = command;
@@ -356,8 +377,20 @@ export class AdminExecutor {
     return true;
   }
 
+  /**
+   * Ends a command that is not legal for its destination. Where the command is looked at first, it
+   * is at fault unless it is legal for another destination.
+   */
+  private refuse(work: CommandWork, result: AdminOutcome): true {
+    if (!this.format.commandFirst) return this.finish(work, result);
+    const isLegal = this.states.some(({ lists }) => lists.used[work.opcode] === 1);
+    return this.finish(work, isLegal ? OUTCOME.INVALID_GROUP : OUTCOME.INVALID_OPCODE);
+  }
+
   private emit(work: CommandWork, trace: TraceSink): void {
     const bound = work.opcode < this.byOpcode.length ? this.byOpcode[work.opcode] : undefined;
+    const { reconstruction, label } = this.format;
+    const { status, detail } = this.format.answerOf(work.outcome);
     trace.emit({
       op: "command",
       ...(work.queue < 0 ? {} : { queue: work.queue }),
@@ -365,8 +398,9 @@ export class AdminExecutor {
       ...(bound === undefined ? {} : { name: bound.command.name }),
       group: work.groupType,
       member: Math.min(work.memberId, Number.MAX_SAFE_INTEGER),
-      status: statusOf(work.outcome),
-      qualifier: qualifierOf(work.outcome),
+      status,
+      qualifier: detail,
+      ...(reconstruction ? { dialect: label } : {}),
       ...(work.tolerance === undefined ? {} : { tolerance: work.tolerance }),
     });
   }
@@ -428,7 +462,8 @@ export class AdminExecutor {
           hint: "return a handler for every opcode from bind()",
         });
       }
-      const bound: BoundCommand = { command, family, binding, handler };
+      const handle = this.format.oneList ? supportedOnly(command, binding, handler) : handler;
+      const bound: BoundCommand = { command, family, binding, handler: handle };
       this.byOpcode[command.opcode] = bound;
       this.lists.addCommand(bound);
     }
@@ -449,6 +484,22 @@ export class AdminExecutor {
     );
     this.states.push({ groupType, group, commands, lists: this.lists.add(groupType) });
   }
+}
+
+/**
+ * A handler for owners with one list: a command in it may still not be supported for the group that
+ * it is sent to.
+ */
+function supportedOnly(
+  command: AdminCommand,
+  binding: FamilyBinding,
+  handler: CommandHandler,
+): CommandHandler {
+  if (binding.supports === undefined) return handler;
+  return (call) =>
+    binding.supports?.(command, call.group.type.id) === false
+      ? OUTCOME.INVALID_GROUP
+      : handler(call);
 }
 
 /** Stands for the SR-IOV group of a device that has none, under tolerance T1. */

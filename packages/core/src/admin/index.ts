@@ -32,6 +32,7 @@ export {
   type IdRange,
   LONGEST_CAPABILITY,
 } from "./commands/capability.ts";
+export { CAPS_ACCEPT, CAPS_IDENTIFY, PROPOSAL_V5_CAPS } from "./commands/caps.ts";
 export {
   DEV_PARTS_CAP,
   DEV_PARTS_CAP_LAYOUT,
@@ -144,11 +145,21 @@ export {
   type SwappedOpcodes,
 } from "./commands/resource-objects-layout.ts";
 export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
+export type { AnswerFields, DialectDescription, NamedValue } from "./dialect.ts";
+export type { DialectName } from "./dialect-name.ts";
+export { DIALECTS } from "./dialects.ts";
 export { AdminCommandError } from "./errors.ts";
 export { AdminExecutor, type AdminExecutorOptions } from "./executor.ts";
 export { ADMIN_COMMAND_HEADER, ADMIN_RESPONSE_HEADER } from "./layout.ts";
 export { AdminMailbox, type AdminMailboxOptions, mailboxInterface } from "./mailbox.ts";
 export type { AdminExecuteOptions, AdminReply, AdminRequest, RetryPolicy } from "./pending.ts";
+export {
+  PROPOSAL_V5_ANSWER_HEADER,
+  PROPOSAL_V5_COMMAND_HEADER,
+  PROPOSAL_V5_DESTINATION,
+  PROPOSAL_V5_OWNER_ID,
+  PROPOSAL_V5_STATUS,
+} from "./proposal-v5-layout.ts";
 export type { AdminState, SavedFamily, SavedLists } from "./saved-state.ts";
 export {
   ADMIN_QUALIFIER,

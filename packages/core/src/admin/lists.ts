@@ -3,6 +3,7 @@
  * each group type on its own ("Group administration commands").
  */
 import { refuseState, type StateChange } from "../device/saved-state.ts";
+import { SELF_GROUP } from "../group/self.ts";
 import type { SavedLists } from "./saved-state.ts";
 import type {
   AdminCommand,
@@ -32,8 +33,10 @@ export function appliesTo(command: AdminCommand, groupType: number): boolean {
 
 /** The lists of one group type. Both are indexed by opcode; 1 means that the opcode is in. */
 export interface GroupLists {
-  /** The group type. */
+  /** The group type; Self where there is one list for all. */
   readonly groupType: number;
+  /** The group types that they are for: one, or all. */
+  readonly groupTypes: number[];
   /** What LIST_QUERY reports. Only ever grows. */
   readonly supported: Uint8Array;
   /** What the driver may send. */
@@ -48,6 +51,8 @@ export class CommandLists implements OwnerLists {
   readonly #bindings = new Set<FamilyBinding>();
   readonly #initial: readonly number[];
   readonly #alsoListed: (bound: BoundCommand, groupType: number) => boolean;
+  /** One list for all group types, from which the initial opcodes are never missing. */
+  readonly #oneList: boolean;
   readonly #length: number;
   readonly #groups = new Map<number, GroupLists>();
 
@@ -57,12 +62,16 @@ export class CommandLists implements OwnerLists {
    * @param length the largest opcode there will be, and one
    * @param initial the opcodes that are legal after a reset
    * @param alsoListed what a tolerance lists beyond the group types a command applies to
+   * @param oneList true for one list that holds for all group types, and always the opcodes that
+   * are legal after a reset
    */
   constructor(
     length: number,
     initial: readonly number[],
     alsoListed: (bound: BoundCommand, groupType: number) => boolean,
+    oneList = false,
   ) {
+    this.#oneList = oneList;
     this.#length = length;
     this.#initial = initial;
     this.#alsoListed = alsoListed;
@@ -78,8 +87,15 @@ export class CommandLists implements OwnerLists {
   add(groupType: number): GroupLists {
     const known = this.#groups.get(groupType);
     if (known !== undefined) return known;
+    const [shared] = this.#oneList ? this.#groups.values() : [];
+    if (shared !== undefined) {
+      shared.groupTypes.push(groupType);
+      this.#groups.set(groupType, shared);
+      return shared;
+    }
     const lists: GroupLists = {
-      groupType,
+      groupType: this.#oneList ? SELF_GROUP.id : groupType,
+      groupTypes: [groupType],
       supported: new Uint8Array(this.#length),
       used: new Uint8Array(this.#length),
       settled: false,
@@ -106,13 +122,14 @@ export class CommandLists implements OwnerLists {
   /** See {@link OwnerLists.use}. */
   use(groupType: number, opcodes: readonly number[]): ListRefusal | undefined {
     const lists = this.#groups.get(groupType);
-    const supported = new Set(this.supported(groupType));
-    if (lists === undefined || opcodes.some((opcode) => !supported.has(opcode))) {
-      return "unsupported opcode";
-    }
-    if (this.#unmet(groupType, opcodes) !== undefined) return "unmet dependency";
+    if (lists === undefined) return "unsupported opcode";
+    const offered = this.#offered(lists);
+    if (opcodes.some((opcode) => offered[opcode] !== 1)) return "unsupported opcode";
+    if (this.#unmet(lists, opcodes) !== undefined) return "unmet dependency";
+    lists.supported.set(offered);
     lists.used.fill(0);
     for (const opcode of opcodes) lists.used[opcode] = 1;
+    for (const opcode of this.#permanent) lists.used[opcode] = 1;
     lists.settled = true;
     return undefined;
   }
@@ -124,7 +141,7 @@ export class CommandLists implements OwnerLists {
 
   /** The lists of every group type as they are now. */
   save(): SavedLists[] {
-    return [...this.#groups.values()].map(({ groupType, supported, used, settled }) => ({
+    return this.#all.map(({ groupType, supported, used, settled }) => ({
       groupType,
       supported: opcodesOf(supported),
       used: opcodesOf(used),
@@ -139,13 +156,14 @@ export class CommandLists implements OwnerLists {
    * supported here, or LIST_USE could not have settled the list
    */
   prepare(saved: readonly SavedLists[], path: string): StateChange[] {
-    if (saved.length !== this.#groups.size) {
-      const message = `the owner here has lists for ${this.#groups.size} group types`;
+    const all = this.#all;
+    if (saved.length !== all.length) {
+      const message = `the owner here has lists for ${all.length} group types`;
       throw refuseState(path, message, { value: saved.length });
     }
     const seen = new Set<GroupLists>();
     return saved.map((one, i) => {
-      const lists = this.#groups.get(one.groupType);
+      const lists = all.find(({ groupType }) => groupType === one.groupType);
       if (lists === undefined || seen.has(lists)) {
         const message = "the owner here has no lists for this group type, or it stands here twice";
         throw refuseState(`${path}[${i}].groupType`, message, { value: one.groupType });
@@ -165,8 +183,12 @@ export class CommandLists implements OwnerLists {
       });
     }
     const initial = [...this.#initial].sort((a, b) => a - b);
+    const missing = this.#permanent.find((opcode) => !saved.used.includes(opcode));
+    if (missing !== undefined) {
+      throw refuseState(`${path}.used`, "no list can leave this opcode out", { value: missing });
+    }
     const unmet = saved.settled
-      ? this.#unmet(lists.groupType, saved.used)
+      ? this.#unmet(lists, saved.used)
       : saved.used.join() === initial.join()
         ? undefined
         : "these are not the opcodes that are legal before LIST_USE";
@@ -192,28 +214,43 @@ export class CommandLists implements OwnerLists {
   }
 
   /** What LIST_QUERY reports now: what it reported before, and what came up since. */
-  #offered({ groupType, supported }: GroupLists): Uint8Array {
+  #offered({ groupTypes, supported }: GroupLists): Uint8Array {
     const offered = supported.slice();
     for (const bound of this.#commands) {
-      const { command, binding } = bound;
-      const { opcode } = command;
+      const { opcode } = bound.command;
       if (offered[opcode] !== 0) continue;
-      if (!appliesTo(command, groupType) && !this.#alsoListed(bound, groupType)) continue;
-      if (binding.supports?.(command, groupType) === false) continue;
-      offered[opcode] = 1;
+      if (groupTypes.some((groupType) => this.#isOffered(bound, groupType))) offered[opcode] = 1;
     }
     return offered;
   }
 
+  #isOffered(bound: BoundCommand, groupType: number): boolean {
+    const { command, binding } = bound;
+    if (!appliesTo(command, groupType) && !this.#alsoListed(bound, groupType)) return false;
+    return binding.supports?.(command, groupType) !== false;
+  }
+
   /** Why the commands of this list do not go together, or `undefined`. */
-  #unmet(groupType: number, opcodes: readonly number[]): string | undefined {
-    const wanted = new Set(opcodes);
+  #unmet({ groupTypes }: GroupLists, opcodes: readonly number[]): string | undefined {
+    const wanted = new Set([...opcodes, ...this.#permanent]);
     const uses = (opcode: number) => wanted.has(opcode);
-    for (const binding of this.#bindings) {
-      const why = binding.refuseList?.(groupType, uses);
-      if (why !== undefined) return why;
+    for (const groupType of groupTypes) {
+      for (const binding of this.#bindings) {
+        const why = binding.refuseList?.(groupType, uses);
+        if (why !== undefined) return why;
+      }
     }
     return undefined;
+  }
+
+  /** Every list once. */
+  get #all(): readonly GroupLists[] {
+    return [...new Set(this.#groups.values())];
+  }
+
+  /** What no list leaves out. */
+  get #permanent(): readonly number[] {
+    return this.#oneList ? this.#initial : [];
   }
 
   #restore(lists: GroupLists): void {

@@ -1,7 +1,8 @@
 /** One command of an {@link AdminClient} from the call until its promise is settled. */
 import type { Timer } from "../clock.ts";
 import { VirtioError } from "../errors.ts";
-import { decodeOpcodeList, LIST_QUERY, LIST_USE } from "./commands/list.ts";
+import { decodeOpcodeList } from "./commands/list.ts";
+import type { Dialect } from "./dialect.ts";
 import type { AbortSignalLike } from "./types.ts";
 
 /** One administration command as the driver asks for it. */
@@ -78,9 +79,9 @@ export class PendingCommand {
   readonly resultLength: number;
   readonly unchecked: boolean;
   readonly retry: RetryPolicy | undefined;
-  /** LIST_USE: must be alone. */
+  /** LIST_USE, or CAPS_ACCEPT: must be alone. */
   readonly exclusive: boolean;
-  /** What LIST_USE asks for. */
+  /** What it asks for. */
   readonly uses: readonly number[] | undefined;
   data: Uint8Array;
   state: PendingState = "new";
@@ -90,6 +91,7 @@ export class PendingCommand {
   backoff: unknown = undefined;
 
   readonly #name: string | undefined;
+  readonly #format: Dialect;
   readonly #settlers: Settlers;
   readonly #timer: Timer;
   #deadline: unknown = undefined;
@@ -100,6 +102,7 @@ export class PendingCommand {
   constructor(
     request: AdminRequest,
     options: AdminExecuteOptions,
+    format: Dialect,
     retry: RetryPolicy,
     timer: Timer,
     settlers: Settlers,
@@ -124,18 +127,20 @@ export class PendingCommand {
     this.resultLength = resultLength;
     this.unchecked = options.unchecked === true;
     this.retry = options.retry === false ? undefined : (options.retry ?? retry);
-    this.exclusive = opcode === LIST_USE.opcode;
+    this.exclusive = opcode === format.listUse.opcode;
     this.uses = this.exclusive ? decodeOpcodeList(data) : undefined;
     this.#name = request.name;
+    this.#format = format;
     this.#settlers = settlers;
     this.#timer = timer;
   }
 
   /** What to call it in errors. */
   get label(): string {
+    const { listQuery, listUse } = this.#format;
     const named =
       this.#name ??
-      [LIST_QUERY, LIST_USE].find(({ opcode }) => opcode === this.opcode)?.name ??
+      [listQuery, listUse].find(({ opcode }) => opcode === this.opcode)?.name ??
       `opcode 0x${this.opcode.toString(16).padStart(4, "0")}`;
     return `${named} (group 0x${this.group.toString(16)})`;
   }

@@ -2,7 +2,7 @@
 
 /** The command lists of one group type. Opcodes are ascending. */
 export interface SavedLists {
-  /** The group type. */
+  /** The group type; 0 for the one list of proposal-v5. */
   readonly groupType: number;
   /** The opcodes that LIST_QUERY has reported. */
   readonly supported: readonly number[];
@@ -22,9 +22,9 @@ export interface SavedFamily {
 
 /** The state of an `AdminExecutor`, as JSON. */
 export interface AdminState {
-  /** The wire format: `virtio-1.4`. */
+  /** The wire format: `virtio-1.4`, or `proposal-v5`, which is a reconstruction. */
   readonly dialect: string;
-  /** The lists of every group type. */
+  /** The lists of every group type; in proposal-v5 there is one. */
   readonly lists: readonly SavedLists[];
   /** The families that save anything. */
   readonly families: readonly SavedFamily[];

@@ -5,6 +5,7 @@
  *
  * Hot path: `notify`, `publish` and what they call allocate nothing while no trace sink is set.
  */
+import type { DialectName } from "../admin/dialect-name.ts";
 import { isVirtioError, VirtioError } from "../errors.ts";
 import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
@@ -317,6 +318,11 @@ export class VirtioDevice
   /** See {@link TransportFacingDevice.adminQueueNum}. */
   get adminQueueNum(): number {
     return this.negotiated(FEATURE.VIRTIO_F_ADMIN_VQ) ? (this.#admin?.queueCount ?? 0) : 0;
+  }
+
+  /** See {@link TransportFacingDevice.adminDialect}. */
+  get adminDialect(): DialectName {
+    return this.#admin?.dialect ?? "virtio-1.4";
   }
 
   /** See {@link TransportFacingDevice.queueSizeMax}. */

@@ -3,6 +3,7 @@
  * (`DeviceHost`), what the transport's device half calls (`TransportFacingDevice`) and what that
  * half offers in return (`DevicePort`). All of it is synchronous: a VMM traps and wants its answer.
  */
+import type { DialectName } from "../admin/dialect-name.ts";
 import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import type { DeviceQueue } from "../virtqueue/types.ts";
@@ -75,6 +76,8 @@ export interface AdminFacility extends QueueConsumer {
   readonly queueCount: number;
   /** The largest size of each. */
   readonly maxSize: number;
+  /** The dialect of the commands; `virtio-1.4` when absent. */
+  readonly dialect?: DialectName;
 }
 
 /** What a device gives to the consumers of its queues. */
@@ -219,6 +222,11 @@ export interface TransportFacingDevice {
   readonly adminQueueIndex: number;
   /** How many administration virtqueues there are; 0 unless VIRTIO_F_ADMIN_VQ is negotiated. */
   readonly adminQueueNum: number;
+  /**
+   * The dialect of the administration commands, from when the device is made: a transport may tell
+   * the place of the queues elsewhere in another one. `virtio-1.4` when absent, or without queues.
+   */
+  readonly adminDialect?: DialectName | undefined;
   /** The largest size of that queue; 0 when there is no such queue (now). */
   queueSizeMax(index: number): number;
   /** The size that is set for that queue: its maximum after reset; 0 when there is no such queue. */

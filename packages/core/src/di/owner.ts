@@ -54,8 +54,8 @@ export class OwnerDevice {
     @injectAll(COMMAND_INTERFACE, { isOptional: true })
     interfaces: readonly CommandInterface[] = [],
   ) {
-    const { tolerances, ...queues } = settings ?? {};
-    this.executor = makeExecutor(groups, families, tolerances);
+    const { dialect, tolerances, ...queues } = settings ?? {};
+    this.executor = makeExecutor(groups, families, { dialect, tolerances });
     this.adminQueues = blame(
       CONTRACT.settings,
       "",
@@ -87,15 +87,22 @@ export class OwnerDevice {
   }
 }
 
+/** How the commands of an owner are understood. */
+interface Speech {
+  readonly dialect: AdminSettings["dialect"];
+  readonly tolerances: AdminSettings["tolerances"];
+}
+
 function makeExecutor(
   groups: readonly DeviceGroup[],
   families: readonly CommandFamily[],
-  tolerances: AdminSettings["tolerances"],
+  { dialect, tolerances }: Speech,
 ): AdminExecutor {
   try {
     return new AdminExecutor({
       groups,
       families,
+      ...(dialect === undefined ? {} : { dialect }),
       ...(tolerances === undefined ? {} : { tolerances }),
     });
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { CommandInterface } from "../admin/command-interface.ts";
 import type { AdminQueuesOptions } from "../admin/device-queue.ts";
+import type { DialectName } from "../admin/dialect-name.ts";
 import type { Tolerances } from "../admin/tolerances.ts";
 import type { CommandFamily } from "../admin/types.ts";
 import type { DeviceModel } from "../device/types.ts";
@@ -40,6 +41,8 @@ export const DMA: InjectionToken<DmaAllocator> = Symbol("virtio-admin.DMA");
 
 /** What can be chosen about an owner's administration virtqueues. */
 export interface AdminSettings extends Omit<AdminQueuesOptions, "executor"> {
+  /** The dialect of the commands; `virtio-1.4` when absent. */
+  readonly dialect?: DialectName;
   /** Departures from the text that are put up with; none when absent. */
   readonly tolerances?: Tolerances;
 }

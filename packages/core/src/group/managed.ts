@@ -80,6 +80,11 @@ export interface ManagedGroup extends DeviceGroup {
    */
   readonly settableFeatures?: FeatureSet | undefined;
   /**
+   * What the group knows of its owner, for a dialect that counts the owner among the members. It is
+   * read, and never provisioned.
+   */
+  readonly owner?: ManagedMember | undefined;
+  /**
    * The member of this id now; `undefined` when there is none, or it cannot be provisioned. The same
    * object each time as long as the member is there, and another once it was gone in between.
    */

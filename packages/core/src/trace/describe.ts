@@ -29,7 +29,8 @@ export function describeEvent(event: TraceEvent): string {
       const name = event.name ?? hex(event.opcode, 4);
       const through = event.queue === undefined ? "" : ` queue ${event.queue}`;
       const tolerance = event.tolerance === undefined ? "" : ` (tolerated ${event.tolerance})`;
-      return `command${through} ${name} group ${hex(event.group, 4)} member ${event.member}: status ${event.status} qualifier ${event.qualifier}${tolerance}`;
+      const dialect = event.dialect === undefined ? "" : ` in ${event.dialect}`;
+      return `command${through} ${name} group ${hex(event.group, 4)} member ${event.member}: status ${event.status} qualifier ${event.qualifier}${dialect}${tolerance}`;
     }
     case "status": {
       const names = event.status === undefined ? "" : ` ${statusNames(event.status)}`;

@@ -105,14 +105,16 @@ export interface CommandEvent {
   readonly opcode: number;
   /** The command's name, where known. */
   readonly name?: string;
-  /** The group type. */
+  /** The group type; `dst_type` in proposal-v5. */
   readonly group: number;
-  /** The member id. */
+  /** The member id; `dst_member_id` in proposal-v5. */
   readonly member: number;
   /** The status that was answered. */
   readonly status: number;
-  /** The status qualifier. */
+  /** The status qualifier; `command_specific_error` in proposal-v5. */
   readonly qualifier: number;
+  /** The label of the dialect, when it is not virtio-1.4: `proposal-v5 (reconstruction)`. */
+  readonly dialect?: string;
   /** A tolerance that was needed: `T1`. */
   readonly tolerance?: string;
 }

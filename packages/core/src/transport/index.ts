@@ -4,6 +4,7 @@ export {
   type AdminQueuePlace,
   CONFIG_SPACE_LIMIT,
   type DeviceIdentity,
+  type DialectPlace,
   type DriverTransport,
   type InterruptListener,
   type LoopbackOptions,

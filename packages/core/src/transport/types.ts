@@ -3,6 +3,7 @@
  * half. The device half is synchronous and has its own shape (a VMM calls it with register
  * accesses or channel programs); the driver half is {@link DriverTransport}, the same for all.
  */
+import type { DialectName } from "../admin/dialect-name.ts";
 import type { FeatureSet } from "../device/features.ts";
 import type { TransportFacingDevice } from "../device/types.ts";
 import type { Layout } from "../layout/index.ts";
@@ -28,6 +29,8 @@ export interface AdminQueuePlace {
   readonly count: number;
   /** Where it was read, for people: `MMIO registers AdminQueueIndex 0x0e0, AdminQueueNum 0x0e4`. */
   readonly source: string;
+  /** The dialect of their commands, where it was found or told; `virtio-1.4` when absent. */
+  readonly dialect?: DialectName;
 }
 
 /** What a driver half calls when the device interrupts. Handlers must not throw. */
@@ -113,6 +116,20 @@ export interface DriverTransport {
   close(): Promise<void>;
 }
 
+/** Where a transport tells the place of the administration virtqueue of a dialect that is not the text's. */
+export interface DialectPlace {
+  /** Which dialect. */
+  readonly name: DialectName;
+  /** Its name with what it is: `proposal-v5 (reconstruction)`. */
+  readonly label: string;
+  /** Where `admin_queue_index` lives. */
+  readonly location: string;
+  /** Its form on the wire. */
+  readonly form: string;
+  /** How a driver comes to know of the dialect. */
+  readonly detection: string;
+}
+
 /** What a transport says of itself: the row of the table that consumers choose by. */
 export interface TransportDescription {
   /** Short name, unique: `pci`. */
@@ -132,6 +149,8 @@ export interface TransportDescription {
    * the sketch of a transport that no text has yet.
    */
   readonly adminQueueStatus: "ratified" | "reference layout" | "sketch";
+  /** The other dialects of administration commands that it carries; none when absent. */
+  readonly dialects?: readonly DialectPlace[];
   /** The group types a device on this transport can own, by name. */
   readonly groupTypes: readonly string[];
   /** How the driver is interrupted, in a phrase. */

@@ -85,6 +85,14 @@ describe("lists", () => {
     }
   });
 
+  it("[admin-cmd-device-8] saves nothing of a list that it refused", () => {
+    const { executor } = new AdminRig();
+    const before = executor.saveState();
+    const data = encodeOpcodeList([0, 1, 0x19]);
+    expect(run(executor, LIST_USE.opcode, GROUPS.self, 0, data)).toEqual(INVALID_FIELD);
+    expect(executor.saveState()).toEqual(before);
+  });
+
   it("[admin-cmd-driver-8] lets the driver lock itself out, until the reset", () => {
     const { executor } = new AdminRig();
     const data = encodeOpcodeList([OP.ECHO]);

@@ -160,6 +160,7 @@ export class AdminRig {
       families: options.families ?? [this.family],
       onFault: (error) => this.faults.push(error),
       ...(options.tolerances === undefined ? {} : { tolerances: options.tolerances }),
+      ...(options.dialect === undefined ? {} : { dialect: options.dialect }),
     });
     this.#count = options.count ?? 1;
     this.#size = options.size ?? 64;

@@ -76,6 +76,18 @@ const EVENTS: [TraceEvent, string][] = [
     { op: "command", opcode: 0x101, group: 0, member: 7, status: 0, qualifier: 0 },
     "command 0x0101 group 0x0000 member 7: status 0 qualifier 0",
   ],
+  [
+    {
+      op: "command",
+      opcode: 3,
+      group: 1,
+      member: 0,
+      status: 1,
+      qualifier: 16,
+      dialect: "proposal-v5 (reconstruction)",
+    },
+    "command 0x0003 group 0x0001 member 0: status 1 qualifier 16 in proposal-v5 (reconstruction)",
+  ],
 ];
 
 /** A clock that moves on by 1500 microseconds each time it is read. */

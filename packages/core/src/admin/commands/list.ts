@@ -133,26 +133,41 @@ export function decodeOpcodeList(bytes: Uint8Array): number[] {
 }
 
 /** The list commands as a family. The executor binds it by itself: every owner has it. */
-export const LIST_FAMILY: CommandFamily = {
-  name: "list",
-  doc: "Which commands there are, and which ones the driver uses.",
-  private: false,
-  commands: [LIST_QUERY, LIST_USE],
-  bind({ lists }) {
-    return {
-      handlers: {
-        [LIST_QUERY.opcode]: (call) => {
-          const opcodes = lists.supported(call.group.type.id);
-          writeOpcodeList(opcodes, call.resultBytes);
-          call.resultLength = opcodeListLength(opcodes);
-          return OUTCOME.OK;
-        },
-        [LIST_USE.opcode]: (call) => {
-          const wanted = decodeOpcodeList(call.dataBytes.subarray(0, call.dataLength));
-          const refusal = lists.use(call.group.type.id, wanted);
-          return refusal === undefined ? OUTCOME.OK : OUTCOME.INVALID_FIELD;
-        },
-      },
-    };
+export const LIST_FAMILY: CommandFamily = listFamily(
+  {
+    name: "list",
+    doc: "Which commands there are, and which ones the driver uses.",
+    private: false,
   },
-};
+  LIST_QUERY,
+  LIST_USE,
+);
+
+/** A family of two commands that report the supported opcodes and replace those in use. */
+export function listFamily(
+  family: Pick<CommandFamily, "name" | "doc" | "private">,
+  query: AdminCommand,
+  use: AdminCommand,
+): CommandFamily {
+  return {
+    ...family,
+    commands: [query, use],
+    bind({ lists }) {
+      return {
+        handlers: {
+          [query.opcode]: (call) => {
+            const opcodes = lists.supported(call.group.type.id);
+            writeOpcodeList(opcodes, call.resultBytes);
+            call.resultLength = opcodeListLength(opcodes);
+            return OUTCOME.OK;
+          },
+          [use.opcode]: (call) => {
+            const wanted = decodeOpcodeList(call.dataBytes.subarray(0, call.dataLength));
+            const refusal = lists.use(call.group.type.id, wanted);
+            return refusal === undefined ? OUTCOME.OK : OUTCOME.INVALID_FIELD;
+          },
+        },
+      };
+    },
+  };
+}

@@ -191,14 +191,14 @@ export class ManagementClient {
 
   /** Sends one command; a view of its result, all of it, zero where the device wrote none. */
   async #send(
-    { opcode, name, result: { min: resultLength } }: AdminCommand,
+    command: AdminCommand,
     group: number,
     member: number | bigint,
     data: Uint8Array,
     options: AdminExecuteOptions,
   ): Promise<DataView> {
-    const request = { opcode, name, group, member, data, resultLength };
-    const { result } = await this.#client.execute(request, options);
+    const target = { group, member, data, resultLength: command.result.min };
+    const { result } = await this.#client.executeCommand(command, target, options);
     return new DataView(result.buffer, result.byteOffset, result.byteLength);
   }
 }

@@ -186,3 +186,17 @@ export const FEATURES_SET: AdminCommand = {
   doc: "Switches features that a member offers on and off.",
   cite: CITE,
 };
+
+/** The management commands; a dialect has them under numbers of its own, in this order. */
+export type ManagementCommands = Readonly<
+  Record<"attrsGet" | "msixCountGet" | "msixCountSet" | "featuresGet" | "featuresSet", AdminCommand>
+>;
+
+/** The management commands as virtio-1.4 numbers them. */
+export const MANAGEMENT_COMMANDS: ManagementCommands = {
+  attrsGet: MGMT_ATTRS_GET,
+  msixCountGet: MSIX_COUNT_GET,
+  msixCountSet: MSIX_COUNT_SET,
+  featuresGet: FEATURES_GET,
+  featuresSet: FEATURES_SET,
+};

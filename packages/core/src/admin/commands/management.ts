@@ -21,15 +21,12 @@ import { type AdminOutcome, OUTCOME, outcome } from "../status.ts";
 import type { AdminCall, AdminCommand, CommandFamily, CommandHandler } from "../types.ts";
 import {
   FEATURES_DATA,
-  FEATURES_GET,
   FEATURES_RESULT,
-  FEATURES_SET,
-  MGMT_ATTRS_GET,
+  MANAGEMENT_COMMANDS,
+  type ManagementCommands,
   MGMT_ATTRS_RESULT,
   MSIX_COUNT_DATA,
-  MSIX_COUNT_GET,
   MSIX_COUNT_RESULT,
-  MSIX_COUNT_SET,
   readFeatures,
   writeFeatures,
 } from "./management-layout.ts";
@@ -44,8 +41,6 @@ const { msix: HAS_MSIX, features: HAS_FEATURES } = MGMT_ATTRS_RESULT.fields.attr
 const BUSY = outcome("EBUSY", "INVALID_COMMAND");
 const POOL_SHORT = outcome("ENOSPC", "NORESOURCE");
 
-const MSIX_COMMANDS: readonly AdminCommand[] = [MSIX_COUNT_GET, MSIX_COUNT_SET];
-
 /**
  * The management commands as a family, for SR-IOV and platform groups. They are supported for
  * groups whose members can be provisioned, the MSI-X commands only where there is a pool of
@@ -56,28 +51,35 @@ const MSIX_COMMANDS: readonly AdminCommand[] = [MSIX_COUNT_GET, MSIX_COUNT_SET];
  * NORESOURCE), then whatever the member itself has against it. A member that is in the group and
  * cannot be provisioned is an invalid one here.
  */
-export const MANAGEMENT_FAMILY: CommandFamily = {
-  name: "management",
-  doc: "The owner sets how many MSI-X vectors its members have and which features they offer.",
-  private: true,
-  commands: [MGMT_ATTRS_GET, MSIX_COUNT_GET, MSIX_COUNT_SET, FEATURES_GET, FEATURES_SET],
-  bind(owner) {
-    return {
-      handlers: {
-        [MGMT_ATTRS_GET.opcode]: getAttributes,
-        [MSIX_COUNT_GET.opcode]: forMember(getVectors),
-        [MSIX_COUNT_SET.opcode]: forMember(setVectors),
-        [FEATURES_GET.opcode]: forMember(getFeatures),
-        [FEATURES_SET.opcode]: forMember(setFeatures),
-      },
-      supports(command, groupType) {
-        const group = owner.group(groupType);
-        if (group === undefined || !isManagedGroup(group)) return false;
-        return group.msix !== undefined || !MSIX_COMMANDS.includes(command);
-      },
-    };
-  },
-};
+export const MANAGEMENT_FAMILY: CommandFamily = managementFamily(MANAGEMENT_COMMANDS);
+
+/** The management commands under the numbers of a dialect, see {@link MANAGEMENT_FAMILY}. */
+export function managementFamily(commands: ManagementCommands): CommandFamily {
+  const { attrsGet, msixCountGet, msixCountSet, featuresGet, featuresSet } = commands;
+  const msixCommands: readonly AdminCommand[] = [msixCountGet, msixCountSet];
+  return {
+    name: "management",
+    doc: "The owner sets how many MSI-X vectors its members have and which features they offer.",
+    private: true,
+    commands: [attrsGet, msixCountGet, msixCountSet, featuresGet, featuresSet],
+    bind(owner) {
+      return {
+        handlers: {
+          [attrsGet.opcode]: getAttributes,
+          [msixCountGet.opcode]: forMember(getVectors),
+          [msixCountSet.opcode]: forMember(setVectors),
+          [featuresGet.opcode]: forMember(getFeatures),
+          [featuresSet.opcode]: forMember(setFeatures),
+        },
+        supports(command, groupType) {
+          const group = owner.group(groupType);
+          if (group === undefined || !isManagedGroup(group)) return false;
+          return group.msix !== undefined || !msixCommands.includes(command);
+        },
+      };
+    },
+  };
+}
 
 type MemberHandler = (call: AdminCall, group: ManagedGroup, member: ManagedMember) => AdminOutcome;
 

@@ -17,7 +17,8 @@ export async function useCommands(
   options: AdminExecuteOptions,
 ): Promise<readonly number[]> {
   const reported = await client.listQuery(group, options);
-  const found = commands.map(({ opcode }) => opcode).filter((opcode) => reported.includes(opcode));
+  const ours = commands.map((command) => client.opcodeOf(command));
+  const found = ours.filter((opcode) => reported.includes(opcode));
   const used = client.usedOpcodes(group);
   if (!found.every((opcode) => used.includes(opcode))) {
     await client.listUse(group, [...new Set([...used, ...found])], options);
