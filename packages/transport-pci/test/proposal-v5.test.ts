@@ -301,7 +301,11 @@ describe("the driver half", () => {
   });
 
   it.each<[string, (at: number) => Readonly<Record<number, number>>, RegExp]>([
-    ["in a BAR without an address", (at) => ({ [at + 4]: 5 }), /miscellaneous: bar 5 has no address/],
+    [
+      "in a BAR without an address",
+      (at) => ({ [at + 4]: 5 }),
+      /miscellaneous: bar 5 has no address/,
+    ],
     ["in a reserved BAR", (at) => ({ [at + 4]: 6 }), /miscellaneous: bar 6 is reserved/],
     ["misaligned", (at) => ({ [at + 8]: 1 }), /offset .* is not a multiple of 2/],
     ["too short", (at) => ({ [at + 12]: 1 }), /miscellaneous: length 1 is less than 2/],

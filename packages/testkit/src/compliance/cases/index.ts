@@ -8,8 +8,10 @@ import { BRING_UP_CASES } from "./bring-up.ts";
 import { CONFIGURATION_CASES } from "./configuration.ts";
 import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
+import { DRIVER_PROPOSAL_V5_CASES } from "./driver-proposal-v5.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
+import { PROPOSAL_V5_CASES } from "./proposal-v5.ts";
 import { QUEUE_CASES } from "./queues.ts";
 import { RESET_CASES } from "./reset.ts";
 import { RING_CASES } from "./rings.ts";
@@ -27,8 +29,10 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...ADMIN_LIST_CASES,
   ...ADMIN_COMMAND_CASES,
   ...ADMIN_LIFE_CASES,
+  ...PROPOSAL_V5_CASES,
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
+  ...DRIVER_PROPOSAL_V5_CASES,
 ];
