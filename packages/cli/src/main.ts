@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from "commander";
 import { type CommandsOptions, commands } from "./commands/commands.ts";
 import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
 import { type DemoOptions, demo } from "./commands/demo.ts";
+import { type DialectsOptions, dialects } from "./commands/dialects.ts";
 import { group } from "./commands/group.ts";
 import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
@@ -64,6 +65,17 @@ export async function main(
     .addOption(json())
     .action((options: JsonOption) => {
       code = transports(new Output(streams, options.json === true));
+    });
+
+  program
+    .command("dialects")
+    .description("what the ideas of the first proposal (a reconstruction) became in virtio 1.4")
+    .addOption(
+      new Option("--markdown", "print the document that docs/dialects.md holds").conflicts("json"),
+    )
+    .addOption(json())
+    .action((options: DialectsOptions & JsonOption) => {
+      code = dialects(options, new Output(streams, options.json === true));
     });
 
   program

@@ -21,7 +21,9 @@ describe("virtio-admin", () => {
   it("explains itself", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    for (const command of ["demo", "transports", "group", "replay"]) expect(out).toContain(command);
+    for (const command of ["demo", "transports", "dialects", "group", "replay"]) {
+      expect(out).toContain(command);
+    }
   });
 });
 
@@ -37,7 +39,12 @@ describe("virtio-admin transports", () => {
   it("prints what the plug-ins say as JSON", async () => {
     const { code, out } = await run("transports", "--json");
     expect(code).toBe(0);
-    const { transports } = JSON.parse(out) as { transports: { name: string }[] };
+    const { transports } = JSON.parse(out) as {
+      transports: { name: string; dialects: { label: string }[] }[];
+    };
     expect(transports.map(({ name }) => name)).toEqual(["pci", "mmio", "ccw"]);
+    for (const { dialects } of transports) {
+      expect(dialects.map(({ label }) => label)).toEqual(["proposal-v5 (reconstruction)"]);
+    }
   });
 });

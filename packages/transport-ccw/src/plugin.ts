@@ -39,7 +39,7 @@ export function ccwTransport(
               label: DIALECTS["proposal-v5"].label,
               location,
               form: `${form}; the number reads ${DIALECTS["proposal-v5"].mostQueues}`,
-              detection: "none: the driver is told",
+              detection: "the driver is told",
             },
           ]
         : [],

@@ -30,7 +30,7 @@ export function mmioTransport(layout: RegisterLayout = MMIO_REFERENCE_LAYOUT): T
               label: DIALECTS["proposal-v5"].label,
               location,
               form: `${form}; AdminQueueNum reads ${DIALECTS["proposal-v5"].mostQueues}`,
-              detection: "none: the driver is told",
+              detection: "the driver is told",
             },
           ]
         : [],

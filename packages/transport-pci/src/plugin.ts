@@ -43,9 +43,9 @@ export function pciTransport(options: PciTransportOptions = {}): TransportPlugin
         {
           name: "proposal-v5",
           label,
-          location: `${misc.name}, offset ${misc.fields.admin_queue_index.offset}`,
+          location: `${misc.name} (cfg_type ${PROPOSAL_V5_PCI_CAP_MISC}), offset ${misc.fields.admin_queue_index.offset}`,
           form: misc.fields.admin_queue_index.type,
-          detection: `a capability with cfg_type ${PROPOSAL_V5_PCI_CAP_MISC}`,
+          detection: `cfg_type ${PROPOSAL_V5_PCI_CAP_MISC}`,
         },
       ],
       groupTypes: ["Self", "SR-IOV", "platform (private)"],

@@ -405,9 +405,9 @@ describe("the description of the transport", () => {
       {
         name: "proposal-v5",
         label: "proposal-v5 (reconstruction)",
-        location: "virtio_pci_misc_cfg, offset 0",
+        location: "virtio_pci_misc_cfg (cfg_type 10), offset 0",
         form: "le16",
-        detection: "a capability with cfg_type 10",
+        detection: "cfg_type 10",
       },
     ]);
     expect(PROPOSAL_V5_PCI_MISC_CFG_LAYOUT.cite).toContain("reconstruction");

@@ -1,5 +1,10 @@
 /** `virtio-admin transports`: the table that a consumer chooses by, as the plug-ins describe themselves. */
-import { FEATURE, featureName, type TransportDescription } from "@virtio-admin/core";
+import {
+  type DialectPlace,
+  FEATURE,
+  featureName,
+  type TransportDescription,
+} from "@virtio-admin/core";
 import { TRANSPORT } from "@virtio-admin/core/di";
 import Table from "cli-table3";
 import { createApplication } from "../application.ts";
@@ -11,6 +16,7 @@ const ROWS: readonly (readonly [string, (transport: TransportDescription) => str
   ["form", ({ adminQueueForm }) => adminQueueForm],
   ["gate", ({ adminQueueGate }) => adminQueueGate],
   ["status", ({ adminQueueStatus }) => adminQueueStatus],
+  ["other dialects", ({ dialects = [] }) => dialects.map(placeText).join(", ")],
   ["group types", ({ groupTypes }) => groupTypes.join(", ")],
   ["interrupts", ({ interrupts }) => interrupts],
   ["stopping one queue", ({ queueReset }) => queueReset],
@@ -40,6 +46,10 @@ export function transports(output: Output): number {
     })),
   });
   return 0;
+}
+
+function placeText({ label, location }: DialectPlace): string {
+  return `${label}: ${location}`;
 }
 
 function featureText(bit: number): string {

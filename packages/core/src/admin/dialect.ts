@@ -57,6 +57,11 @@ export interface DialectDescription {
   readonly listUse: AdminCommand;
   /** True when there is one list for all destinations, which never takes the list commands away. */
   readonly oneList: boolean;
+  /**
+   * True when a command that is not legal is reported as such whomever it addresses; otherwise
+   * the destination is looked at first.
+   */
+  readonly commandFirst: boolean;
   /** The management commands by their numbers in this dialect, in the order of those. */
   readonly management: readonly AdminCommand[];
   /** The id under which an owner is a member of its own group; `undefined` where it is none. */
@@ -77,11 +82,6 @@ export interface AnswerFields {
 
 /** One wire format of administration commands. */
 export interface Dialect extends DialectDescription {
-  /**
-   * True when a command that is not legal is reported as such whomever it addresses; otherwise
-   * the destination is looked at first.
-   */
-  readonly commandFirst: boolean;
   /** The length of the readable header in bytes. */
   readonly commandHeaderLength: number;
   /** The length of the writable header in bytes. */

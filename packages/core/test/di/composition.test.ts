@@ -91,6 +91,17 @@ describe("composition", () => {
     expect(resolveOwner(child).executor.groups[0]).not.toBe(resolveOwner(own).executor.groups[0]);
   });
 
+  it("takes the dialect of the commands", () => {
+    expect(resolveOwner(own).device.adminDialect).toBe("virtio-1.4");
+    const other = container.createChildContainer();
+    registerCore(other);
+    other.register(DEVICE_MODEL, { useValue: model });
+    other.register(GUEST_MEMORY, { useValue: memory });
+    other.register(ADMIN_SETTINGS, { useValue: { dialect: "proposal-v5" } });
+    const { executor, device } = resolveOwner(other);
+    expect([executor.dialect, device.adminDialect]).toEqual(["proposal-v5", "proposal-v5"]);
+  });
+
   it("finds a transport by its name, and connects the owner to it", () => {
     own.register(TRANSPORT, { useValue: transport("one") });
     own.register(TRANSPORT, { useValue: transport("two") });

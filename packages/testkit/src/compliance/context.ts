@@ -47,6 +47,15 @@ export class ComplianceContext {
     }
   }
 
+  /** Skips a case about the dialect proposal-v5 where the transport does not carry it. */
+  needsProposalV5(): void {
+    this.needsAdminQueues();
+    const { name, dialects = [] } = this.transport;
+    if (!dialects.some((each) => each.name === "proposal-v5")) {
+      this.skip(`this ${name} transport does not carry proposal-v5, a reconstruction`);
+    }
+  }
+
   /** A real device behind the transport, found and listened to, not brought up. */
   async device(options?: DeviceBenchOptions): Promise<DeviceBench> {
     const bench = this.unopenedDevice(options);

@@ -4,6 +4,8 @@ import {
   AdminQueues,
   type CommandFamily,
   createGuestMemory,
+  type DeviceGroup,
+  type DialectName,
   DmaArena,
   type DriverTransport,
   FEATURE,
@@ -12,6 +14,7 @@ import {
   PlatformGroup,
   type QueueDoorbell,
   SelfGroup,
+  SR_IOV_GROUP,
   STATUS,
   VirtioDevice,
   type VirtioDeviceInit,
@@ -33,8 +36,16 @@ export const ADMIN_QUEUE_SIZE = 16;
 /** The members of the bench's platform group; one takes more than 32 bits. */
 export const PLATFORM_MEMBERS: readonly number[] = [1, 7, 2 ** 32 + 5];
 
+/**
+ * The members of the bench's group of type 1, which it has in the dialect proposal-v5 instead of the
+ * platform group, where the transport has that type.
+ */
+export const PROPOSAL_MEMBERS: readonly number[] = [1, 2];
+
 /** What a case wants of its device. */
 export interface DeviceBenchOptions {
+  /** The dialect of its administration commands; virtio-1.4 unless given. */
+  readonly dialect?: DialectName;
   /** How many administration virtqueues there are; 0 for a device without; 1 unless given. */
   readonly adminQueues?: number;
   /** The device-independent features; those of the device core unless given. */
@@ -44,6 +55,14 @@ export interface DeviceBenchOptions {
   /** Makes it the owner of these members besides, with the legacy access commands. */
   readonly legacy?: LegacyOwner;
 }
+
+/** A group of type 1 as commands see it. */
+const FUNCTIONS: DeviceGroup = {
+  type: SR_IOV_GROUP,
+  exists: true,
+  memberCount: PROPOSAL_MEMBERS.length,
+  hasMember: (id) => PROPOSAL_MEMBERS.includes(id),
+};
 
 /** What the driver half was told by interrupts. */
 export interface Heard {
@@ -94,9 +113,12 @@ export class DeviceBench {
     this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
     this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
     const count = options.adminQueues ?? 1;
-    const { legacy } = options;
+    const { dialect = "virtio-1.4", legacy } = options;
+    const hasFunctions = fixture.plugin.description.groupTypes.includes(SR_IOV_GROUP.name);
+    const others = dialect === "virtio-1.4" ? [this.group] : hasFunctions ? [FUNCTIONS] : [];
     const executor = new AdminExecutor({
-      groups: [new SelfGroup(), this.group, ...(legacy === undefined ? [] : [legacy.group])],
+      dialect,
+      groups: [new SelfGroup(), ...others, ...(legacy === undefined ? [] : [legacy.group])],
       families: [
         this.family,
         ...(options.families ?? []),

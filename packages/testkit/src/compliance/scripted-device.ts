@@ -5,6 +5,7 @@
  */
 import {
   type DevicePort,
+  type DialectName,
   FEATURE,
   FeatureSet,
   type GuestMemory,
@@ -29,6 +30,8 @@ export interface DeviceScript {
   readonly queueSizes?: readonly number[];
   /** `admin_queue_index` and `admin_queue_num`, once VIRTIO_F_ADMIN_VQ is accepted. */
   readonly admin?: ScriptedPlace;
+  /** The dialect that its administration commands are in; virtio-1.4 unless given. */
+  readonly dialect?: DialectName;
   /** Whether a queue that the driver enables becomes enabled. */
   readonly enables?: (index: number) => boolean;
   /** What `status` becomes when the driver writes it, 0 included; what it wrote, unless given. */
@@ -245,6 +248,10 @@ export class ScriptedDevice implements TransportFacingDevice {
   get adminQueueNum(): number {
     this.#record("admin-place");
     return this.#script.admin?.num ?? 0;
+  }
+
+  get adminDialect(): DialectName {
+    return this.#script.dialect ?? "virtio-1.4";
   }
 
   queueSizeMax(index: number): number {

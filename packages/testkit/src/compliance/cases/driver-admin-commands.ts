@@ -17,7 +17,7 @@ import { ComplianceFailure } from "../failure.ts";
 import type { AvailableBuffer } from "../hand-device-queue.ts";
 import { concat } from "../hand-ring.ts";
 import { PROBE_COMMANDS } from "../probe-family.ts";
-import { SCRIPTED_ADMIN_QUEUE_SIZE } from "../scripted-device.ts";
+import { type DeviceScript, SCRIPTED_ADMIN_QUEUE_SIZE } from "../scripted-device.ts";
 import type { ComplianceCase } from "../types.ts";
 import { driverCase } from "./define.ts";
 
@@ -230,16 +230,19 @@ export interface Commanding {
  * A client in front of a device that answers each command with what `answer` says, or not at all.
  *
  * @param used the used length, when it is not that of the answer
+ * @param script what else the device says
  */
 export async function commanding(
   context: ComplianceContext,
   answer: (readable: Uint8Array) => Uint8Array | undefined,
   used?: number,
+  script: DeviceScript = {},
 ): Promise<Commanding> {
   context.needsAdminQueues();
   const bench = context.driver({
     features: [VIRTIO_F_VERSION_1, VIRTIO_F_ADMIN_VQ],
     admin: PLACE,
+    ...script,
   });
   const driven = await bench.bringUp({ adminQueues: 1, features: [] });
   const queue = bench.queue(PLACE.index);

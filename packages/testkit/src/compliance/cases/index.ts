@@ -11,9 +11,11 @@ import { CONFIGURATION_CASES } from "./configuration.ts";
 import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
 import { DRIVER_ADMIN_OBJECT_CASES } from "./driver-admin-objects.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
+import { DRIVER_PROPOSAL_V5_CASES } from "./driver-proposal-v5.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
 import { LEGACY_ACCESS_CASES } from "./legacy-access.ts";
+import { PROPOSAL_V5_CASES } from "./proposal-v5.ts";
 import { QUEUE_CASES } from "./queues.ts";
 import { RESET_CASES } from "./reset.ts";
 import { RING_CASES } from "./rings.ts";
@@ -33,10 +35,12 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...ADMIN_LIFE_CASES,
   ...ADMIN_CAPABILITY_CASES,
   ...ADMIN_OBJECT_CASES,
+  ...PROPOSAL_V5_CASES,
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
   ...DRIVER_ADMIN_OBJECT_CASES,
   ...LEGACY_ACCESS_CASES,
+  ...DRIVER_PROPOSAL_V5_CASES,
 ];
