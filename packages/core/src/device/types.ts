@@ -23,7 +23,10 @@ export interface QueueSpec {
 export interface QueueConsumer {
   /** Called once, before anything else. */
   attach(host: DeviceHost): void;
-  /** DRIVER_OK was set: buffers may be used from now on. Queues may already hold some. */
+  /**
+   * DRIVER_OK was set, or a legacy driver goes ahead without it: buffers may be used from now on.
+   * Queues may already hold some.
+   */
   start?(): void;
   /** Buffers may be available in this queue (its index in the whole device). */
   queueNotified(index: number): void;
@@ -70,11 +73,17 @@ export interface AdminFacility extends QueueConsumer {
 export interface DeviceHost {
   /** The memory that the driver shares. */
   readonly memory: GuestMemory;
-  /** The features in force; empty until FEATURES_OK. */
+  /**
+   * The features in force; empty until FEATURES_OK, which legacy drivers do not set. Without
+   * VIRTIO_F_VERSION_1 in a running device, its driver is one of those.
+   */
   readonly features: FeatureSet;
   /** The index of the first administration virtqueue (whether or not it is negotiated). */
   readonly adminQueueBase: number;
-  /** True between DRIVER_OK and the next reset, while DEVICE_NEEDS_RESET is clear. */
+  /**
+   * True between DRIVER_OK (or a legacy driver's first use) and the next reset, while
+   * DEVICE_NEEDS_RESET is clear.
+   */
   readonly running: boolean;
   /** The queue of that index, or `undefined` while it is not enabled or the device not running. */
   queue(index: number): DeviceQueue | undefined;
@@ -219,7 +228,10 @@ export interface TransportFacingDevice {
   queueEnabled(index: number): boolean;
   /** Stops one queue (queue reset, QueueReady = 0) and puts its registers back to their reset values. */
   resetQueue(index: number): void;
-  /** An available buffer notification. Ignored before DRIVER_OK and for queues that are not enabled. */
+  /**
+   * An available buffer notification. Ignored before DRIVER_OK and for queues that are not enabled;
+   * from a legacy driver it is what enables and starts.
+   */
   notify(index: number): void;
 
   /** The length of the configuration space in bytes. */
