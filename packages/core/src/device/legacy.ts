@@ -78,6 +78,8 @@ export class LegacyInterface implements LegacyFacingDevice {
   readonly #core: LegacyCore;
   #active = false;
   #inUse = false;
+  /** Counts resets: whatever calls out looks whether one came meanwhile. */
+  #epoch = 0;
 
   constructor(core: LegacyCore) {
     this.#core = core;
@@ -97,6 +99,7 @@ export class LegacyInterface implements LegacyFacingDevice {
   reset(): void {
     this.#active = false;
     this.#inUse = false;
+    this.#epoch++;
   }
 
   /** Goes on where a saved device was. */
@@ -160,9 +163,11 @@ export class LegacyInterface implements LegacyFacingDevice {
   /** A notification of a queue that is not enabled, or of a device that does not run. */
   notified(slot: QueueSlot): void {
     if (!this.#active || !isPlaced(slot) || this.#isBroken) return;
+    const epoch = this.#epoch;
     if (!this.#inUse) this.#begin();
-    if (slot.queue === undefined && !this.#isBroken) this.#core.enable(slot);
-    this.#core.deliver(slot);
+    if (epoch !== this.#epoch || this.#isBroken) return;
+    if (slot.queue === undefined) this.#core.enable(slot);
+    if (epoch === this.#epoch) this.#core.deliver(slot);
   }
 
   /** Why a driver cannot have settled on these features through this interface, or `undefined`. */
@@ -194,14 +199,19 @@ export class LegacyInterface implements LegacyFacingDevice {
   /** The first use: features are settled, and every queue that has an address is there. */
   #begin(): void {
     const core = this.#core;
+    const epoch = this.#epoch;
     this.#inUse = true;
     const why = core.refusal(core.driverFeatures);
-    if (why !== undefined) core.needsReset(why);
-    for (const slot of core.slots) {
-      if (this.#isBroken) return;
-      if (isPlaced(slot)) core.enable(slot);
+    if (why !== undefined) {
+      core.needsReset(why);
+      return;
     }
-    if (!this.#isBroken) core.start();
+    for (const slot of core.slots) {
+      if (isPlaced(slot)) core.enable(slot);
+      // The driver is told of what it did wrong, and may reset the device at once.
+      if (epoch !== this.#epoch || this.#isBroken) return;
+    }
+    core.start();
   }
 
   get #isBroken(): boolean {

@@ -26,8 +26,8 @@ export interface QueueConsumer {
   /** Called once, before anything else. */
   attach(host: DeviceHost): void;
   /**
-   * DRIVER_OK was set, or the device goes on with what it was set to: buffers may be used from now
-   * on. Queues may already hold some.
+   * DRIVER_OK was set, a legacy driver goes ahead without it, or the device goes on with what it was
+   * set to: buffers may be used from now on. Queues may already hold some.
    */
   start?(): void;
   /**
@@ -84,13 +84,16 @@ export interface AdminFacility extends QueueConsumer {
 export interface DeviceHost {
   /** The memory that the driver shares. */
   readonly memory: GuestMemory;
-  /** The features in force; empty until FEATURES_OK. */
+  /**
+   * The features in force; empty until FEATURES_OK, which legacy drivers do not set. Without
+   * VIRTIO_F_VERSION_1 in a running device, its driver is one of those.
+   */
   readonly features: FeatureSet;
   /** The index of the first administration virtqueue (whether or not it is negotiated). */
   readonly adminQueueBase: number;
   /**
-   * True between DRIVER_OK and the next reset, while DEVICE_NEEDS_RESET is clear and the device is
-   * not stopped.
+   * True between DRIVER_OK (or a legacy driver's first use) and the next reset, while
+   * DEVICE_NEEDS_RESET is clear and the device is not stopped.
    */
   readonly running: boolean;
   /** The queue of that index, or `undefined` while it is not enabled or the device not running. */
@@ -249,7 +252,10 @@ export interface TransportFacingDevice {
   queueEnabled(index: number): boolean;
   /** Stops one queue (queue reset, QueueReady = 0) and puts its registers back to their reset values. */
   resetQueue(index: number): void;
-  /** An available buffer notification. Ignored before DRIVER_OK and for queues that are not enabled. */
+  /**
+   * An available buffer notification. Ignored before DRIVER_OK and for queues that are not enabled;
+   * from a legacy driver it is what enables and starts.
+   */
   notify(index: number): void;
 
   /** The length of the configuration space in bytes. */

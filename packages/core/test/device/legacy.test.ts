@@ -321,6 +321,54 @@ describe("queues", () => {
   });
 });
 
+describe("a driver that resets the device from its interrupt", () => {
+  it.each<[string, (rig: LegacyRig) => void]>([
+    ["a queue outside memory, by DRIVER_OK", ({ legacy }) => legacy.writeStatus(DRIVER_OK)],
+    ["a queue outside memory, by a notification", ({ device }) => device.notify(1)],
+    ["a queue outside memory beside a sound one", ({ device }) => device.notify(0)],
+  ])("finds it reset, and may begin anew in there: %s", (_, use) => {
+    for (const again of [false, true]) {
+      const rig = makeLegacy();
+      place(rig, 0);
+      rig.legacy.setQueueAddress(1, 0xffffffff * PAGE, PAGE);
+      let second: ReturnType<typeof place> | undefined;
+      rig.port.configurationChange = () => {
+        rig.legacy.writeStatus(0);
+        if (!again) return;
+        second = place(rig, 1);
+        rig.legacy.writeStatus(DRIVER_OK);
+      };
+      use(rig);
+      expect(rig.device.status).toBe(again ? DRIVER_OK : 0);
+      expect([rig.model.host.running, rig.device.queueEnabled(0)]).toEqual([again, false]);
+      expect(rig.model.calls.filter((call) => call === "start")).toHaveLength(again ? 1 : 0);
+      rig.device.notify(0);
+      rig.device.notify(1);
+      expect(second === undefined ? 0 : used(second)).toBe(again ? 1 : 0);
+    }
+  });
+
+  it("that was told of its features finds it reset too", () => {
+    const model = new FillModel();
+    model.refuseFeatures = () => "not these";
+    const rig = makeLegacy({ model });
+    place(rig, 0);
+    rig.port.configurationChange = () => rig.legacy.writeStatus(0);
+    rig.device.notify(0);
+    expect([rig.device.status, model.host.running, model.calls]).toEqual([0, false, ["reset"]]);
+  });
+
+  it("with a used buffer finds it reset, and nothing is served after that", () => {
+    const rig = makeLegacy();
+    const queue = place(rig, 0);
+    rig.port.onUsed = () => rig.legacy.writeStatus(0);
+    rig.device.notify(0);
+    expect(used(queue)).toBe(1);
+    expect([rig.device.status, rig.model.host.running]).toEqual([0, false]);
+    expect(rig.device.queueEnabled(0)).toBe(false);
+  });
+});
+
 describe("the configuration", () => {
   const make = () =>
     makeLegacy({

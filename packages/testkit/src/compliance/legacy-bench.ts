@@ -35,8 +35,19 @@ export const LEGACY = {
   notifyInfo: 6,
 } as const;
 
+/** The name of a register. */
+export type RegisterName =
+  | "deviceFeatures"
+  | "driverFeatures"
+  | "queueAddress"
+  | "queueSize"
+  | "queueSelect"
+  | "queueNotify"
+  | "deviceStatus"
+  | "isrStatus";
+
 /** The registers, as offset and width. */
-export const REGISTER = {
+export const REGISTER: Readonly<Record<RegisterName, readonly [number, number]>> = {
   deviceFeatures: [0, 4],
   driverFeatures: [4, 4],
   queueAddress: [8, 4],
@@ -45,10 +56,7 @@ export const REGISTER = {
   queueNotify: [16, 2],
   deviceStatus: [18, 1],
   isrStatus: [19, 1],
-} as const;
-
-/** The name of a register. */
-export type RegisterName = keyof typeof REGISTER;
+};
 
 /** One member, and the guest whose legacy driver uses it. */
 export interface LegacyGuest {
