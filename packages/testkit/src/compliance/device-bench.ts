@@ -4,6 +4,7 @@ import {
   AdminQueues,
   type CommandFamily,
   createGuestMemory,
+  type DeviceGroup,
   DmaArena,
   type DriverTransport,
   FEATURE,
@@ -40,6 +41,8 @@ export interface DeviceBenchOptions {
   readonly features?: readonly number[];
   /** Command families beside the kit's own; none unless given. */
   readonly families?: readonly CommandFamily[];
+  /** Groups beside the Self and the platform group; none unless given. */
+  readonly groups?: readonly DeviceGroup[];
 }
 
 /** What the driver half was told by interrupts. */
@@ -92,7 +95,7 @@ export class DeviceBench {
     this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
     const count = options.adminQueues ?? 1;
     const executor = new AdminExecutor({
-      groups: [new SelfGroup(), this.group],
+      groups: [new SelfGroup(), this.group, ...(options.groups ?? [])],
       families: [this.family, ...(options.families ?? [])],
     });
     const init: VirtioDeviceInit = {
