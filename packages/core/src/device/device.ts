@@ -294,10 +294,9 @@ export class VirtioDevice
     this.#features = FeatureSet.EMPTY;
     this.#driverFeatures = FeatureSet.EMPTY;
     this.#model.config?.reset();
+    this.#resetConsumers();
     // A consumer that fails to forget its driver holds stopped queues: it can do no harm, and the
     // status must read 0 all the same.
-    this.#attempt(this.#model.name, () => this.#model.reset(), this.#traceFault);
-    this.#attempt("admin", () => this.#admin?.reset(), this.#traceFault);
     this.#status = 0;
     this.#trace?.emit({ op: "reset" });
     this.#attempt("transport", () => this.#port?.deviceReset(), this.#traceFault);
@@ -606,8 +605,7 @@ export class VirtioDevice
   #goOn(): void {
     if ((this.#status & STATUS.DRIVER_OK) === 0) {
       // Parts that were set can take the driver away.
-      this.#attempt(this.#model.name, () => this.#model.reset(), this.#traceFault);
-      this.#attempt("admin", () => this.#admin?.reset(), this.#traceFault);
+      this.#resetConsumers();
     } else if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
       for (const slot of this.#slots) slot.queue?.stop();
       this.#tellConfiguration();
@@ -928,6 +926,11 @@ export class VirtioDevice
     this.#attempt("admin", () => this.#admin?.start?.(), this.#needsReset);
     // What was available before DRIVER_OK may have turned out to be broken already.
     for (const slot of this.#slots) this.#checkDefect(slot);
+  }
+
+  #resetConsumers(): void {
+    this.#attempt(this.#model.name, () => this.#model.reset(), this.#traceFault);
+    this.#attempt("admin", () => this.#admin?.reset(), this.#traceFault);
   }
 
   #tellConfiguration(): void {

@@ -37,6 +37,8 @@ const EVENTS: [TraceEvent, string][] = [
     "ccw 0x92 CCW_CMD_READ_ADMIN_VQ count 4, residual 0, status 0x0c00 00010001",
   ],
   [{ op: "reset" }, "reset"],
+  [{ op: "stop" }, "stop"],
+  [{ op: "resume" }, "resume"],
   [{ op: "reset", queue: 3 }, "reset queue 3"],
   [{ op: "notify", queue: 1 }, "notify queue 1"],
   [{ op: "interrupt" }, "interrupt configuration"],

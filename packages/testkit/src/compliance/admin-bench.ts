@@ -15,6 +15,7 @@ export const WIRE = {
   ok: 0,
   enxio: 6,
   eagain: 11,
+  enomem: 12,
   ebusy: 16,
   eexist: 17,
   einval: 22,

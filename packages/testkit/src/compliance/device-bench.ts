@@ -52,6 +52,8 @@ export interface DeviceBenchOptions {
   readonly features?: readonly number[];
   /** Command families beside the kit's own; none unless given. */
   readonly families?: readonly CommandFamily[];
+  /** Groups beside the Self and the platform group; none unless given. */
+  readonly groups?: readonly DeviceGroup[];
   /** Makes it the owner of these members besides, with the legacy access commands. */
   readonly legacy?: LegacyOwner;
 }
@@ -118,7 +120,12 @@ export class DeviceBench {
     const others = dialect === "virtio-1.4" ? [this.group] : hasFunctions ? [FUNCTIONS] : [];
     const executor = new AdminExecutor({
       dialect,
-      groups: [new SelfGroup(), ...others, ...(legacy === undefined ? [] : [legacy.group])],
+      groups: [
+        new SelfGroup(),
+        ...others,
+        ...(options.groups ?? []),
+        ...(legacy === undefined ? [] : [legacy.group]),
+      ],
       families: [
         this.family,
         ...(options.families ?? []),

@@ -5,11 +5,13 @@ import { ADMIN_COMMAND_CASES } from "./admin-commands.ts";
 import { ADMIN_LIFE_CASES } from "./admin-life.ts";
 import { ADMIN_LIST_CASES } from "./admin-lists.ts";
 import { ADMIN_OBJECT_CASES } from "./admin-objects.ts";
+import { ADMIN_PARTS_CASES } from "./admin-parts.ts";
 import { ADMIN_PLACE_CASES } from "./admin-place.ts";
 import { BRING_UP_CASES } from "./bring-up.ts";
 import { CONFIGURATION_CASES } from "./configuration.ts";
 import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
 import { DRIVER_ADMIN_OBJECT_CASES } from "./driver-admin-objects.ts";
+import { DRIVER_ADMIN_PARTS_CASES } from "./driver-admin-parts.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
 import { DRIVER_PROPOSAL_V5_CASES } from "./driver-proposal-v5.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
@@ -35,12 +37,14 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...ADMIN_LIFE_CASES,
   ...ADMIN_CAPABILITY_CASES,
   ...ADMIN_OBJECT_CASES,
+  ...ADMIN_PARTS_CASES,
   ...PROPOSAL_V5_CASES,
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
   ...DRIVER_ADMIN_OBJECT_CASES,
+  ...DRIVER_ADMIN_PARTS_CASES,
   ...LEGACY_ACCESS_CASES,
   ...DRIVER_PROPOSAL_V5_CASES,
 ];
