@@ -37,6 +37,8 @@ export interface DeviceBenchOptions {
   readonly adminQueues?: number;
   /** The device-independent features; those of the device core unless given. */
   readonly features?: readonly number[];
+  /** What carries administration commands out; one with the bench's family and groups unless given. */
+  readonly executor?: AdminExecutor;
 }
 
 /** What the driver half was told by interrupts. */
@@ -88,10 +90,9 @@ export class DeviceBench {
     this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
     this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
     const count = options.adminQueues ?? 1;
-    const executor = new AdminExecutor({
-      groups: [new SelfGroup(), this.group],
-      families: [this.family],
-    });
+    const executor =
+      options.executor ??
+      new AdminExecutor({ groups: [new SelfGroup(), this.group], families: [this.family] });
     const init: VirtioDeviceInit = {
       model: this.model,
       memory,

@@ -1,4 +1,5 @@
 /** The compliance kit: cases, how they are run, and what they report. */
+export type { HandCommand } from "./admin-bench.ts";
 export { COMPLIANCE_CASES } from "./cases/index.ts";
 export { ComplianceContext } from "./context.ts";
 export {
