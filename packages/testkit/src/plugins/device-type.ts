@@ -75,8 +75,8 @@ export const DEVICE_TYPE_CASES: readonly PluginCase<DeviceTypeFixture>[] = [
   }),
   pluginCase(
     "device-features",
-    "It takes all that it offers; whatever it refuses, it refuses again.",
-    [],
+    "It takes all that it offers; whatever it takes or refuses, it takes or refuses again.",
+    ["features-device-5"],
     (fixture) => {
       const bench = new ModelBench(fixture.make());
       const { offeredFeatures } = bench.device;
