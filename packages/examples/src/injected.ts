@@ -78,9 +78,9 @@ async function runGroup(application: Scope, transport: string) {
   });
 
   const driver = await bringUp(host.driver, { queues: [], adminQueues: "all" });
-  host.own(driver, () => driver.close());
+  host.scope.own(driver, () => driver.close());
   const client = openAdminClient(driver);
-  host.own(client, async () => {
+  host.scope.own(client, async () => {
     // The device may write to the client's memory until it is reset.
     await driver.close();
     client.close();

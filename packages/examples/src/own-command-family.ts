@@ -22,6 +22,7 @@ import {
   SelfGroup,
   struct,
   VirtioDevice,
+  VirtioError,
 } from "@virtio-admin/core";
 import { createEntropy } from "@virtio-admin/devices";
 import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
@@ -37,7 +38,8 @@ const RATE_LIMIT = struct(
 );
 const RATE = accessors(RATE_LIMIT);
 
-const RATE_LIMIT_SET: AdminCommand = {
+/** The command. */
+export const RATE_LIMIT_SET: AdminCommand = {
   opcode: 0x0180,
   name: "VENDOR_RATE_LIMIT_SET",
   groups: [PLATFORM_GROUP.id],
@@ -49,7 +51,8 @@ const RATE_LIMIT_SET: AdminCommand = {
   cite: CITE,
 };
 
-const RATE_LIMIT_FAMILY: CommandFamily = {
+/** The family; `checkCommandFamily` of the testkit finds nothing wrong with it. */
+export const RATE_LIMIT_FAMILY: CommandFamily = {
   name: "vendor-rate-limit",
   doc: "Rates of members.",
   private: true,
@@ -68,9 +71,29 @@ const RATE_LIMIT_FAMILY: CommandFamily = {
         },
       },
       reset: () => rates.clear(),
+      // What commands have set goes into a snapshot of the owner, and comes back checked.
+      save: () => [...rates],
+      restore: (saved) => {
+        const entries = readRates(saved);
+        return () => {
+          rates.clear();
+          for (const [member, rate] of entries) rates.set(member, rate);
+        };
+      },
     };
   },
 };
+
+function readRates(saved: unknown): readonly (readonly [number, number])[] {
+  const isRate = (each: unknown): each is readonly [number, number] =>
+    Array.isArray(each) && each.length === 2 && each.every((part) => Number.isSafeInteger(part));
+  if (Array.isArray(saved) && saved.every(isRate)) return saved;
+  throw new VirtioError("SNAPSHOT", {
+    path: "rates",
+    message: "the rates are no list of member and rate",
+    value: saved,
+  });
+}
 
 /** Runs the example. */
 export async function ownCommandFamily() {

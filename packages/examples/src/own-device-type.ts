@@ -33,15 +33,17 @@ const COUNTER_CONFIG = struct(
 );
 const CONFIG = accessors(COUNTER_CONFIG);
 
-/** The device half. */
-class Counter implements DeviceModel {
+/**
+ * The device half. The count stands in the configuration space alone, so that it is in a snapshot;
+ * `checkDeviceType` of the testkit finds nothing wrong with it.
+ */
+export class Counter implements DeviceModel {
   readonly name = "counter";
   readonly deviceId = COUNTER_DEVICE_ID;
   readonly features: readonly number[] = [];
   readonly queues: readonly QueueSpec[] = [{ name: "addq", maxSize: 16 }];
   readonly config = new ConfigSpace({ bytes: new Uint8Array(COUNTER_CONFIG.size) });
   #host: DeviceHost | undefined;
-  #count = 0;
 
   attach(host: DeviceHost): void {
     this.#host = host;
@@ -57,6 +59,8 @@ class Counter implements DeviceModel {
     if (host === undefined || queue === undefined) return;
     const number = new Uint8Array(NUMBER_BYTES);
     const view = new DataView(number.buffer);
+    this.config.read(0, number);
+    let count = view.getUint32(0, true);
     let used = 0;
     // A driver that never stops adding gets another turn, after the other queues.
     for (; used < queue.size; used++) {
@@ -65,19 +69,18 @@ class Counter implements DeviceModel {
       // What a short buffer does not bring counts as zero.
       number.fill(0);
       queue.read(chain, 0, number);
-      this.#count = (this.#count + view.getUint32(0, true)) >>> 0;
-      view.setUint32(0, this.#count, true);
+      count = (count + view.getUint32(0, true)) >>> 0;
+      view.setUint32(0, count, true);
       queue.push(chain, queue.write(chain, 0, number));
     }
     if (used === 0) return;
-    this.config.update((bytes) => CONFIG.count.set(bytes, 0, this.#count));
+    this.config.update((bytes) => CONFIG.count.set(bytes, 0, count));
     host.configChanged();
     host.publish(index);
     if (used === queue.size) host.revisit(index);
   }
 
   reset(): void {
-    this.#count = 0;
     this.config.update((bytes) => CONFIG.count.set(bytes, 0, 0));
   }
 }

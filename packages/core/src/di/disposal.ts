@@ -32,7 +32,7 @@ export class DisposalError extends VirtioError {
 
   /** Made when a scope is disposed of. */
   constructor(errors: readonly unknown[]) {
-    const reasons = errors.map((error) => (error instanceof Error ? error.message : String(error)));
+    const reasons = errors.map(reasonOf);
     super("DISPOSAL", {
       path: "scope",
       message: `${errors.length} of its parts could not be let go of: ${reasons.join("; ")}`,
@@ -40,5 +40,15 @@ export class DisposalError extends VirtioError {
       cause: errors[0],
     });
     this.errors = errors;
+  }
+}
+
+/** What somebody threw, for people. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  try {
+    return String(error);
+  } catch {
+    return "something that has no words";
   }
 }

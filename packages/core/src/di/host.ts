@@ -78,12 +78,14 @@ export async function composeHost(
   const { owner, members = [], onFault } = plan;
   checkIds(members);
   const scope = application instanceof Scope ? application.createChild() : createScope(application);
+  // Registering may ask for the owner before it is time.
+  scope.own(scope.container, forgetOwner);
   try {
-    await register(scope, owner, "");
+    await prepare(scope, owner, "");
     const parts: MemberParts[] = [];
     for (const member of members) {
       const part = { plan: member, scope: scope.createChild(), where: `members[${member.id}].` };
-      await register(part.scope, member, part.where);
+      await prepare(part.scope, member, part.where);
       parts.push(part);
     }
     checkOwner(scope.container);
@@ -120,10 +122,7 @@ function compose(scope: Scope, plan: HostPlan, parts: readonly MemberParts[]): G
     });
   }
   const owner = resolveOwner(scope.container);
-  scope.own(owner, ({ device }) => {
-    device.reset();
-    forgetOwner(scope.container);
-  });
+  scope.own(owner, ({ device }) => device.reset());
   if (members.size > 0 && !asked) {
     const { token, hint } = CONTRACT.group;
     const message = "there are members, and no group is made of them";
@@ -160,7 +159,7 @@ function connectTo(
 }
 
 /** Registers what one device is made of, and looks for what is missing; nothing is made yet. */
-async function register(
+async function prepare(
   scope: Scope,
   { register, transport }: DevicePlan,
   where: Where,

@@ -3,7 +3,7 @@ import type { VirtioDevice } from "../device/device.ts";
 import { VirtioError } from "../errors.ts";
 import type { ManagedMember } from "../group/managed.ts";
 import type { DriverTransport } from "../transport/types.ts";
-import { ASYNC_DISPOSE, type LetGo } from "./disposal.ts";
+import { ASYNC_DISPOSE } from "./disposal.ts";
 import type { OwnerDevice } from "./owner.ts";
 import type { Scope } from "./scope.ts";
 
@@ -75,15 +75,10 @@ export class GroupHost extends Connected implements AsyncDisposable {
     this.members = members;
   }
 
-  /** Takes a thing, to let go of it with the host and before all that is there already. */
-  own<T>(made: T, letGo: LetGo<T>): T {
-    return this.scope.own(made, letGo);
-  }
-
   /**
-   * Takes the host apart, last made first: what it owns besides, the connection and the device of
-   * its owner, those of its members, and what was provided for them. Devices are reset. A second
-   * call settles with the first.
+   * Takes the host apart, last made first: what its scope was given since, the connection and the
+   * device of its owner, those of its members, and what was provided for them. Devices are reset. A
+   * second call settles with the first.
    *
    * @throws DisposalError when something could not be let go of; all else is
    */

@@ -132,11 +132,15 @@ export function connect(
     const block = dma.allocate(MARK.length, MARK.length);
     const { address, region } = block;
     const bytes = region.bytes.subarray(address - region.base).subarray(0, MARK.length);
-    bytes.set(MARK);
-    const seen = new Uint8Array(MARK.length);
-    const found = device.memory.read(address, seen) && seen.every((byte, i) => byte === MARK[i]);
-    bytes.fill(0);
-    block.free();
+    let found = false;
+    try {
+      bytes.set(MARK);
+      const seen = new Uint8Array(MARK.length);
+      found = device.memory.read(address, seen) && seen.every((byte, i) => byte === MARK[i]);
+    } finally {
+      bytes.fill(0);
+      block.free();
+    }
     if (found) return;
     const message = "its blocks are not in the memory of the device";
     throw refusal(CONTRACT.dma.token, where, message, CONTRACT.dma.hint, { value: address });

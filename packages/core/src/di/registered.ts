@@ -2,6 +2,7 @@
 import { isVirtioError, VirtioError } from "../errors.ts";
 import type { DependencyContainer, InjectionToken } from "./container.ts";
 import type { Contract } from "./contracts.ts";
+import { reasonOf } from "./disposal.ts";
 import { nameOf } from "./tokens.ts";
 
 /** Where in a host a token is looked for: `members[3].`, or nothing. */
@@ -94,8 +95,7 @@ export function laidTo(
   error: unknown,
 ): VirtioError {
   if (isVirtioError(error, "INJECTION")) return error;
-  const why = error instanceof Error ? error.message : String(error);
-  return refusal(token, where, `${what}: ${why}`, hint, { cause: error });
+  return refusal(token, where, `${what}: ${reasonOf(error)}`, hint, { cause: error });
 }
 
 /** The error about a token. */

@@ -5,8 +5,18 @@ import type { TraceEvent } from "./types.ts";
 /** How many hex digits of data a line shows. */
 const LONGEST_DATA = 64;
 
+/** What ends a line, or speaks to a terminal: a device type's words may have it from a driver. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
+
 /** One event in one line, without its time. */
 export function describeEvent(event: TraceEvent): string {
+  return wordsOf(event).replace(
+    CONTROL,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+function wordsOf(event: TraceEvent): string {
   switch (event.op) {
     case "read":
     case "write": {

@@ -84,11 +84,12 @@ describe("a host", () => {
     });
     expect(resolveOwner(host.scope.container)).toBe(host.owner);
     expect([...host.members.keys()]).toEqual([1, 7]);
-    const driver = host.own(await bringUp(host.driver, { queues: [], adminQueues: 1 }), (it) =>
-      it.close(),
+    const driver = host.scope.own(
+      await bringUp(host.driver, { queues: [], adminQueues: 1 }),
+      (it) => it.close(),
     );
     const client = openAdminClient(driver);
-    host.own(client, async () => {
+    host.scope.own(client, async () => {
       await driver.close();
       client.close();
     });
@@ -245,6 +246,30 @@ describe("a host", () => {
     await expect(composeHost(application, own())).rejects.toThrow(/serves another device already/);
     await first.dispose();
     await (await composeHost(application, own())).dispose();
+  });
+
+  it("gives a model free that was asked for too early, in a plan that fails", async () => {
+    const shared = new TestModel();
+    const early = (more: (scope: Scope) => void): HostPlan => ({
+      owner: {
+        register: (scope) => {
+          registerCore(scope.container);
+          registerDevice(scope.container, shared);
+          resolveOwner(scope.container);
+          more(scope);
+        },
+      },
+    });
+    const failing = early(() => {
+      throw new Error("no disk");
+    });
+    await expect(composeHost(application, failing)).rejects.toThrow("no disk");
+    await (
+      await composeHost(
+        application,
+        early(() => undefined),
+      )
+    ).dispose();
   });
 
   it("cannot be composed once its application has ended, nor while it ends", async () => {

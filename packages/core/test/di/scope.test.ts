@@ -263,6 +263,13 @@ describe("a scope that ends", () => {
     expect(await failureOf(scope.dispose())).toBe(error);
   });
 
+  it("tells of what has no words", async () => {
+    const scope = createScope();
+    const wordless = Object.create(null);
+    scope.own({}, () => Promise.reject(wordless));
+    expect(await failureOf(scope.dispose())).toMatchObject({ errors: [wordless] });
+  });
+
   it("keeps nothing of children that ended before", async () => {
     const log: string[] = [];
     const scope = createScope();

@@ -24,6 +24,10 @@ const EVENTS: [TraceEvent, string][] = [
   ],
   [{ op: "write", offset: 0x70, size: 4, data: "0f000000" }, "write 0x070 <- 0f000000"],
   [
+    { op: "needs-reset", why: "two\r\nlines, \u001b[31m and\u2028three" },
+    "needs reset: two\\u000d\\u000alines, \\u001b[31m and\\u2028three",
+  ],
+  [
     {
       op: "ccw",
       command: 0x92,

@@ -113,7 +113,7 @@ export async function sendCommand(
 /** Checks status and qualifier of an answer. */
 export function expectAnswer(
   what: string,
-  answer: HandAnswer,
+  answer: Pick<HandAnswer, "status" | "qualifier">,
   status: number,
   qualifier: number,
 ): void {

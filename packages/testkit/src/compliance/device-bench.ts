@@ -56,6 +56,8 @@ export interface DeviceBenchOptions {
   readonly groups?: readonly DeviceGroup[];
   /** Makes it the owner of these members besides, with the legacy access commands. */
   readonly legacy?: LegacyOwner;
+  /** What carries administration commands out; made of the above unless given. */
+  readonly executor?: AdminExecutor;
 }
 
 /** A group of type 1 as commands see it. */
@@ -115,23 +117,8 @@ export class DeviceBench {
     this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
     this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
     const count = options.adminQueues ?? 1;
-    const { dialect = "virtio-1.4", legacy } = options;
-    const hasFunctions = fixture.plugin.description.groupTypes.includes(SR_IOV_GROUP.name);
-    const others = dialect === "virtio-1.4" ? [this.group] : hasFunctions ? [FUNCTIONS] : [];
-    const executor = new AdminExecutor({
-      dialect,
-      groups: [
-        new SelfGroup(),
-        ...others,
-        ...(options.groups ?? []),
-        ...(legacy === undefined ? [] : [legacy.group]),
-      ],
-      families: [
-        this.family,
-        ...(options.families ?? []),
-        ...(legacy === undefined ? [] : [LEGACY_ACCESS_FAMILY]),
-      ],
-    });
+    const { legacy } = options;
+    const executor = options.executor ?? this.#makeExecutor(fixture, options);
     const init: VirtioDeviceInit = {
       model: this.model,
       memory,
@@ -143,6 +130,19 @@ export class DeviceBench {
     this.device = new VirtioDevice(init);
     this.#connection = (legacy ?? fixture).connect(this.device, { dma: this.dma });
     this.driver = this.#connection.driver;
+  }
+
+  #makeExecutor(fixture: TransportFixture, options: DeviceBenchOptions): AdminExecutor {
+    const { dialect = "virtio-1.4", families = [], groups = [], legacy } = options;
+    const hasFunctions = fixture.plugin.description.groupTypes.includes(SR_IOV_GROUP.name);
+    const own = dialect === "virtio-1.4" ? [this.group] : hasFunctions ? [FUNCTIONS] : [];
+    const legacyGroups = legacy === undefined ? [] : [legacy.group];
+    const legacyFamilies = legacy === undefined ? [] : [LEGACY_ACCESS_FAMILY];
+    return new AdminExecutor({
+      dialect,
+      groups: [new SelfGroup(), ...own, ...groups, ...legacyGroups],
+      families: [this.family, ...families, ...legacyFamilies],
+    });
   }
 
   /** Finds the device and listens to its interrupts. */

@@ -12,6 +12,17 @@ export function expectTrue(what: string, got: boolean): void {
   expectEqual(what, got, true);
 }
 
+/** `got` is an integer from `least` to `most`. */
+export function expectInteger(what: string, got: unknown, least: number, most: number): void {
+  if (Number.isInteger(got) && (got as number) >= least && (got as number) <= most) return;
+  throw new ComplianceFailure(what, `an integer from ${least} to ${most}`, got);
+}
+
+/** `got` is a text of one character or more. */
+export function expectText(what: string, got: unknown): void {
+  if (typeof got !== "string" || got === "") throw new ComplianceFailure(what, "a text", got);
+}
+
 /**
  * `work` rejects with a VirtioError of one of these codes; any code when none is given.
  *
@@ -54,7 +65,8 @@ export async function settle(): Promise<void> {
   for (let i = 0; i < SETTLE_TURNS; i++) await turn();
 }
 
-function turn(): Promise<void> {
+/** One turn of the event loop. */
+export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 

@@ -1,5 +1,5 @@
 /** The compliance kit: cases, how they are run, and what they report. */
-export type { HandAnswer } from "./admin-bench.ts";
+export type { HandAnswer, HandCommand } from "./admin-bench.ts";
 export { COMPLIANCE_CASES } from "./cases/index.ts";
 export { ComplianceContext } from "./context.ts";
 export {

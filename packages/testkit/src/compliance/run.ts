@@ -6,7 +6,7 @@ import { ComplianceFailure } from "./failure.ts";
 import type { ComplianceCase, ComplianceReport, ComplianceResult } from "./types.ts";
 
 /** How long one case may take before it counts as hanging, in milliseconds, unless told. */
-const CASE_LIMIT = 5000;
+export const CASE_LIMIT = 5000;
 
 /** What {@link runCompliance} runs and whom it tells. */
 export interface ComplianceOptions {
@@ -79,7 +79,8 @@ export async function runCase(
   return { id, title, side, clauses, milliseconds: performance.now() - start, ...ending };
 }
 
-async function bounded(id: string, limit: number, work: Promise<void>): Promise<void> {
+/** Ends with `work`, or with a failure after `limit` milliseconds. */
+export async function bounded(id: string, limit: number, work: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -93,6 +94,7 @@ async function bounded(id: string, limit: number, work: Promise<void>): Promise<
   }
 }
 
-function reasonOf(error: unknown): string {
+/** Why a case failed, for people. */
+export function reasonOf(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }
