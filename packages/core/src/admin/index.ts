@@ -194,6 +194,7 @@ export type {
   AdminQueueSource,
   CommandFamily,
   CommandHandler,
+  DialectTold,
   FamilyBinding,
   LengthRange,
   ListRefusal,

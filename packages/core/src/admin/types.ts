@@ -173,6 +173,12 @@ export interface AdminQueuePort {
   notify(): void;
 }
 
+/** What a transport told of the dialect; an `AdminQueuePlace` is one. */
+export interface DialectTold {
+  /** The dialect that the device speaks; `virtio-1.4` when absent. */
+  readonly dialect?: DialectName;
+}
+
 /** What the driver half needs of a device to send it commands; a `DriverDevice` is one. */
 export interface AdminQueueSource {
   /** The administration virtqueues that were set up. */
@@ -180,7 +186,7 @@ export interface AdminQueueSource {
   /** Where buffers are taken from. */
   readonly dma: DmaAllocator;
   /** What the transport read of their place, the dialect of the commands with it. */
-  readonly admin?: { readonly dialect?: DialectName } | undefined;
+  readonly admin?: DialectTold | undefined;
   /** Calls `listener` once when the device fails. Returns what ends that. */
   onFailure(listener: (error: Error) => void): () => void;
 }

@@ -95,8 +95,7 @@ describe("composition", () => {
     expect(resolveOwner(own).device.adminDialect).toBe("virtio-1.4");
     const other = container.createChildContainer();
     registerCore(other);
-    other.register(DEVICE_MODEL, { useValue: model });
-    other.register(GUEST_MEMORY, { useValue: memory });
+    registerDevice(other);
     other.register(ADMIN_SETTINGS, { useValue: { dialect: "proposal-v5" } });
     const { executor, device } = resolveOwner(other);
     expect([executor.dialect, device.adminDialect]).toEqual(["proposal-v5", "proposal-v5"]);
