@@ -84,7 +84,7 @@ export class LegacyBench {
   readonly other: LegacyGuest;
   readonly #legacy: LegacyOwner;
 
-  /** Made by {@link openLegacyBench}. */
+  /** Made by `ComplianceContext.legacy`. */
   constructor(
     legacy: LegacyOwner,
     owner: DeviceBench,
