@@ -84,7 +84,7 @@ export class LegacyBench {
   readonly other: LegacyGuest;
   readonly #legacy: LegacyOwner;
 
-  /** Made by `ComplianceContext.legacy`. */
+  /** Made by `ComplianceContext.legacyOwner`. */
   constructor(
     legacy: LegacyOwner,
     owner: DeviceBench,
