@@ -44,7 +44,12 @@ test("what does not apply to messages is named, and is no more than this", async
   const { transport, failures, skipped } = await runCompliance(messageFixture());
   expect(transport).toBe("msg");
   expect(failures).toEqual([]);
-  expect(skipped.map(({ id, reason }) => `${id}: ${reason}`)).toEqual([
+  const dialect = skipped.filter(({ id }) => id.includes("proposal-v5"));
+  expect(new Set(dialect.map(({ reason }) => reason))).toEqual(
+    new Set(["this msg transport does not carry proposal-v5, a reconstruction"]),
+  );
+  const others = skipped.filter((one) => !dialect.includes(one));
+  expect(others.map(({ id, reason }) => `${id}: ${reason}`)).toEqual([
     "admin-place-reserved: this msg transport can say the place",
     "config-reread: msg reads the configuration space in one operation",
     "driver-admin-reserved: this msg transport can say the place",

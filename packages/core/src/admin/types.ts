@@ -5,8 +5,8 @@
 import type { StateHook } from "../device/saved-state.ts";
 import type { DeviceGroup } from "../group/types.ts";
 import type { DmaAllocator } from "../memory/types.ts";
+import type { AdminQueuePlace } from "../transport/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
-import type { DialectName } from "./dialect-name.ts";
 import type { AdminOutcome } from "./status.ts";
 
 /** The lengths that a part of a command may have, in bytes. */
@@ -164,7 +164,7 @@ export interface AdminQueueSource {
   /** Where buffers are taken from. */
   readonly dma: DmaAllocator;
   /** What the transport read of their place, the dialect of the commands with it. */
-  readonly admin?: { readonly dialect?: DialectName } | undefined;
+  readonly admin?: Pick<AdminQueuePlace, "dialect"> | undefined;
   /** Calls `listener` once when the device fails. Returns what ends that. */
   onFailure(listener: (error: Error) => void): () => void;
 }
