@@ -11,18 +11,28 @@ import {
   type ProvisionRefusal,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
-import type { PciDevice } from "./device.ts";
+
+/** What of the function is read. */
+export interface OwnVectors {
+  /** True while MSI-X Enable is set. */
+  readonly msixEnabled: boolean;
+  /** How many MSI-X vectors it has now; `undefined` without MSI-X. */
+  readonly msixVectors: number | undefined;
+}
 
 /** The owner of virtual functions, as commands see it. */
 export class OwnerMember implements ManagedMember {
   readonly id: number = PROPOSAL_V5_OWNER_ID;
   readonly settableFeatures: FeatureSet = FeatureSet.EMPTY;
   readonly #device: TransportFacingDevice;
-  readonly #pci: PciDevice;
+  readonly #vectors: OwnVectors;
+  readonly #defaultVectors: number | undefined;
 
-  constructor(device: TransportFacingDevice, pci: PciDevice) {
+  /** `vectors` tells of the function's own MSI-X. */
+  constructor(device: TransportFacingDevice, vectors: OwnVectors) {
     this.#device = device;
-    this.#pci = pci;
+    this.#vectors = vectors;
+    this.#defaultVectors = vectors.msixVectors;
   }
 
   get deviceStatus(): number {
@@ -30,17 +40,17 @@ export class OwnerMember implements ManagedMember {
   }
 
   get msixEnabled(): boolean {
-    return this.#pci.msixEnabled;
+    return this.#vectors.msixEnabled;
   }
 
   get msixVectors(): number | undefined {
-    return this.#pci.msixVectors;
+    return this.#vectors.msixVectors;
   }
 
   get defaults(): MemberDefaults {
     return {
       features: this.offeredFeatures,
-      msixVectors: this.#pci.placement.msix?.vectors,
+      msixVectors: this.#defaultVectors,
     };
   }
 

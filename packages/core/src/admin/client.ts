@@ -652,7 +652,7 @@ function noSuchCommand(dialect: DialectName, command: AdminCommand): VirtioError
     path: command.name,
     message: `${dialect} has another command under this number`,
     value: command.opcode,
-    hint: "it is a command of virtio-1.4 alone",
+    hint: "a command of virtio-1.4 is none of this dialect; one of your own needs another number",
   });
 }
 

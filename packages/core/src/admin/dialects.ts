@@ -33,6 +33,23 @@ function ownCommands({ listQuery, listUse, management }: Dialect): readonly Admi
   return [listQuery, listUse, ...management];
 }
 
+/** The numbers of those commands in a dialect, for the declarations of every dialect. */
+function numbersIn(dialect: Dialect): ReadonlyMap<AdminCommand, number> {
+  const here = ownCommands(dialect);
+  const numbers = new Map<AdminCommand, number>();
+  for (const other of Object.values(FORMATS)) {
+    ownCommands(other).forEach((command, place) => {
+      const opcode = here[place]?.opcode;
+      if (opcode !== undefined) numbers.set(command, opcode);
+    });
+  }
+  return numbers;
+}
+
+const NUMBERS: ReadonlyMap<Dialect, ReadonlyMap<AdminCommand, number>> = new Map(
+  Object.values(FORMATS).map((dialect) => [dialect, numbersIn(dialect)]),
+);
+
 /** True for a number that proposal-v5 gives to a command of its own: no other command has it. */
 export function isTaken(dialect: Dialect, opcode: number): boolean {
   // Of virtio-1.4 the list commands are checked like any other; management is opt-in, and private.
@@ -46,9 +63,7 @@ export function isTaken(dialect: Dialect, opcode: number): boolean {
  * @returns `undefined` when the dialect has no such command, but gives its number to another
  */
 export function opcodeIn(dialect: Dialect, command: AdminCommand): number | undefined {
-  for (const other of Object.values(FORMATS)) {
-    const place = ownCommands(other).indexOf(command);
-    if (place >= 0) return ownCommands(dialect)[place]?.opcode;
-  }
+  const number = NUMBERS.get(dialect)?.get(command);
+  if (number !== undefined) return number;
   return isTaken(dialect, command.opcode) ? undefined : command.opcode;
 }

@@ -462,7 +462,9 @@ export class AdminExecutor {
           hint: "return a handler for every opcode from bind()",
         });
       }
-      const handle = this.format.oneList ? supportedOnly(command, binding, handler) : handler;
+      const isShared = command.groups === "any" || command.groups.length > 1;
+      const needsGuard = this.format.oneList && isShared && binding.supports !== undefined;
+      const handle = needsGuard ? supportedOnly(command, binding, handler) : handler;
       const bound: BoundCommand = { command, family, binding, handler: handle };
       this.byOpcode[command.opcode] = bound;
       this.lists.addCommand(bound);
@@ -487,15 +489,14 @@ export class AdminExecutor {
 }
 
 /**
- * A handler for owners with one list: a command in it may still not be supported for the group that
- * it is sent to.
+ * A handler for owners with one list for all groups: a command in it may still not be supported for
+ * the one that it is sent to.
  */
 function supportedOnly(
   command: AdminCommand,
   binding: FamilyBinding,
   handler: CommandHandler,
 ): CommandHandler {
-  if (binding.supports === undefined) return handler;
   return (call) =>
     binding.supports?.(command, call.group.type.id) === false
       ? OUTCOME.INVALID_GROUP

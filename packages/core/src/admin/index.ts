@@ -194,7 +194,6 @@ export type {
   AdminQueueSource,
   CommandFamily,
   CommandHandler,
-  DialectTold,
   FamilyBinding,
   LengthRange,
   ListRefusal,

@@ -5,8 +5,8 @@
 import type { StateHook } from "../device/saved-state.ts";
 import type { DeviceGroup } from "../group/types.ts";
 import type { DmaAllocator } from "../memory/types.ts";
+import type { AdminQueuePlace } from "../transport/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
-import type { DialectName } from "./dialect-name.ts";
 import type { AdminOutcome } from "./status.ts";
 
 /** The lengths that a part of a command may have, in bytes. */
@@ -173,12 +173,6 @@ export interface AdminQueuePort {
   notify(): void;
 }
 
-/** What a transport told of the dialect; an `AdminQueuePlace` is one. */
-export interface DialectTold {
-  /** The dialect that the device speaks; `virtio-1.4` when absent. */
-  readonly dialect?: DialectName;
-}
-
 /** What the driver half needs of a device to send it commands; a `DriverDevice` is one. */
 export interface AdminQueueSource {
   /** The administration virtqueues that were set up. */
@@ -186,7 +180,7 @@ export interface AdminQueueSource {
   /** Where buffers are taken from. */
   readonly dma: DmaAllocator;
   /** What the transport read of their place, the dialect of the commands with it. */
-  readonly admin?: DialectTold | undefined;
+  readonly admin?: Pick<AdminQueuePlace, "dialect"> | undefined;
   /** Calls `listener` once when the device fails. Returns what ends that. */
   onFailure(listener: (error: Error) => void): () => void;
 }

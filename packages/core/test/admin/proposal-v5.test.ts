@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   AdminExecutor,
+  AdminMailbox,
   AdminQueues,
   type CommandFamily,
   encodeOpcodeList,
@@ -34,7 +35,7 @@ import {
   V5,
   v5Request,
 } from "./proposal-v5-rig.ts";
-import { OP, request, settle, TestFamily } from "./rig.ts";
+import { hex, OP, request, settle, TestFamily } from "./rig.ts";
 
 const ALL = [0, 1, 2, 3, 4, 5, 6];
 
@@ -491,6 +492,23 @@ describe("commands that wait or fail", () => {
     own.again = 1;
     expect(rig.v5(OP.AGAIN, SELF).outcome).toEqual([1, 11]);
     expect(rig.v5(OP.AGAIN, SELF).outcome).toEqual(OK);
+  });
+});
+
+describe("another command interface", () => {
+  it("carries the dialect as well: a mailbox", () => {
+    const { executor } = new ProposalRig();
+    const mailbox = new AdminMailbox({ executor });
+    const send = (bytes: Uint8Array) => {
+      mailbox.request.fill(0);
+      mailbox.request.set(bytes);
+      expect(mailbox.start(bytes.length, 24)).toBe(true);
+      return hex(mailbox.response.subarray(0, mailbox.written));
+    };
+    expect(send(v5Request(V5.IDENTIFY, SELF))).toBe("00000000000000007f00000000000000");
+    expect(send(v5Request(V5.COUNT_GET, MEMBER, 0))).toBe("0200000000000000");
+    expect(send(v5Request(V5.ACCEPT, SELF, 0, bitmap(V5.COUNT_GET)))).toBe("0000000000000000");
+    expect(send(v5Request(V5.COUNT_GET, MEMBER, 0))).toBe("00000000000000000700070000000000");
   });
 });
 
