@@ -6,6 +6,7 @@ export {
   CapabilityFamily,
   type DriverCapabilities,
   type SavedCapabilities,
+  type SavedCapability,
 } from "./commands/capabilities.ts";
 export { CapabilityClient, type CapabilityHold } from "./commands/capabilities-client.ts";
 export {
@@ -26,6 +27,8 @@ export {
   type DeviceCapability,
   defineCapability,
   deviceCapability,
+  type FieldsOf,
+  type IdRange,
   LONGEST_CAPABILITY,
 } from "./commands/capability.ts";
 export {
@@ -117,6 +120,7 @@ export {
   type ResourceObjectCommands,
   type ResourceObjectOpcodes,
   resourceObjectCommands,
+  type SwappedOpcodes,
 } from "./commands/resource-objects-layout.ts";
 export { AdminQueues, type AdminQueuesOptions } from "./device-queue.ts";
 export { AdminCommandError } from "./errors.ts";

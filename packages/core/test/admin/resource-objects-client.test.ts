@@ -127,7 +127,8 @@ describe("what the rules forbid a driver", () => {
     });
     const refused = wrongState("TEST_POOL");
     await expect(objects.create(pool, {})).rejects.toEqual(refused);
-    await capabilities.device(TEST_CAP);
+    await capabilities.set(TEST_CAP, {});
+    await expect(objects.create(pool, {})).rejects.toEqual(refused);
     await expect(objects.create(pool, {})).rejects.toEqual(refused);
     const letGo = holdBack(rig);
     const setting = capabilities.set(TEST_CAP, { pools: 1 });
@@ -346,6 +347,23 @@ describe("answers that are not awaited", () => {
     await objects.modify(one, { pool: 1 });
     await objects.destroy(pools[0]!);
     await objects.destroyAll();
+  });
+
+  it("of modifications one after the other count in their order", async () => {
+    const { rig, objects, pool, filter } = await ready();
+    const make = () => objects.create(pool, {});
+    const pools = [await make(), await make(), await make()];
+    const one = await objects.create(filter, { pool: 0 });
+    const letGo = holdBack(rig);
+    const first = objects.modify(one, { pool: 1 });
+    const second = objects.modify(one, { pool: 2 });
+    const isHeld = async (at: number) =>
+      expect(objects.destroy(pools[at]!)).rejects.toMatchObject({ code: "DRIVER_STATE" });
+    for (const at of [0, 1, 2]) await isHeld(at);
+    letGo();
+    await Promise.all([first, second]);
+    await isHeld(2);
+    for (const at of [0, 1]) await objects.destroy(pools[at]!);
   });
 
   it("leave nothing of what was never sent", async () => {

@@ -155,6 +155,16 @@ describe("declaring a type of resource objects", () => {
     );
   });
 
+  it.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY])(
+    "refuses at most %d objects",
+    (maxObjects) => {
+      const capabilities = new CapabilityFamily([]);
+      expect(() => new ResourceObjectFamily({ capabilities, types: [], maxObjects })).toThrow(
+        expect.objectContaining({ code: "FAMILY_INVALID", path: "maxObjects" }),
+      );
+    },
+  );
+
   it("refuses two types of one identifier, and one whose capability the device lacks", () => {
     const capabilities = () => new CapabilityFamily([deviceCapability(TEST_CAP, {})]);
     const twice = { capabilities: capabilities(), types: [pool, pool] };

@@ -63,10 +63,18 @@ export interface CapabilityDependant {
   restore(value: unknown, driver: DriverCapabilities): () => void;
 }
 
+/** What a driver has set of one capability. */
+export interface SavedCapability {
+  /** The id of the capability. */
+  readonly id: number;
+  /** The value, two lower-case digits a byte. */
+  readonly value: string;
+}
+
 /** What a {@link CapabilityFamily} adds to a snapshot. */
 export interface SavedCapabilities {
-  /** What the driver has set, by ascending id; the values as two lower-case digits a byte. */
-  readonly driver: readonly { readonly id: number; readonly value: string }[];
+  /** What the driver has set, by ascending id. */
+  readonly driver: readonly SavedCapability[];
   /** The state of every dependant by its name. */
   readonly dependants: Readonly<Record<string, unknown>>;
 }
@@ -265,7 +273,7 @@ export class CapabilityFamily implements CommandFamily {
     const values = new Map<number, Uint8Array>();
     for (const [i, item] of Array.from(list as readonly unknown[]).entries()) {
       const path = `capabilities.driver[${i}]`;
-      const { id, value } = Object(item) as { readonly id?: unknown; readonly value?: unknown };
+      const { id, value } = Object(item) as Readonly<Record<keyof SavedCapability, unknown>>;
       const one = typeof id === "number" ? this.#byId.get(id) : undefined;
       if (one === undefined || values.has(one.capability.id)) {
         const message = "the device here has no such capability, or it stands here twice";

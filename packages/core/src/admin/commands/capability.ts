@@ -14,13 +14,21 @@ import {
   type StructLayout,
 } from "../../layout/index.ts";
 
+/** A range of identifiers. */
+export interface IdRange {
+  /** The first. */
+  readonly first: number;
+  /** The last. */
+  readonly last: number;
+}
+
 /** The identifiers of capabilities, by what may have them. */
-export const CAPABILITY_IDS = {
+export const CAPABILITY_IDS: Readonly<Record<"generic" | "deviceType", IdRange>> = {
   /** Of any device type. */
   generic: { first: 0x0000, last: 0x07ff },
   /** Of one device type. */
   deviceType: { first: 0x0800, last: 0x0fff },
-} as const;
+};
 
 /** The most bytes that a capability has. */
 export const LONGEST_CAPABILITY = 4096;
@@ -36,6 +44,9 @@ export const LONGEST_CAPABILITY = 4096;
  * - `reserved`: not looked at, and zero
  */
 export type CapabilityRule = "limit" | "flags" | "entries" | "fixed" | "reserved";
+
+/** The fields of a structure, to name the type of what is declared with it. */
+export type FieldsOf<L> = L extends StructLayout<infer F> ? F : never;
 
 /** One capability, declared as data. */
 export interface Capability<F extends Fields = Fields> {

@@ -4,8 +4,8 @@
  */
 import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import { struct } from "../../layout/index.ts";
-import { defineCapability } from "./capability.ts";
-import { defineResourceObjectType } from "./resource-object.ts";
+import { type Capability, defineCapability, type FieldsOf } from "./capability.ts";
+import { defineResourceObjectType, type ResourceObjectType } from "./resource-object.ts";
 
 const CITE =
   "Basic Facilities of a Virtio Device / Device groups / Group administration commands / Device parts";
@@ -29,7 +29,7 @@ export const DEV_PARTS_CAP_LAYOUT = struct(
 );
 
 /** Capability 0x0000: how many device parts objects there may be. */
-export const DEV_PARTS_CAP = defineCapability({
+export const DEV_PARTS_CAP: Capability<FieldsOf<typeof DEV_PARTS_CAP_LAYOUT>> = defineCapability({
   id: 0x0000,
   name: "DEV_PARTS_CAP",
   layout: DEV_PARTS_CAP_LAYOUT,
@@ -60,7 +60,10 @@ export const RESOURCE_OBJ_DEV_PARTS_LAYOUT = struct(
  * Type 0x000: device parts objects, for members of an SR-IOV group. Those that capture and those
  * that restore share their ids; there are as many of each as the capability says.
  */
-export const RESOURCE_OBJ_DEV_PARTS = defineResourceObjectType({
+export const RESOURCE_OBJ_DEV_PARTS: ResourceObjectType<
+  FieldsOf<typeof RESOURCE_OBJ_DEV_PARTS_LAYOUT>,
+  FieldsOf<typeof DEV_PARTS_CAP_LAYOUT>
+> = defineResourceObjectType({
   type: 0x000,
   name: "RESOURCE_OBJ_DEV_PARTS",
   groups: [SR_IOV_GROUP.id],

@@ -8,15 +8,15 @@ import { SELF_GROUP } from "../../group/self.ts";
 import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import type { Decoded, Fields, StructLayout } from "../../layout/index.ts";
 import type { AdminOutcome } from "../status.ts";
-import type { Capability } from "./capability.ts";
+import type { Capability, IdRange } from "./capability.ts";
 
 /** The identifiers of types of resource objects, by what may have them. */
-export const RESOURCE_OBJECT_TYPES = {
+export const RESOURCE_OBJECT_TYPES: Readonly<Record<"generic" | "deviceType", IdRange>> = {
   /** Of any device type. */
   generic: { first: 0x000, last: 0x1ff },
   /** Of one device type. */
   deviceType: { first: 0x200, last: 0x4ff },
-} as const;
+};
 
 /** The most bytes of data that a resource object has. */
 export const LONGEST_RESOURCE_OBJECT = 4096;
@@ -99,8 +99,8 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
 /**
  * Declares a type of resource objects.
  *
- * @throws VirtioError `FAMILY_INVALID` for an identifier outside 0..0x4ff, no group type
- * or one that has no objects, a reserved field that the layout does not have, or data of no bounded length
+ * @throws VirtioError `FAMILY_INVALID` for an identifier outside 0..0x4ff, no group type or one that
+ * has no objects, a reserved field that the layout does not have, or data of no fixed length
  */
 export function defineResourceObjectType<const F extends Fields, const C extends Fields>(
   spec: ResourceObjectType<F, C>,

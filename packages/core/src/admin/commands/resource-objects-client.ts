@@ -57,8 +57,17 @@ export interface CreatedObject<F extends Fields = Fields> {
 interface Known {
   readonly handle: CreatedObject;
   state: "creating" | "created" | "uncertain" | "destroying";
+  /** What it depends on. */
   references: readonly ResourceObjectReference[];
+  /** The modifications that may have it depend on something else, in the order of sending. */
+  pending: readonly PendingModification[];
   kind: number;
+}
+
+/** A modification that is under way, or whose answer was not awaited. */
+interface PendingModification {
+  readonly references: readonly ResourceObjectReference[];
+  isAbandoned: boolean;
 }
 
 /**
@@ -168,20 +177,23 @@ export class ResourceObjectClient {
     const bytes = encode(object.type.layout, data);
     const { handle } = known;
     const { references, kind } = this.#judge(handle, bytes, this.#limitsOf(handle.type), known);
-    const before = { references: known.references, kind: known.kind };
-    // Until the answer is there, it may depend on the old ones and on the new ones.
-    known.references = [...before.references, ...references];
+    const own: PendingModification = { references, isAbandoned: false };
+    known.pending = [...known.pending, own];
+    const fields = { ...headerOf(handle), resource_obj_specific_data: bytes };
+    const modify = encode(RESOURCE_OBJ_MODIFY_DATA, fields);
     try {
-      const fields = { ...headerOf(handle), resource_obj_specific_data: bytes };
-      const modify = encode(RESOURCE_OBJ_MODIFY_DATA, fields);
       await this.#send(this.#commands.MODIFY, handle, modify, options);
-      known.references = references;
-      known.kind = kind;
-      if (references.length > 0 && this.#known.delete(handle)) this.#known.set(handle, known);
     } catch (error) {
-      if (changedNothing(error)) known.references = before.references;
+      own.isAbandoned = true;
+      if (changedNothing(error)) known.pending = known.pending.filter((one) => one !== own);
       throw error;
     }
+    // Those abandoned before it came before it: only commands that are awaited are repeated.
+    const at = known.pending.indexOf(own);
+    known.pending = known.pending.filter((one, i) => i > at || (i < at && !one.isAbandoned));
+    known.references = references;
+    known.kind = kind;
+    if (references.length > 0 && this.#known.delete(handle)) this.#known.set(handle, known);
   }
 
   /**
@@ -253,6 +265,13 @@ export class ResourceObjectClient {
       const isBeside = handle.group === group && handle.member === member && handle.type === type;
       if (isBeside) used.add(handle.id);
     }
+    if (limit === 0) {
+      throw new VirtioError("DRIVER_STATE", {
+        path: type.name,
+        message: "the driver's capability allows no such object",
+        hint: `set a limit in ${type.capability.name}`,
+      });
+    }
     if (id === undefined) {
       for (let free = 0; free < limit; free++) if (!used.has(free)) return free;
     } else if (!(Number.isInteger(id) && id >= 0 && id < limit)) {
@@ -299,7 +318,7 @@ export class ResourceObjectClient {
         value: `type ${reference.type}, id ${reference.id}`,
       });
     }
-    return { handle, state: "creating", references, kind };
+    return { handle, state: "creating", references, pending: [], kind };
   }
 
   async #settle(known: Known, created: Promise<AdminReply>): Promise<void> {
@@ -328,7 +347,9 @@ export class ResourceObjectClient {
 
   #refuseDependants(known: Known): void {
     for (const other of this.#known.values()) {
-      const depends = other.references.some((one) => refersTo(one, other.handle, known.handle));
+      const pending = other.pending.flatMap(({ references }) => references);
+      const references = [...other.references, ...pending];
+      const depends = references.some((one) => refersTo(one, other.handle, known.handle));
       if (!depends || other === known) continue;
       throw new VirtioError("DRIVER_STATE", {
         path: labelOf(known.handle),

@@ -76,20 +76,28 @@ export const RESOURCE_OBJ_QUERY_RESULT = struct(
   },
 );
 
+/** Which of the two contradicting texts counts, see {@link RESOURCE_OBJ_OPCODES}. */
+export type ResourceObjectOpcodes = "table" | "prose";
+
+/** The opcodes that the two texts swap. */
+export interface SwappedOpcodes {
+  /** That of RESOURCE_OBJ_QUERY. */
+  readonly query: number;
+  /** That of RESOURCE_OBJ_MODIFY. */
+  readonly modify: number;
+}
+
 /**
  * The opcodes of RESOURCE_OBJ_QUERY and RESOURCE_OBJ_MODIFY. The text contradicts itself: the table
  * of opcodes ("Group administration commands") has one order, the sections of the two commands the
  * other. The table is what this project speaks unless told otherwise.
  */
-export const RESOURCE_OBJ_OPCODES = {
+export const RESOURCE_OBJ_OPCODES: Readonly<Record<ResourceObjectOpcodes, SwappedOpcodes>> = {
   /** As the table of opcodes has them; the default. */
   table: { query: 0x000b, modify: 0x000c },
   /** As the sections of the two commands have them. */
   prose: { query: 0x000c, modify: 0x000b },
-} as const;
-
-/** Which of the two contradicting texts counts: a key of {@link RESOURCE_OBJ_OPCODES}. */
-export type ResourceObjectOpcodes = keyof typeof RESOURCE_OBJ_OPCODES;
+};
 
 /** The resource object commands, under the opcodes of one reading of the text. */
 export interface ResourceObjectCommands {
@@ -124,7 +132,7 @@ export function resourceObjectCommands(
   return COMMANDS[opcodes];
 }
 
-function declare({ query, modify }: Readonly<Record<"query" | "modify", number>>) {
+function declare({ query, modify }: SwappedOpcodes): ResourceObjectCommands {
   return {
     CREATE: {
       ...COMMON,
@@ -169,7 +177,7 @@ function declare({ query, modify }: Readonly<Record<"query" | "modify", number>>
       clauses: ["resource-object-device-2", "resource-object-device-4", "resource-object-device-5"],
       doc: "Destroys a resource object.",
     },
-  } as const satisfies ResourceObjectCommands;
+  };
 }
 
 const COMMANDS: Readonly<Record<ResourceObjectOpcodes, ResourceObjectCommands>> = {

@@ -105,7 +105,7 @@ export class ResourceObjectFamily implements CommandFamily {
    *
    * @throws VirtioError `FAMILY_INVALID` when two types have one identifier, a declaration
    * contradicts itself, the device lacks the capability that limits one, or the owner of the
-   * capabilities was made already
+   * capabilities was made already; or `maxObjects` is no whole number
    */
   constructor(init: ResourceObjectFamilyInit) {
     const { capabilities, types } = init;
@@ -115,6 +115,13 @@ export class ResourceObjectFamily implements CommandFamily {
     this.#capabilities = capabilities;
     this.#types = new Map(types.map((type) => [type.type, type]));
     this.#maxObjects = init.maxObjects ?? DEFAULT_MAX_OBJECTS;
+    if (!Number.isSafeInteger(this.#maxObjects) || this.#maxObjects < 0) {
+      throw new VirtioError("FAMILY_INVALID", {
+        path: "maxObjects",
+        message: "it is an integer from 0",
+        value: this.#maxObjects,
+      });
+    }
     if (this.#types.size !== types.length) {
       throw new VirtioError("FAMILY_INVALID", {
         path: "types",
