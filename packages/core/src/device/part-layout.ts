@@ -173,5 +173,10 @@ export const COMMON_PARTS: Readonly<Record<CommonPartName, CommonPart>> = {
   },
 };
 
-/** The types of parts that belong to device types, first and last. */
-export const DEVICE_TYPE_PARTS = { first: 0x0200, last: 0x05ff } as const;
+/** The types of parts that belong to device types. */
+export const DEVICE_TYPE_PARTS = {
+  /** The first type. */
+  first: 0x0200,
+  /** The last type. */
+  last: 0x05ff,
+} as const;
