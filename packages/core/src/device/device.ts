@@ -593,6 +593,14 @@ export class VirtioDevice
     const { config } = this.#model;
     const port = this.#port;
     const stopped = (this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0;
+    const isSet = this.#due === "takeover" && this.#slots.some(({ queue }) => queue !== undefined);
+    if (isSet) {
+      throw new VirtioError("SNAPSHOT_BUSY", {
+        path,
+        message: "parts were set, and where their rings go on is not known yet",
+        hint: "let the device go on before the snapshot, or reset it",
+      });
+    }
     return {
       deviceId: this.deviceId,
       status: this.#status,

@@ -494,6 +494,29 @@ describe("DEV_MODE_SET", () => {
   });
 });
 
+describe("a driver that sends each part of a command in a descriptor of its own, unpadded", () => {
+  it("is served: stock Linux does so", () => {
+    const rig = new PartsRig();
+    rig.prepare(1).member(1).bringUp();
+    rig.prepare(2);
+    const exchange = (opcode: number, member: number, data: string, room: number) => {
+      const readable = request(opcode, SRIOV, member, unhex(data));
+      const cuts = { readableCuts: [24], writableCuts: [8] };
+      const { bytes, used } = rig.send({ readable, writableLength: 8 + room, ...cuts })!;
+      return readAnswer(bytes, used);
+    };
+    for (const member of [1, 2]) {
+      expect(exchange(MODE, member, "01", 0)).toEqual({ outcome: OK, result: "" });
+    }
+    const size = le32(exchange(METADATA, 1, asking(SIZE), 8).result);
+    const { outcome, result } = exchange(GET, 1, asking(ALL), size);
+    expect([outcome, result.length, size % 8]).toEqual([OK, 2 * size, 1]);
+    expect(exchange(SET, 2, `${SET_OBJECT} ${result}`, 0).outcome).toEqual(OK);
+    for (const member of [1, 2]) expect(exchange(MODE, member, "00", 0).outcome).toEqual(OK);
+    expect(rig.member(2).device.status).toBe(RUNNING);
+  });
+});
+
 describe("what no part can tell", () => {
   it("is refused with EINVAL and INVALID_COMMAND, by metadata, parts and setting", () => {
     const admin = new NotingAdmin(1);
