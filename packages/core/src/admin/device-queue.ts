@@ -3,6 +3,7 @@
  * used entries out. Hot path: a buffer whose parts are not scattered is read and written in place,
  * and nothing is allocated for it.
  */
+import { defer } from "../clock.ts";
 import type { AdminFacility, DeviceHost } from "../device/types.ts";
 import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
@@ -15,6 +16,8 @@ import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
 const DEFAULT_MAX_SIZE = 256;
 const LARGEST_SIZE = 32768;
 const MOST_QUEUES = 0x10000;
+/** The most bytes of data and result that are moved before the rest waits for the event loop. */
+const VISIT_BYTES = 2 ** 20;
 
 /** What {@link AdminQueues} are made from. */
 export interface AdminQueuesOptions {
@@ -189,10 +192,11 @@ class Lane {
     work.trace = host.trace ?? executor.trace;
     let left = this.budget ?? queue.size;
     const enough = queue.visited + DESCRIPTORS_PER_VISIT;
+    let bytes = VISIT_BYTES;
     let answered = false;
     let more = true;
     while (left > 0 && this.held === undefined) {
-      if (queue.visited >= enough) break;
+      if (queue.visited >= enough || bytes <= 0) break;
       const chain = queue.pop();
       if (chain === undefined) {
         more = false;
@@ -201,6 +205,7 @@ class Lane {
       left--;
       this.read(queue, chain);
       const done = executor.start(work);
+      bytes -= work.dataLength + work.resultLength;
       // A handler may have had the device reset.
       if (this.fenced) return;
       if (done) {
@@ -215,7 +220,9 @@ class Lane {
     this.serving = false;
     if (answered) host.publish(index);
     // The driver may never stop adding buffers, and is not alone: the rest waits for its turn.
-    if (this.held === undefined && !host.checkDefect(index) && more) host.revisit(index);
+    if (this.held !== undefined || host.checkDefect(index) || !more) return;
+    if (bytes > 0) host.revisit(index);
+    else defer(() => host.revisit(index));
   }
 
   private answerHeld(): void {

@@ -296,7 +296,7 @@ export class AdminExecutor {
     const { command } = bound;
     work.command = command;
     work.group = state.group;
-    work.reserveResult(Math.min(roundUp(command.result.max), KEPT_CAPACITY));
+    work.reserveResult(Math.min(command.result.max, KEPT_CAPACITY));
     work.resultLength = command.result.min;
     if (command.usesMember && !state.group.hasMember(work.memberId)) {
       return this.finish(work, OUTCOME.INVALID_MEMBER);

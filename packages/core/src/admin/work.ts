@@ -11,6 +11,7 @@ import type { AdminCall, AdminCommand } from "./types.ts";
 
 const LONGEST_LOOP = 32;
 const FIRST_CAPACITY = 64;
+const WORD_BYTES = 8;
 /**
  * A longer buffer is given up once its command is answered. As much there is room for from the
  * start; what a command has beyond, it gets when it turns out to be needed.
@@ -71,13 +72,14 @@ export class CommandWork implements AdminCall, CommandHeader {
     return this.dataBytes;
   }
 
-  /** Room for `length` bytes of result, zeroed. */
+  /** Room for `length` bytes of result, and for whole words of them, zeroed. */
   reserveResult(length: number): void {
-    if (this.resultBytes.length < length) {
-      this.resultBytes = new Uint8Array(length);
+    const room = (length + WORD_BYTES - 1) & -WORD_BYTES;
+    if (this.resultBytes.length < room) {
+      this.resultBytes = new Uint8Array(room);
       this.result = new DataView(this.resultBytes.buffer);
     } else {
-      clearBytes(this.resultBytes, 0, length);
+      clearBytes(this.resultBytes, 0, room);
     }
   }
 

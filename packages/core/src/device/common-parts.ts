@@ -63,7 +63,7 @@ export interface CommonState {
   /** The queues that there are. */
   readonly slots: readonly QueueSlot[];
   /** The MSI-X vector of a queue, where the transport has such a thing. */
-  readonly vectorOf: ((queue: number) => number) | undefined;
+  readonly vectorOf: (queue: number) => number | undefined;
 }
 
 /** The common parts of the device core, in order. */
@@ -74,7 +74,7 @@ export function commonParts(state: CommonState): DevicePart[] {
     commonPart("DRV_FEATURES", encodeFeatures(driverFeatures)),
     commonPart("DEVICE_STATUS", Uint8Array.of(status)),
     ...slots.map((slot) =>
-      commonPart("VQ_CFG", encodeQueue(slot, vectorOf?.(slot.index)), slot.index),
+      commonPart("VQ_CFG", encodeQueue(slot, vectorOf(slot.index)), slot.index),
     ),
   ];
 }
@@ -200,10 +200,11 @@ function planParts(parts: readonly DevicePart[], context: PartsContext): PartsPl
   const seen = new Set<string>();
   let rank = 0;
   parts.forEach((part, i) => {
-    const path = `parts[${i}]`;
     const name = commonPartName(part.type);
-    if (!isKnown(part, name, context)) {
-      if (isOptionalPart(part)) return;
+    const isThere = isKnown(part, name, context);
+    if (!isThere && isOptionalPart(part)) return;
+    const path = `parts[${i}]`;
+    if (!isThere) {
       throw refuseParts(path, "the device has no such part", { value: describePart(part) });
     }
     const key = partKey(part);

@@ -449,7 +449,7 @@ export class VirtioDevice
       }
       this.#settleStop();
     }
-    return this.#mode.stopped ? true : this.#mode.whenSettled();
+    return this.#mode.stopped || this.#mode.whenSettled();
   }
 
   /** See {@link PartsDevice.resume}. */
@@ -479,31 +479,38 @@ export class VirtioDevice
 
   /** See {@link PartsDevice.readParts}. */
   readParts(): readonly DevicePart[] {
+    return this.#refusing(() => this.#readParts());
+  }
+
+  #readParts(): readonly DevicePart[] {
     checkTellable(this.#features, "driverFeatures");
-    const port = this.#port;
     const common = commonParts({
       offered: this.offeredFeatures,
       driverFeatures: this.#driverFeatures,
       status: this.#status,
       slots: this.#slots.filter(({ index }) => this.#slot(index) !== undefined),
-      vectorOf: port?.queueVector === undefined ? undefined : (i) => port.queueVector?.(i) ?? 0,
+      vectorOf: (queue) => this.#port?.queueVector?.(queue),
     });
-    const ofTransport = port?.readParts?.() ?? [];
+    const ofTransport = this.#port?.readParts?.() ?? [];
     return inPartOrder([...common, ...ofTransport, ...(this.#model.readParts?.() ?? [])]);
   }
 
   /** See {@link PartsDevice.prepareParts}. */
   prepareParts(parts: readonly DevicePart[]): StateChange {
-    if (!this.#mode.stopped) {
+    return this.#refusing(() => {
+      if (this.#mode.stopped) return this.#prepareParts(parts);
       throw refuseParts("mode", "the device is not stopped", { hint: "stop it first" });
-    }
+    });
+  }
+
+  /** What is thrown in `work` is the reason of a refusal. */
+  #refusing<T>(work: () => T): T {
     try {
-      return this.#prepareParts(parts);
+      return work();
     } catch (cause) {
-      if (isVirtioError(cause, "DEVICE_PARTS")) throw cause;
-      const { path, value, hint } = isVirtioError(cause) ? cause : {};
-      const more = { ...(hint === undefined ? {} : { hint }), value, cause };
-      throw refuseParts(path ?? "parts", messageOf(cause), more);
+      const refusal = isVirtioError(cause, "DEVICE_PARTS") ? cause : refusalOf(cause);
+      this.#trace?.emit({ op: "parts", why: refusal.message });
+      throw refusal;
     }
   }
 
@@ -623,6 +630,14 @@ export class VirtioDevice
     const port = this.#port;
     const legacy = this.#legacy;
     const stopped = (this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0;
+    const isSet = this.#due === "takeover" && this.#slots.some(({ queue }) => queue !== undefined);
+    if (isSet) {
+      throw new VirtioError("SNAPSHOT_BUSY", {
+        path,
+        message: "parts were set, and where their rings go on is not known yet",
+        hint: "let the device go on before the snapshot, or reset it",
+      });
+    }
     return {
       deviceId: this.deviceId,
       status: this.#status,
@@ -1022,6 +1037,13 @@ export class VirtioDevice
       return messageOf(error);
     }
   }
+}
+
+/** Parts are refused for this. */
+function refusalOf(cause: unknown): VirtioError {
+  const { path, value, hint } = isVirtioError(cause) ? cause : {};
+  const more = { ...(hint === undefined ? {} : { hint }), value, cause };
+  return refuseParts(path ?? "parts", messageOf(cause), more);
 }
 
 function checkSame(path: string, message: string, found: number, expected: number): void {

@@ -59,8 +59,9 @@ export class DeviceMode {
     this.#answer(false);
   }
 
-  /** What the stop that is under way comes to. */
+  /** What the stop that was begun comes to; false when it has been ended already. */
   whenSettled(): Promise<boolean> {
+    if (!this.stopping) return Promise.resolve(this.stopped);
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
     });

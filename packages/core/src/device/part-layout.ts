@@ -173,10 +173,10 @@ export const COMMON_PARTS: Readonly<Record<CommonPartName, CommonPart>> = {
   },
 };
 
-/** The types of parts that belong to device types, first and last. */
-export const DEVICE_TYPE_PARTS: {
-  /** The first of them. */
-  readonly first: number;
-  /** The last of them. */
-  readonly last: number;
-} = { first: 0x0200, last: 0x05ff };
+/** The types of parts that belong to device types. */
+export const DEVICE_TYPE_PARTS = {
+  /** The first type. */
+  first: 0x0200,
+  /** The last type. */
+  last: 0x05ff,
+} as const;

@@ -214,8 +214,8 @@ export function encodePartHeaders(headers: readonly PartHeader[]): Uint8Array<Ar
 }
 
 /**
- * Reads parts that stand one after the other. What is left over is padding when it is zero. The
- * values are views of `bytes`.
+ * Reads parts that stand one after the other. What is left over is padding when it is zero.
+ * Selectors and values are views of `bytes`.
  *
  * @throws VirtioError `DEVICE_PARTS` when the last part is cut off
  */
@@ -224,24 +224,27 @@ export function decodeParts(bytes: Uint8Array): DevicePart[] {
   const parts: DevicePart[] = [];
   const padding = paddingOf(bytes);
   for (let at = 0; at < padding; ) {
-    const path = `parts[${parts.length}]`;
     const left = bytes.length - at;
     if (left < PART_HEADER_BYTES) {
-      throw refuseParts(path, "the header of the part is cut off", { value: left });
+      const message = "the header of the part is cut off";
+      throw refuseParts(`parts[${parts.length}]`, message, { value: left });
     }
-    const { length, ...header } = readHeader(bytes, view, at);
+    const { type, flags, selector, length } = readHeader(bytes, view, at);
     if (length > left - PART_HEADER_BYTES) {
       const message = `only ${left - PART_HEADER_BYTES} bytes are there of the value`;
-      throw refuseParts(`${path}.length`, message, { value: length });
+      throw refuseParts(`parts[${parts.length}].length`, message, { value: length });
     }
     at += PART_HEADER_BYTES;
-    parts.push({ ...header, value: bytes.subarray(at, at + length) });
+    parts.push({ type, flags, selector, value: bytes.subarray(at, at + length) });
     at += length;
   }
   return parts;
 }
 
-/** Reads headers that stand one after the other; what is missing of the last one is zero. */
+/**
+ * Reads headers that stand one after the other; what is missing of the last one is zero. They share
+ * nothing with `bytes`.
+ */
 export function decodePartHeaders(bytes: Uint8Array): PartHeader[] {
   const count = Math.ceil(bytes.length / PART_HEADER_BYTES);
   const whole = new Uint8Array(count * PART_HEADER_BYTES);
@@ -294,7 +297,7 @@ function readHeader(bytes: Uint8Array, view: DataView, at: number): PartHeader {
   return {
     type: HDR.part_type.get(view, at),
     flags: HDR.flags.get(view, at),
-    selector: bytes.slice(from, from + SELECTOR_BYTES),
+    selector: bytes.subarray(from, from + SELECTOR_BYTES),
     length: HDR.length.get(view, at),
   };
 }

@@ -116,7 +116,8 @@ export interface SnapshotDevice {
    * Its state now.
    *
    * @param path what to call the device in errors
-   * @throws VirtioError `SNAPSHOT_BUSY` while the device holds a buffer, naming the queue
+   * @throws VirtioError `SNAPSHOT_BUSY` while the device holds a buffer, naming the queue, and from
+   * the time at which its parts are set until it goes on
    */
   saveState(path?: string): DeviceState;
   /**

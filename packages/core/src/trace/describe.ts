@@ -46,6 +46,8 @@ function wordsOf(event: TraceEvent): string {
       const names = event.status === undefined ? "" : ` ${statusNames(event.status)}`;
       return `status${names}${event.why === undefined ? "" : `: ${event.why}`}`;
     }
+    case "parts":
+      return `parts refused: ${event.why ?? "no reason given"}`;
     case "needs-reset":
       return `needs reset: ${event.why ?? "no reason given"}`;
     case "interrupt": {

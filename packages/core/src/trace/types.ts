@@ -57,7 +57,15 @@ export interface ChannelEvent {
 /** Something that happened once: a reset, a notification, an interrupt, a change of the mode. */
 export interface SignalEvent {
   /** Which. */
-  readonly op: "reset" | "notify" | "interrupt" | "needs-reset" | "status" | "stop" | "resume";
+  readonly op:
+    | "reset"
+    | "notify"
+    | "interrupt"
+    | "needs-reset"
+    | "status"
+    | "stop"
+    | "resume"
+    | "parts";
   /**
    * The queue, for `notify`, `interrupt`, and the `reset` of one queue; absent for a configuration
    * interrupt and the reset of a device.
@@ -67,7 +75,10 @@ export interface SignalEvent {
   readonly vector?: number;
   /** The status byte, for `status`. */
   readonly status?: number;
-  /** Why, for `needs-reset`, and for a `status` that was refused or not taken in full. */
+  /**
+   * Why, for `needs-reset`, for `parts` that were refused, and for a `status` that was refused or not
+   * taken in full.
+   */
   readonly why?: string;
 }
 

@@ -152,6 +152,8 @@ export interface PartsRigOptions extends AdminRigOptions {
   readonly members?: readonly PartsMember[];
   /** What serves the commands; the family of the project unless given. */
   readonly family?: CommandFamily;
+  /** The group types whose commands are used; both unless given. */
+  readonly uses?: readonly number[];
 }
 
 /** An owner of three members and one without parts; everything may be used. */
@@ -177,7 +179,7 @@ export class PartsRig extends AdminRig {
     });
     this.group = group;
     this.objects = objects;
-    this.useAll(SELF, SRIOV);
+    this.useAll(...(options.uses ?? [SELF, SRIOV]));
   }
 
   member(id: number): PartsMember {

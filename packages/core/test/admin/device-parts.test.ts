@@ -70,10 +70,16 @@ describe("the list of device parts commands", () => {
     const rig = new PartsRig();
     expect(rig.executor.supported(SRIOV)).toEqual([0, 1, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11]);
     expect(rig.executor.supported(0)).toEqual([0, 1, 7, 8, 9]);
-    // A group whose members have no parts.
+    // Members without parts would have the commands on the objects alone.
     const plain = { type: SR_IOV_GROUP, exists: true, memberCount: 1, hasMember: () => true };
-    const other = new PartsRig({ groups: [new SelfGroup(), plain] });
-    expect(other.executor.supported(SRIOV)).toEqual([0, 1, 0xa, 0xb, 0xc, 0xd]);
+    expect(() => new PartsRig({ groups: [new SelfGroup(), plain] })).toThrow(
+      expect.objectContaining({ code: "FAMILY_INVALID" }),
+    );
+    const alone = new PartsRig({ groups: [new SelfGroup()], uses: [0] });
+    expect([alone.executor.supported(0), alone.executor.supported(SRIOV)]).toEqual([
+      [0, 1, 7, 8, 9],
+      [],
+    ]);
     const none = new AdminRig({ groups: [new SelfGroup(), rig.group], families: [] });
     expect(none.executor.supported(SRIOV)).toEqual([0, 1]);
   });
@@ -488,6 +494,29 @@ describe("DEV_MODE_SET", () => {
   });
 });
 
+describe("a driver that sends each part of a command in a descriptor of its own, unpadded", () => {
+  it("is served: stock Linux does so", () => {
+    const rig = new PartsRig();
+    rig.prepare(1).member(1).bringUp();
+    rig.prepare(2);
+    const exchange = (opcode: number, member: number, data: string, room: number) => {
+      const readable = request(opcode, SRIOV, member, unhex(data));
+      const cuts = { readableCuts: [24], writableCuts: [8] };
+      const { bytes, used } = rig.send({ readable, writableLength: 8 + room, ...cuts })!;
+      return readAnswer(bytes, used);
+    };
+    for (const member of [1, 2]) {
+      expect(exchange(MODE, member, "01", 0)).toEqual({ outcome: OK, result: "" });
+    }
+    const size = le32(exchange(METADATA, 1, asking(SIZE), 8).result);
+    const { outcome, result } = exchange(GET, 1, asking(ALL), size);
+    expect([outcome, result.length, size % 8]).toEqual([OK, 2 * size, 1]);
+    expect(exchange(SET, 2, `${SET_OBJECT} ${result}`, 0).outcome).toEqual(OK);
+    for (const member of [1, 2]) expect(exchange(MODE, member, "00", 0).outcome).toEqual(OK);
+    expect(rig.member(2).device.status).toBe(RUNNING);
+  });
+});
+
 describe("what no part can tell", () => {
   it("is refused with EINVAL and INVALID_COMMAND, by metadata, parts and setting", () => {
     const admin = new NotingAdmin(1);
@@ -510,6 +539,35 @@ describe("what no part can tell", () => {
   });
 });
 
+describe("commands that are as long as can be", () => {
+  it("are served a few at a time, so that they hold nothing up", async () => {
+    const rig = new PartsRig();
+    rig.prepare(1);
+    const readable = request(GET, SRIOV, 1, new Uint8Array(16 + LONGEST_PARTS_DATA));
+    const { address } = rig.arena.allocate(readable.length, 8);
+    rig.memory.write(address, readable);
+    const { queue } = rig.port;
+    const COMMANDS = 16;
+    for (let i = 0; i < COMMANDS; i++) {
+      queue.add([address, rig.arena.allocate(8, 8).address], [readable.length, 8], 2, 1);
+    }
+    const answered = () => {
+      let count = 0;
+      while (queue.reap() >= 0) count++;
+      return count;
+    };
+    rig.port.notify();
+    let total = answered();
+    expect(total).toBeGreaterThan(0);
+    expect(total).toBeLessThan(COMMANDS / 2);
+    for (let turn = 0; turn < 200 && total < COMMANDS; turn++) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      total += answered();
+    }
+    expect(total).toBe(COMMANDS);
+  });
+});
+
 describe("members with many queues", () => {
   it("are told and set by one command each, far longer than the others", () => {
     const QUEUES = 1000;
@@ -527,6 +585,9 @@ describe("members with many queues", () => {
     expect(le32(rig.command(METADATA, 1, asking(SIZE)).result)).toBe(length);
     const { outcome, result } = rig.command(GET, 1, asking(ALL), { room: length });
     expect([outcome, result.length]).toEqual([OK, 2 * length]);
+    // A result has whole words, zero behind its end.
+    const padded = rig.command(GET, 1, asking(ALL), { room: length + 100 }).result;
+    expect(padded).toBe(result + "00".repeat(8 * Math.ceil(length / 8) - length));
     const list = rig.command(METADATA, 1, asking(LIST), { room: 8 + 16 * (QUEUES + 3) });
     expect([list.outcome, le32(list.result)]).toEqual([OK, QUEUES + 3]);
     expect(rig.outcome(SET, 2, setting(unhex(result)))).toEqual(OK);

@@ -530,9 +530,12 @@ describe("a list of parts that a device cannot take is refused, and changes noth
     expect(String(device.offeredFeatures)).toBe(offered);
   });
 
-  it("while the device is not stopped", () => {
-    const { device } = makeDevice();
+  it("while the device is not stopped; the trace says why", () => {
+    const { device, trace } = makeDevice();
     expect(refusal(device, ready)).toBe("mode");
+    expect(trace.events.filter(({ op }) => op === "parts")).toEqual([
+      { op: "parts", why: expect.stringContaining("not stopped") },
+    ]);
     const { device: holds } = target(makeDevice());
     holds.resume();
     expect(refusal(holds, [])).toBe("mode");

@@ -129,6 +129,12 @@ describe("a device that is to stop", () => {
     expect(first.usedIdx()).toBe(1);
   });
 
+  it("does not wait for ever when its consumer has it go on at once", async () => {
+    const { model, device } = holding(1);
+    model.stopping = () => device.resume();
+    expect([await device.stop(), device.stopped, model.host.running]).toEqual([false, false, true]);
+  });
+
   it.each(["reset", "needs reset", "queue reset"])(
     "waits for no buffer that a %s takes away",
     async (how) => {

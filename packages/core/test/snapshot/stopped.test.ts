@@ -74,6 +74,20 @@ describe("a stopped device", () => {
     expect(target.model.served).toBe(0);
   });
 
+  it("is not saved between the setting of its parts and its going on", () => {
+    const { side } = working();
+    side.device.stop();
+    const parts = side.device.readParts();
+    const target = new DeviceSide({ memory: side.memory });
+    target.device.stop();
+    target.device.prepareParts(parts).apply();
+    expect(() => takeSnapshot(target)).toThrow(
+      expect.objectContaining({ code: "SNAPSHOT_BUSY", path: "device" }),
+    );
+    target.device.resume();
+    expect(takeSnapshot(target).device.queues[0]).toEqual(takeSnapshot(side).device.queues[0]);
+  });
+
   it("that is reset is saved like that", () => {
     const side = new DeviceSide();
     side.device.stop();

@@ -43,6 +43,7 @@ const EVENTS: [TraceEvent, string][] = [
   [{ op: "reset" }, "reset"],
   [{ op: "stop" }, "stop"],
   [{ op: "resume" }, "resume"],
+  [{ op: "parts", why: "status: wrong" }, "parts refused: status: wrong"],
   [{ op: "reset", queue: 3 }, "reset queue 3"],
   [{ op: "notify", queue: 1 }, "notify queue 1"],
   [{ op: "interrupt" }, "interrupt configuration"],

@@ -38,6 +38,7 @@ const CONSEQUENCES: ReadonlySet<string> = new Set([
   "command",
   "stop",
   "resume",
+  "parts",
 ]);
 
 /**

@@ -42,13 +42,15 @@ const METADATA = accessors(DEV_PARTS_METADATA_RESULT);
 const COMMANDS = [DEV_PARTS_METADATA_GET, DEV_PARTS_GET, DEV_PARTS_SET, DEV_MODE_SET] as const;
 const STOPPED = DEV_MODE_SET_DATA.fields.flags.bits.stopped.mask;
 const DEFAULT_CHUNK = 0x1_0000;
+/** Two parts of each of the 65536 queues that there can be, and as many of other kinds. */
+const MOST_PARTS = 2 ** 18;
 /** How often a device that runs may have other parts than it said a moment before. */
 const ATTEMPTS = 4;
 
 /** How a {@link DevicePartsClient} works. */
 export interface DevicePartsClientOptions {
   /**
-   * The most bytes of parts that one command carries, 64 to 2^20; 65536 when absent. More are read
+   * The most bytes of parts that one command carries, 64 to 2^18; 65536 when absent. More are read
    * and set by several commands; a part that is longer goes alone.
    */
   readonly chunkLength?: number;
@@ -237,10 +239,11 @@ export class DevicePartsClient {
     options: AdminExecuteOptions,
   ): Promise<readonly PartHeader[]> {
     for (let left = ATTEMPTS; ; left--) {
-      const room = metadataListBytes(await this.#count(object, options));
-      if (room > DEV_PARTS_METADATA_GET.result.max) {
-        throw senseless(DEV_PARTS_METADATA_GET, "a list of so many does not fit a command", room);
+      const there = await this.#count(object, options);
+      if (there > MOST_PARTS) {
+        throw senseless(DEV_PARTS_METADATA_GET, `a member has at most ${MOST_PARTS} parts`, there);
       }
+      const room = metadataListBytes(there);
       try {
         const { LIST } = DEV_PARTS_METADATA_TYPE;
         const view = await this.#metadata(object, LIST, room, options);

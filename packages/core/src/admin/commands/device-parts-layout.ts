@@ -111,9 +111,9 @@ export const DEV_MODE_SET_DATA = struct(
 
 /**
  * The most bytes of parts, or of headers, that one command may bring. Members with more, those of
- * some ten thousand queues, are set by several commands.
+ * thousands of queues, are set by several commands.
  */
-export const LONGEST_PARTS_DATA: number = 2 ** 20;
+export const LONGEST_PARTS_DATA: number = 2 ** 18;
 
 const GROUPS = [SR_IOV_GROUP.id] as const;
 const none = { min: 0, max: 0 };

@@ -15,6 +15,7 @@ import {
 } from "../../device/parts.ts";
 import { isVirtioError, VirtioError } from "../../errors.ts";
 import { isPartsGroup } from "../../group/parts.ts";
+import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import { accessors } from "../../layout/index.ts";
 import { type AdminOutcome, OUTCOME, outcome } from "../status.ts";
 import type {
@@ -115,8 +116,21 @@ export class DevicePartsFamily implements CommandFamily {
     });
   }
 
-  /** See {@link CommandFamily.bind}. */
+  /**
+   * See {@link CommandFamily.bind}.
+   *
+   * @throws VirtioError `FAMILY_INVALID` when the members of the owner's SR-IOV group have no parts:
+   * a device supports the commands on device parts objects with these, or not at all
+   */
   bind(owner: AdminOwner): FamilyBinding {
+    const members = owner.group(SR_IOV_GROUP.id);
+    if (members !== undefined && !isPartsGroup(members)) {
+      throw new VirtioError("FAMILY_INVALID", {
+        path: `families.${this.name}`,
+        message: "the members of the SR-IOV group have no parts",
+        hint: "leave the family and RESOURCE_OBJ_DEV_PARTS out, or make the group a PartsGroup",
+      });
+    }
     return {
       handlers: {
         [DEV_PARTS_METADATA_GET.opcode]: forMember((call, device) => this.#metadata(call, device)),
@@ -124,10 +138,7 @@ export class DevicePartsFamily implements CommandFamily {
         [DEV_PARTS_SET.opcode]: forMember(afterReset((call, device) => this.#set(call, device))),
         [DEV_MODE_SET.opcode]: forMember(afterReset(setMode)),
       },
-      supports(_, groupType) {
-        const group = owner.group(groupType);
-        return group !== undefined && isPartsGroup(group);
-      },
+      supports: (_, groupType) => owner.group(groupType) !== undefined,
     };
   }
 
