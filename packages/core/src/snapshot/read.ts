@@ -48,6 +48,15 @@ export function readSnapshot(value: unknown): GroupSnapshot {
   return snapshot(value, "");
 }
 
+/** Reads the version of a snapshot. */
+export function readVersion(value: unknown, path: string): typeof SNAPSHOT_VERSION {
+  if (value === SNAPSHOT_VERSION) return SNAPSHOT_VERSION;
+  throw refuseState(path, `only version ${SNAPSHOT_VERSION} can be read`, {
+    value,
+    hint: "take the snapshot anew, with a version of this library that writes that one",
+  });
+}
+
 const onlyTrue: StateReader<true> = (value, path) => {
   if (value === true) return value;
   throw refuseState(path, "present, and not true", { value });
@@ -134,11 +143,7 @@ const group = savedObject<GroupState>(
 
 const snapshot = savedObject<GroupSnapshot>(
   {
-    version: (value, path) => {
-      if (value === SNAPSHOT_VERSION) return SNAPSHOT_VERSION;
-      const message = `only version ${SNAPSHOT_VERSION} can be read`;
-      throw refuseState(path, message, { value });
-    },
+    version: readVersion,
     device,
     admin,
     groups: savedList(group),
