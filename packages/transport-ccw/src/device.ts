@@ -21,6 +21,9 @@ import {
   commandTable,
   type DevicePort,
   FEATURE,
+  fromHex,
+  layoutFingerprint,
+  refuseState,
   type TransportFacingDevice,
   toHex,
   VirtioError,
@@ -39,6 +42,7 @@ import {
   SENSE_ID_DATA,
 } from "./layout.ts";
 import { makeOperations, type OperationFactory } from "./operations.ts";
+import { placesOf, type SavedCcw, savedCcw, saveIndicators } from "./saved-state.ts";
 
 /** An interrupt of the device, for the machine to deliver. */
 export type CcwInterrupt =
@@ -261,15 +265,71 @@ export class CcwDevice implements DevicePort {
     this.#interruptPending = false;
   }
 
+  /** Part of {@link DevicePort}: what is kept between channel programs. */
+  save(): SavedCcw {
+    const revision = this.#revision;
+    return {
+      layout: layoutFingerprint(this.layout),
+      subchannelId: this.subchannelId,
+      enabled: this.#enabled,
+      ...(revision === undefined ? {} : { revision }),
+      sense: toHex(this.#sense),
+      interruptPending: this.#interruptPending,
+      indicators: saveIndicators(this.#indicators.places),
+    };
+  }
+
+  /**
+   * Part of {@link DevicePort}.
+   *
+   * @throws VirtioError `SNAPSHOT` for another subchannel or layout, a revision that cannot be
+   * selected, or indicators outside guest memory
+   */
+  restore(value: unknown, path: string): () => void {
+    const saved = savedCcw({
+      layout: this.layout,
+      subchannelId: this.subchannelId,
+      maxRevision: this.#maxRevision,
+    })(value, path);
+    const places = placesOf(saved.indicators);
+    const wrong = this.#indicators.refusal(places);
+    if (wrong !== undefined) {
+      throw refuseState(`${path}.indicators.${wrong}`, "indicators cannot lie there", {
+        value: saved.indicators[wrong],
+      });
+    }
+    return () => {
+      this.#enabled = saved.enabled;
+      this.#revision = saved.revision;
+      this.#sense = fromHex(saved.sense) ?? NO_SENSE;
+      this.#interruptPending = saved.interruptPending;
+      this.#indicators.places = places;
+      this.#withhold();
+    };
+  }
+
+  /**
+   * Part of {@link DevicePort}: what was raised and may not have reached the driver is raised again.
+   * A driver takes an interrupt too many for what it is, a reason to look at the indicators.
+   */
+  restored(): void {
+    if (this.#interruptPending) this.onInterrupt?.(this.#unsolicited);
+    if (this.#enabled && this.#indicators.isAdapterDue) this.#interruptAdapter();
+  }
+
   #interrupt(due: DueInterrupt): void {
     if (due === "none" || !this.#enabled) return;
     if (due === "adapter") {
-      const interrupt = ADAPTER_INTERRUPTS[this.#indicators.adapter?.subclass ?? 0];
-      if (interrupt !== undefined) this.onInterrupt?.(interrupt);
+      this.#interruptAdapter();
     } else if (!this.#interruptPending) {
       this.#interruptPending = true;
       this.onInterrupt?.(this.#unsolicited);
     }
+  }
+
+  #interruptAdapter(): void {
+    const interrupt = ADAPTER_INTERRUPTS[this.#indicators.adapter?.subclass ?? 0];
+    if (interrupt !== undefined) this.onInterrupt?.(interrupt);
   }
 
   #selectRevision(revision: number): boolean {

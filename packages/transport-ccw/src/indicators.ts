@@ -108,6 +108,21 @@ export function clearSummary(memory: GuestMemory, at: AdapterIndicators): void {
   takeBits(memory, at.summary, 0xff);
 }
 
+/** True when the summary indicator is set: there are interrupts that the driver has not served. */
+function hasSummary(memory: GuestMemory, { summary }: AdapterIndicators): boolean {
+  return memory.read(summary, scratch) && scratch[0] !== 0;
+}
+
+/** Where all indicators of a device lie; address 0 stands for none. */
+export interface IndicatorPlaces {
+  /** Guest address of the classic queue indicators. */
+  readonly classic: number;
+  /** Guest address of the configuration indicators. */
+  readonly configuration: number;
+  /** The adapter indicators. */
+  readonly adapter: AdapterIndicators | undefined;
+}
+
 /** What a signal comes to: which interrupt is due. */
 export type DueInterrupt = "none" | "subchannel" | "adapter";
 
@@ -136,6 +151,34 @@ export class DeviceIndicators {
     return this.#adapter;
   }
 
+  /** Where all of them lie; may be set as a whole, to what {@link refusal} has nothing against. */
+  get places(): IndicatorPlaces {
+    return {
+      classic: this.#classic,
+      configuration: this.#configuration,
+      adapter: this.#adapter,
+    };
+  }
+
+  set places({ classic, configuration, adapter }: IndicatorPlaces) {
+    this.#classic = classic;
+    this.#configuration = configuration;
+    this.#adapter = adapter;
+  }
+
+  /** Which of these indicators cannot be there, or `undefined`. */
+  refusal({ classic, configuration, adapter }: IndicatorPlaces): keyof IndicatorPlaces | undefined {
+    if (!this.#isUsable(classic)) return "classic";
+    if (!this.#isUsable(configuration)) return "configuration";
+    if (adapter === undefined) return undefined;
+    return classic === 0 && this.#isSound(adapter) ? undefined : "adapter";
+  }
+
+  /** True when the driver may not have seen an adapter interrupt yet. */
+  get isAdapterDue(): boolean {
+    return this.#adapter !== undefined && hasSummary(this.#memory, this.#adapter);
+  }
+
   /** Sets up classic queue indicators; false, and nothing changed, when that cannot be. */
   setClassic(address: number): boolean {
     if (this.#adapter !== undefined || !this.#isUsable(address)) return false;
@@ -157,13 +200,7 @@ export class DeviceIndicators {
       this.#adapter = undefined;
       return true;
     }
-    const first = adapterByte(wanted.area, wanted.firstBit);
-    const isSound =
-      wanted.subclass <= HIGHEST_SUBCLASS &&
-      Number.isSafeInteger(wanted.firstBit) &&
-      Number.isSafeInteger(first) &&
-      this.#memory.contains(wanted.summary, 1) &&
-      this.#memory.contains(first, 1);
+    const isSound = this.#isSound(wanted);
     if (isSound) this.#adapter = wanted;
     return isSound;
   }
@@ -189,6 +226,18 @@ export class DeviceIndicators {
     if (this.#configuration === 0) return "none";
     const isSet = setClassic(this.#memory, this.#configuration, CONFIGURATION_BIT);
     return isSet ? "subchannel" : "none";
+  }
+
+  #isSound({ summary, area, firstBit, subclass }: AdapterIndicators): boolean {
+    const first = adapterByte(area, firstBit);
+    return (
+      area !== 0 &&
+      subclass <= HIGHEST_SUBCLASS &&
+      Number.isSafeInteger(firstBit) &&
+      Number.isSafeInteger(first) &&
+      this.#memory.contains(summary, 1) &&
+      this.#memory.contains(first, 1)
+    );
   }
 
   #isUsable(address: number): boolean {

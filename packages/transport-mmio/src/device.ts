@@ -7,6 +7,7 @@
 import {
   type DevicePort,
   FEATURE,
+  layoutFingerprint,
   type QueueArea,
   type RegisterLayout,
   type TransportFacingDevice,
@@ -20,6 +21,7 @@ import {
   MMIO_VERSION,
   type MmioRegister,
 } from "./layout.ts";
+import { type SavedMmio, savedMmio } from "./saved-state.ts";
 
 /** The features that virtio over MMIO never carries, whatever the layout. */
 export const MMIO_RESERVED_FEATURES: readonly number[] = [
@@ -118,6 +120,8 @@ export class MmioDevice implements DevicePort {
   readonly #scratch = new Uint8Array(REGISTER_BYTES);
   readonly #scratchView = new DataView(this.#scratch.buffer);
   #interruptStatus = 0;
+  /** What the line was last told. */
+  #line = false;
   #deviceFeaturesSel = 0;
   #driverFeaturesSel = 0;
   #queueSel = 0;
@@ -203,16 +207,48 @@ export class MmioDevice implements DevicePort {
     this.#lower(this.#interruptStatus);
   }
 
+  /** Part of {@link DevicePort}: the selectors, and the events that are not acknowledged. */
+  save(): SavedMmio {
+    return {
+      layout: layoutFingerprint(this.layout),
+      DeviceFeaturesSel: this.#deviceFeaturesSel,
+      DriverFeaturesSel: this.#driverFeaturesSel,
+      QueueSel: this.#queueSel,
+      InterruptStatus: this.#interruptStatus,
+    };
+  }
+
+  /** Part of {@link DevicePort}. @throws VirtioError `SNAPSHOT` for another layout, or no registers */
+  restore(value: unknown, path: string): () => void {
+    const saved = savedMmio(this.layout)(value, path);
+    return () => {
+      this.#deviceFeaturesSel = saved.DeviceFeaturesSel;
+      this.#driverFeaturesSel = saved.DriverFeaturesSel;
+      this.#queueSel = saved.QueueSel;
+      this.#interruptStatus = saved.InterruptStatus;
+    };
+  }
+
+  /** Part of {@link DevicePort}: the line follows the events that came with a restore. */
+  restored(): void {
+    this.#updateLine();
+  }
+
   #raise(event: number): void {
-    const wasLow = this.#interruptStatus === 0;
     this.#interruptStatus |= event;
-    if (wasLow) this.onInterrupt?.(true);
+    this.#updateLine();
   }
 
   #lower(events: number): void {
-    if (this.#interruptStatus === 0) return;
     this.#interruptStatus &= ~events;
-    if (this.#interruptStatus === 0) this.onInterrupt?.(false);
+    this.#updateLine();
+  }
+
+  #updateLine(): void {
+    const high = this.#interruptStatus !== 0;
+    if (high === this.#line) return;
+    this.#line = high;
+    this.onInterrupt?.(high);
   }
 
   /** What each register does; which of them exist, and where, the layout says. */

@@ -3,7 +3,7 @@
  * capability list. It is bytes with a mask of what the driver may write; what a write means is its
  * owner's business.
  */
-import { accessors, VirtioError } from "@virtio-admin/core";
+import { accessors, toHex, VirtioError } from "@virtio-admin/core";
 import { PCI_EXTENDED_BASE, PCI_EXTENDED_HEADER_LAYOUT } from "./express-layout.ts";
 import { BAR_COUNT, PCI_BAR_LAYOUT, PCI_HEADER_LAYOUT } from "./layout.ts";
 
@@ -230,6 +230,35 @@ export class PciConfigSpace {
     this.#bytes[offset] = ((this.#bytes[offset] ?? 0) & ~mask) | (value & mask);
   }
 
+  /** The bits of a register of 1, 2 or 4 bytes that the driver may write. */
+  writableBits(offset: number, width: number): number {
+    return bitsOf(this.#writable, offset, width);
+  }
+
+  /** The bits of a register of 1, 2 or 4 bytes. */
+  bits(offset: number, width: number): number {
+    return bitsOf(this.#bytes, offset, width);
+  }
+
+  /** The bits of a register of 1, 2 or 4 bytes after a reset. */
+  resetBits(offset: number, width: number): number {
+    return bitsOf(this.#initial, offset, width);
+  }
+
+  /** Changes some bits of a register of 1, 2 or 4 bytes, whoever may write them. */
+  putBits(offset: number, width: number, mask: number, value: number): void {
+    const bits = (this.bits(offset, width) & ~mask) | (value & mask);
+    for (let i = 0; i < width; i++) this.#bytes[offset + i] = bits >>> (8 * i);
+  }
+
+  /**
+   * What a driver finds here and cannot change, but for the extended capabilities' registers: all
+   * bytes after a reset, and the bits that can be written below those capabilities.
+   */
+  get shape(): readonly [string, string] {
+    return [toHex(this.#initial), toHex(this.#writable.subarray(0, PCI_EXTENDED_BASE))];
+  }
+
   /** Makes exactly these bits of an aligned dword writable; the value stays. */
   setWritable(offset: number, mask: number): void {
     new DataView(this.#writable.buffer).setUint32(offset, mask, true);
@@ -322,6 +351,12 @@ export function headerFieldAt(offset: number): string | undefined {
     return `bar${Math.floor((offset - BAR_AT) / BAR_BYTES)}`;
   }
   return Object.values(FIELDS).find((field) => field.offset === offset)?.name;
+}
+
+function bitsOf(bytes: Uint8Array, offset: number, width: number): number {
+  let bits = 0;
+  for (let i = 0; i < width; i++) bits |= (bytes[offset + i] ?? 0) << (8 * i);
+  return bits >>> 0;
 }
 
 function isPowerOfTwo(value: number): boolean {

@@ -14,7 +14,10 @@
 import {
   type DevicePart,
   type DevicePort,
+  type DeviceState,
   FEATURE,
+  type Field,
+  fingerprint,
   isPartsDevice,
   type LegacyMember,
   type LegacyNotifyPlace,
@@ -31,6 +34,7 @@ import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
 import {
   MSIX_CAPABILITY_LAYOUT,
+  PCI_HEADER_LAYOUT,
   PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
   VIRTIO_PCI_ISR_LAYOUT,
 } from "./layout.ts";
@@ -46,8 +50,16 @@ import {
   type ResolvedPlacement,
   resolvePlacement,
 } from "./placement.ts";
+import { commonRegisters, type SavedPci, saveCommon, savedPci } from "./saved-state.ts";
 import { ariCapability, SriovRegisters, sriovCapability } from "./sriov-registers.ts";
 import type { VirtualFunctionPlace, VirtualFunctions } from "./virtual-function.ts";
+import {
+  prepareRegisters,
+  type RegisterPlace,
+  saveRegisters,
+  type WritableRegister,
+  writableRegisters,
+} from "./writable-registers.ts";
 
 /** What a PCI device half is made from. */
 export interface PciDeviceInit extends PciPlacement {
@@ -94,6 +106,7 @@ export class PciDevice implements DevicePort {
   readonly #interrupts: FunctionInterrupts;
   readonly #space = new BarSpace();
   readonly #capabilityNames = new Map<number, string>();
+  readonly #registers: WritableRegister[] = [];
   readonly #cfgAccess: PciCfgAccess | undefined;
   readonly #virtual: VirtualFunctionPlace | undefined;
   readonly #sriov: SriovRegisters | undefined;
@@ -419,10 +432,108 @@ export class PciDevice implements DevicePort {
     return this.#parts.prepare(parts);
   }
 
+  // Snapshots
+
+  /** Part of `DevicePort`: the registers that live here, and the virtual functions that they make. */
+  save(): SavedPci {
+    const config = saveRegisters(this.#config, this.#registers);
+    const common = saveCommon(this.#common.registers);
+    const msix = this.#msix?.save();
+    const sriov = this.#sriov?.save();
+    const { isrStatus } = this.#interrupts;
+    const legacyQueue = this.#legacy?.queueSelect ?? 0;
+    return {
+      layout: this.#fingerprint(),
+      ...(Object.keys(config).length === 0 ? {} : { config }),
+      ...(common === undefined ? {} : { common }),
+      ...(this.placement.windows.device === undefined
+        ? {}
+        : { generation: { config_generation: this.#generation, of: this.#seenGeneration } }),
+      ...(isrStatus === 0 ? {} : { isr_status: isrStatus }),
+      ...(msix === undefined ? {} : { msix }),
+      ...(legacyQueue === 0 ? {} : { legacy_queue_select: legacyQueue }),
+      ...(this.#waiting.size === 0 ? {} : { waiting: [...this.#waiting].sort((a, b) => a - b) }),
+      ...(sriov === undefined ? {} : { sriov }),
+    };
+  }
+
+  /**
+   * Part of `DevicePort`. An SR-IOV group must not exist, or have as many members as the saved one.
+   *
+   * @throws VirtioError `SNAPSHOT` for a function that is built otherwise, and for what a driver
+   * cannot have left in the registers of this one
+   */
+  restore(value: unknown, path: string, device?: DeviceState): () => void {
+    const saved = savedPci({
+      layout: this.#fingerprint(),
+      vectors: this.#msix?.vectors ?? 0,
+      queues: device?.queues.length ?? 0,
+      hasConfig: this.placement.windows.device !== undefined,
+      hasLegacy: this.#legacy !== undefined,
+      isPhysical: this.#sriov !== undefined,
+    })(value, path);
+    const putRegisters = prepareRegisters(
+      this.#config,
+      this.#registers,
+      saved.config,
+      `${path}.config`,
+    );
+    const putSriov = saved.sriov && this.#sriov?.prepare(saved.sriov, `${path}.sriov`);
+    return () => {
+      putRegisters();
+      this.#common.registers = commonRegisters(saved.common);
+      this.#generation = saved.generation?.config_generation ?? 0;
+      this.#seenGeneration = saved.generation?.of ?? 0;
+      this.#interrupts.isrStatus = saved.isr_status ?? 0;
+      this.#msix?.put(saved.msix);
+      if (this.#legacy !== undefined) this.#legacy.queueSelect = saved.legacy_queue_select ?? 0;
+      this.#waiting.clear();
+      for (const queue of saved.waiting ?? []) this.#waiting.add(queue);
+      this.#takeSwitches();
+      putSriov?.();
+    };
+  }
+
+  /** Part of `DevicePort`: what was restored shows outside, and messages are sent that nothing holds. */
+  restored(): void {
+    this.#applySwitches();
+  }
+
+  /** Part of `DevicePort`: notifications wait while the function is no bus master. */
+  holdsBack(queue: number): boolean {
+    if (!this.#busMaster) this.#waiting.add(queue);
+    return !this.#busMaster;
+  }
+
+  /** What a driver finds and cannot change, in short. */
+  #fingerprint(): string {
+    const { legacyNotify } = this.placement;
+    return fingerprint([
+      this.#config.shape,
+      this.#sriov?.shape ?? null,
+      legacyNotify === undefined
+        ? null
+        : [legacyNotify.bar, legacyNotify.offset, legacyNotify.length],
+    ]);
+  }
+
   // Configuration space
 
   /** Takes over what the driver may have switched in Command and Message Control. */
   #applySwitches(): void {
+    this.#takeSwitches();
+    this.#msix?.release();
+    this.#interrupts.update();
+    this.#sriov?.update();
+    if (this.#busMaster && this.#waiting.size > 0) {
+      const queues = [...this.#waiting];
+      this.#waiting.clear();
+      for (const queue of queues) this.#device.notify(queue);
+    }
+  }
+
+  /** Takes over what stands in Command and Message Control, and sends nothing. */
+  #takeSwitches(): void {
     const config = this.#config;
     this.#memorySpace = config.memorySpace;
     this.#busMaster = config.busMaster;
@@ -435,23 +546,22 @@ export class PciDevice implements DevicePort {
         this.#busMaster,
       );
     }
-    this.#interrupts.update();
-    this.#sriov?.update();
-    if (this.#busMaster && this.#waiting.size > 0) {
-      const queues = [...this.#waiting];
-      this.#waiting.clear();
-      for (const queue of queues) this.#device.notify(queue);
-    }
   }
 
   #addCapabilities(): PciCfgAccess | undefined {
     let access: PciCfgAccess | undefined;
+    this.#addRegisters(Object.values<Field>(PCI_HEADER_LAYOUT.fields));
     for (const { name, at } of this.placement.capabilities) {
       const { bytes, writable, fields } = capabilityBytes(name, this.placement);
       const start = this.#config.addCapability(bytes, writable, at);
       for (const { name: field, offset } of fields) {
         this.#capabilityNames.set(start + offset, `${name}.${field}`);
       }
+      this.#addRegisters(fields, {
+        prefix: `${name}.`,
+        at: start,
+        transient: { device_control: DEVICE_CONTROL.bits.initiate_function_level_reset.mask },
+      });
       if (name === "msix") this.#msixControlAt = start + CONTROL.offset;
       if (name === "express") this.#deviceControlAt = start + DEVICE_CONTROL.offset;
       if (name === "pci-cfg") {
@@ -462,6 +572,10 @@ export class PciDevice implements DevicePort {
       }
     }
     return access;
+  }
+
+  #addRegisters(fields: readonly Field[], place?: RegisterPlace): void {
+    this.#registers.push(...writableRegisters(this.#config, fields, place));
   }
 
   #addSriov(group: VirtualFunctions): SriovRegisters {

@@ -40,6 +40,15 @@ export class FunctionInterrupts {
     return this.#line;
   }
 
+  /** ISR status. What is set shows once {@link update} is called. */
+  get isrStatus(): number {
+    return this.#isrStatus;
+  }
+
+  set isrStatus(status: number) {
+    this.#isrStatus = status;
+  }
+
   /** A used buffer notification of a queue that is mapped to `vector`. */
   usedBuffers(vector: number): void {
     if (this.#msix?.enabled === true) {

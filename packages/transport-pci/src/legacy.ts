@@ -86,6 +86,15 @@ export class LegacyConfig implements LegacyMember {
     return this.#init.places();
   }
 
+  /** The selected queue. */
+  get queueSelect(): number {
+    return this.#queueSelect;
+  }
+
+  set queueSelect(queue: number) {
+    this.#queueSelect = queue;
+  }
+
   /** Puts the selected queue back to its reset value. */
   reset(): void {
     this.#queueSelect = 0;

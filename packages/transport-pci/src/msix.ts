@@ -5,8 +5,9 @@
  * may not master the bus, and is sent once nothing holds it back. Accesses are aligned dwords, as
  * PCI requires; others read 0 and are ignored.
  */
-import { accessors, VirtioError } from "@virtio-admin/core";
+import { accessors, addressFromHex, addressToHex, VirtioError } from "@virtio-admin/core";
 import { MSIX_ENTRY_LAYOUT, MSIX_VECTORS_MAX } from "./layout.ts";
+import type { SavedMsix } from "./saved-state.ts";
 
 const ENTRY = accessors(MSIX_ENTRY_LAYOUT);
 const ENTRY_BYTES = MSIX_ENTRY_LAYOUT.size;
@@ -90,18 +91,25 @@ export class MsixTable {
     return this.#enabled;
   }
 
-  /** Takes over the switches from Message Control and Command; what they held back is sent. */
+  /**
+   * Takes over the switches from Message Control and Command. What they held back is sent by the next
+   * {@link release}.
+   */
   configure(enabled: boolean, functionMask: boolean, busMaster: boolean): void {
     this.#enabled = enabled;
     this.#functionMask = functionMask;
     this.#busMaster = busMaster;
-    this.#releaseAll();
+  }
+
+  /** Sends the messages that nothing holds back any more. */
+  release(): void {
+    if (this.#open) for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
   }
 
   /** Holds every message back, whatever the switches say, or ends that. No reset changes it. */
   hold(on: boolean): void {
     this.#held = on;
-    this.#releaseAll();
+    this.release();
   }
 
   /** Sends the message of `vector`, or makes it pending. Ignored for no vector of the table. */
@@ -151,6 +159,38 @@ export class MsixTable {
       : 0;
   }
 
+  /** The table and its pending bits; `undefined` when both are as after a reset. */
+  save(): SavedMsix | undefined {
+    const vectors = Array.from({ length: this.#vectors }, (_, vector) => vector);
+    const table = vectors.flatMap((vector) => {
+      const at = vector * ENTRY_BYTES;
+      const [low, high] = [
+        ENTRY.message_address.getLow(this.#table, at),
+        ENTRY.message_address.getHigh(this.#table, at),
+      ];
+      const data = ENTRY.message_data.get(this.#table, at);
+      const masked = (ENTRY.vector_control.get(this.#table, at) & MASK) !== 0;
+      if (low === 0 && high === 0 && data === 0 && masked) return [];
+      return [{ vector, address: addressToHex(low, high), data, masked }];
+    });
+    const pending = vectors.filter((vector) => this.isPending(vector));
+    return table.length + pending.length === 0 ? undefined : { table, pending };
+  }
+
+  /** Puts in place what {@link save} told of as many vectors; nothing is sent before {@link release}. */
+  put(saved: SavedMsix | undefined): void {
+    this.#clear();
+    for (const { vector, address, data, masked } of saved?.table ?? []) {
+      const at = vector * ENTRY_BYTES;
+      const [low, high] = addressFromHex(address);
+      ENTRY.message_address.setLow(this.#table, at, low);
+      ENTRY.message_address.setHigh(this.#table, at, high);
+      ENTRY.message_data.set(this.#table, at, data);
+      ENTRY.vector_control.set(this.#table, at, masked ? MASK : 0);
+    }
+    for (const vector of saved?.pending ?? []) this.#setPending(vector, true);
+  }
+
   #isEntry(offset: number, size: number): boolean {
     return isDword(offset, size, msixTableBytes(this.#vectors));
   }
@@ -170,10 +210,6 @@ export class MsixTable {
   #masked(vector: number): boolean {
     if (this.#masking === "vmm") return false;
     return (ENTRY.vector_control.get(this.#table, vector * ENTRY_BYTES) & MASK) !== 0;
-  }
-
-  #releaseAll(): void {
-    if (this.#open) for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
   }
 
   #release(vector: number): void {

@@ -8,9 +8,9 @@
  * VIRTIO_F_SR_IOV was negotiated for the first time. One access that touches several registers takes
  * effect as a whole, NumVFs before VF Enable.
  */
-import { accessors, type Field } from "@virtio-admin/core";
+import { accessors, type Field, refuseState } from "@virtio-admin/core";
 import type { CapabilityBytes } from "./capabilities.ts";
-import { barRegisters, type PciConfigSpace } from "./config-space.ts";
+import { type BarRegisters, barRegisters, type PciConfigSpace } from "./config-space.ts";
 import {
   ARI_CAPABILITY_LAYOUT,
   PCI_EXTENDED_CAPABILITY,
@@ -18,6 +18,7 @@ import {
   SRIOV_CAPABILITY_LAYOUT,
 } from "./express-layout.ts";
 import { BAR_COUNT, PCI_BAR_LAYOUT } from "./layout.ts";
+import type { SavedSriov } from "./saved-state.ts";
 import type { SriovConnection, SriovConstants } from "./virtual-function.ts";
 
 const SRIOV = accessors(SRIOV_CAPABILITY_LAYOUT);
@@ -26,6 +27,9 @@ const FIELDS = SRIOV_CAPABILITY_LAYOUT.fields;
 const CONTROL = FIELDS.control.bits;
 const BAR_BITS = PCI_BAR_LAYOUT.fields.bar.bits;
 const HEADER_BITS = PCI_EXTENDED_HEADER_LAYOUT.fields.header.bits;
+/** All that a driver may ever write in SR-IOV Control. */
+const WRITABLE_CONTROL =
+  CONTROL.vf_enable.mask | CONTROL.vf_mse.mask | CONTROL.ari_capable_hierarchy.mask;
 const WORD = 0x100000000;
 const DWORD = 4;
 const LE16_MASK = 0xffff;
@@ -97,8 +101,96 @@ export class SriovRegisters {
     this.#unlocked = true;
   }
 
-  /** Takes over what a write, or a reset, left in the registers. */
+  /** Takes over what a write, or a reset, left in the registers, and tells of it. */
   update(): void {
+    this.#takeOver();
+    this.#connection.changed();
+  }
+
+  /** What the registers cannot show: the VF BARs as they are with the smallest pages. */
+  get shape(): readonly (readonly number[])[] {
+    const { values, writable } = this.#barRegisters(Number(FIELDS.system_page_size.reset));
+    return [values, writable];
+  }
+
+  /** What the driver left in the registers. */
+  save(): SavedSriov {
+    const view = this.#view;
+    const at = this.#at;
+    const { writable } = this.#barRegisters(this.#pageSize);
+    return {
+      negotiated: this.#unlocked,
+      control: SRIOV.control.get(view, at),
+      num_vfs: SRIOV.num_vfs.get(view, at),
+      system_page_size: SRIOV.system_page_size.get(view, at),
+      vf_bar: writable.map((mask, i) => (SRIOV.vf_bar.get(view, at, i) & mask) >>> 0),
+    };
+  }
+
+  /**
+   * Checks saved registers; what it returns puts them in place, and the virtual functions with them,
+   * and tells nobody before {@link update}.
+   *
+   * @throws VirtioError `SNAPSHOT` for what a driver cannot have left there, and while there are
+   * virtual functions here, and not as many in the saved registers
+   */
+  prepare(saved: SavedSriov, path: string): () => void {
+    const { control, num_vfs: numVfs, system_page_size: pageSize, vf_bar: addresses } = saved;
+    const { totalVfs, supportedPageSizes } = this.#constants;
+    const wrong = (
+      name: keyof SavedSriov,
+      message: string,
+      value: unknown,
+      hint?: string,
+    ): never => {
+      const more = hint === undefined ? { value } : { value, hint };
+      throw refuseState(`${path}.${name}`, message, more);
+    };
+    if ((control & ~WRITABLE_CONTROL) !== 0) {
+      wrong("control", "the register does not hold these bits", control);
+    }
+    if (numVfs > totalVfs) wrong("num_vfs", `there are at most ${totalVfs}`, numVfs);
+    if (!isSingleBit(pageSize) || (pageSize & supportedPageSizes) === 0) {
+      wrong("system_page_size", "not one page size that is supported here", pageSize);
+    }
+    const { values, writable } = this.#barRegisters(pageSize);
+    if (addresses.length !== BAR_COUNT) {
+      wrong("vf_bar", `not ${BAR_COUNT} registers`, addresses.length);
+    }
+    const bars = addresses.map((address, i) => {
+      if ((address & ~(writable[i] ?? 0)) === 0) return (address | (values[i] ?? 0)) >>> 0;
+      throw refuseState(`${path}.vf_bar[${i}]`, "the register here does not hold this address", {
+        value: address,
+      });
+    });
+    const enabled = (control & CONTROL.vf_enable.mask) !== 0;
+    if (enabled && !(saved.negotiated && numVfs > 0)) {
+      wrong("control", "VF Enable is set without NumVFs, or before VIRTIO_F_SR_IOV", control);
+    }
+    if (this.#enabled && !(enabled && numVfs === this.#numVfs)) {
+      const here = `there are ${this.#numVfs} virtual functions here`;
+      wrong(
+        enabled ? "num_vfs" : "control",
+        here,
+        enabled ? numVfs : control,
+        "disable them first",
+      );
+    }
+    return () => {
+      const view = this.#view;
+      const at = this.#at;
+      this.#unlocked = saved.negotiated;
+      SRIOV.control.set(view, at, control);
+      SRIOV.num_vfs.set(view, at, numVfs);
+      SRIOV.system_page_size.set(view, at, pageSize);
+      bars.forEach((bar, i) => {
+        SRIOV.vf_bar.set(view, at, i, bar);
+      });
+      this.#takeOver();
+    };
+  }
+
+  #takeOver(): void {
     const view = this.#view;
     const at = this.#at;
     this.#updateNumVfs();
@@ -118,7 +210,7 @@ export class SriovRegisters {
   /** The bytes from one virtual function's BAR to the next one's; 0 when there is no such BAR. */
   aperture(bar: number): number {
     const length = this.#constants.bars.find(({ index }) => index === bar)?.length;
-    return length === undefined ? 0 : Math.max(length, this.#pageSize * SMALLEST_PAGE);
+    return length === undefined ? 0 : apertureOf(length, this.#pageSize);
   }
 
   /** The address of a BAR of a virtual function; 0 when the driver gave none, or there is none. */
@@ -140,20 +232,25 @@ export class SriovRegisters {
   #updatePageSize(): void {
     const size = SRIOV.system_page_size.get(this.#view, this.#at);
     if (size === this.#pageSize) return;
-    const single = size !== 0 && (size & (size - 1)) === 0;
-    if (!single || (size & this.#constants.supportedPageSizes) === 0) {
+    if (!isSingleBit(size) || (size & this.#constants.supportedPageSizes) === 0) {
       SRIOV.system_page_size.set(this.#view, this.#at, this.#pageSize);
       return;
     }
     this.#pageSize = size;
-    const bars = this.#constants.bars.map((bar) => ({ ...bar, length: this.aperture(bar.index) }));
-    const { values, writable } = barRegisters(bars);
+    const { values, writable } = this.#barRegisters(size);
     for (let i = 0; i < BAR_COUNT; i++) {
       const mask = writable[i] ?? 0;
       const address = SRIOV.vf_bar.get(this.#view, this.#at, i) & mask;
       SRIOV.vf_bar.set(this.#view, this.#at, i, (address | (values[i] ?? 0)) >>> 0);
       this.#config.setWritable(this.#at + FIELDS.vf_bar.offset + i * DWORD, mask);
     }
+  }
+
+  /** VF BARs are as long as what one virtual function takes with this page size. */
+  #barRegisters(pageSize: number): BarRegisters {
+    return barRegisters(
+      this.#constants.bars.map((bar) => ({ ...bar, length: apertureOf(bar.length, pageSize) })),
+    );
   }
 
   #lock(): void {
@@ -166,6 +263,14 @@ export class SriovRegisters {
     const pages = free ? this.#constants.supportedPageSizes : 0;
     this.#config.setWritable(this.#at + FIELDS.system_page_size.offset, pages);
   }
+}
+
+function apertureOf(length: number, pageSize: number): number {
+  return Math.max(length, pageSize * SMALLEST_PAGE);
+}
+
+function isSingleBit(value: number): boolean {
+  return value !== 0 && (value & (value - 1)) === 0;
 }
 
 function headerOf(id: number): number {

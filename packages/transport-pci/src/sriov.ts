@@ -232,6 +232,7 @@ export class SriovGroup
         defaultVectors: this.msix === undefined ? undefined : this.#defaultVectors,
         isThere: () => this.#members.get(id) === member,
         made: () => this.#made.get(id),
+        make: () => this.#functionOf(id),
         features: () => this.#featuresOf(id),
         provisionVectors: (vectors) => this.#provisionVectors(id, vectors),
       });
@@ -306,6 +307,7 @@ export class SriovGroup
     return {
       negotiatedBefore: this.#init.negotiatedBefore === true,
       switched: (switches) => this.#switch(switches),
+      changed: () => this.onChange?.(),
     };
   }
 
@@ -332,7 +334,6 @@ export class SriovGroup
       this.#allocated = this.msix === undefined ? 0 : count * this.#defaultVectors;
       if (count === 0) for (const made of this.#made.values()) this.#retire(made);
     }
-    this.onChange?.();
   }
 
   /** Resets a virtual function that is not there any more, and forgets what its owner did to it. */
@@ -393,6 +394,8 @@ interface MemberParts {
   readonly isThere: () => boolean;
   /** The function, when anything has looked at it. */
   readonly made: () => MadeFunction | undefined;
+  /** The function, made if it has to be. */
+  readonly make: () => MadeFunction;
   readonly features: () => DeviceMember;
   readonly provisionVectors: (vectors: number) => ProvisionRefusal | undefined;
 }
@@ -407,9 +410,11 @@ class VirtualFunctionMember implements ManagedMember {
     this.#parts = parts;
   }
 
+  /** Made when it is asked for: whoever does is about to save or restore it. */
   get device(): SnapshotDevice | undefined {
-    const device = this.#made?.device;
-    return device !== undefined && isSnapshotDevice(device) ? device : undefined;
+    if (!this.#parts.isThere()) return undefined;
+    const { device } = this.#parts.make();
+    return isSnapshotDevice(device) ? device : undefined;
   }
 
   get deviceStatus(): number {

@@ -63,8 +63,10 @@ export interface SriovSwitches {
 export interface SriovConnection {
   /** True when VIRTIO_F_SR_IOV was negotiated some time before. */
   readonly negotiatedBefore: boolean;
-  /** Takes over what the driver has switched. */
+  /** Takes over what the driver has switched, and tells nobody. */
   switched(switches: SriovSwitches): void;
+  /** Tells whoever listens what the driver may have switched, or moved. */
+  changed(): void;
 }
 
 /** Virtual functions that a physical function can own; a `SriovGroup` is that. */

@@ -240,7 +240,11 @@ export class AdminExecutor {
       throw refuseState(`${path}.families[${i}].name`, message, { value: name });
     });
     const families = this.families.map(({ name }, i) =>
-      prepareHook(this.bindings[i], saved.get(name), `${path}.families.${name}`),
+      prepareHook({
+        hook: this.bindings[i],
+        value: saved.get(name),
+        path: `${path}.families.${name}`,
+      }),
     );
     return inOrder([
       ...this.lists.prepare(state.lists, `${path}.lists`),

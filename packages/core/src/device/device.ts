@@ -32,6 +32,7 @@ import { prepareSlot, type RingInit, savedSlot, saveSlot } from "./saved-queue.t
 import {
   type DeviceChange,
   type DeviceState,
+  deferHook,
   featuresFromHex,
   inOrder,
   prepareHook,
@@ -464,7 +465,7 @@ export class VirtioDevice
       if (due === "takeover") this.#takeOver();
       else for (const slot of this.#slots) slot.queue?.release();
       if (due !== "nothing") this.#goOn();
-      for (const slot of this.#slots) this.#visit(slot);
+      this.#visitAll();
     });
     this.#deliveries.release();
   }
@@ -653,17 +654,21 @@ export class VirtioDevice
     };
   }
 
+  /** See {@link SnapshotDevice.preparePort}. Registers of another transport mean nothing to this one. */
+  preparePort(state: DeviceState, path: string = "device"): StateChange {
+    this.#checkTarget(state, path);
+    const none: StateChange = { apply: () => undefined, undo: () => undefined };
+    const port = this.#port;
+    if (state.transport !== port?.transport) return none;
+    const before = this.saveState(path);
+    const saved = { hook: port, value: state.port, path: `${path}.port`, device: state };
+    return deferHook(saved, { value: before.port, device: before }) ?? none;
+  }
+
   /** See {@link SnapshotDevice.prepareState}. */
   prepareState(state: DeviceState, path: string = "device"): DeviceChange {
-    if (this.#status !== 0 || this.#legacy?.active === true) {
-      throw refuseState(path, "the device that is to take the state is in use", {
-        value: this.#status,
-        hint: "reset it first",
-      });
-    }
+    this.#checkTarget(state, path);
     const slots = this.#slots;
-    checkSame(`${path}.deviceId`, "the device is of another type", state.deviceId, this.deviceId);
-    checkSame(`${path}.queues`, "not as many queues", state.queues.length, slots.length);
     const driverFeatures = featuresFromHex(state.driverFeatures);
     const legacy = this.#legacyOf(state, path);
     if (legacy === undefined) checkSavedStatus(state.status, `${path}.status`);
@@ -673,8 +678,12 @@ export class VirtioDevice
         ? this.#acceptable(driverFeatures, state.status, accepting)
         : legacyFeatures(legacy, driverFeatures, accepting);
     const accepted = (state.status & STATUS.FEATURES_OK) !== 0;
-    const model = prepareHook(this.#model, state.model, `${path}.model`);
-    const port = this.#preparePort(state, `${path}.port`);
+    const model = prepareHook({
+      hook: this.#model,
+      value: state.model,
+      path: `${path}.model`,
+      device: state,
+    });
     const changes = [
       this.#prepareFields(state, driverFeatures, features, path),
       ...state.queues.map((saved, i) => {
@@ -691,9 +700,20 @@ export class VirtioDevice
         return prepareSlot(slots[i] as QueueSlot, savedSlot(saved), where, make);
       }),
       ...(model === undefined ? [] : [model]),
-      ...(port === undefined ? [] : [port]),
     ];
     return { ...inOrder(changes), resume: () => this.#resume(state) };
+  }
+
+  #checkTarget(state: DeviceState, path: string): void {
+    if (this.#status !== 0 || this.#legacy?.active === true) {
+      throw refuseState(path, "the device that is to take the state is in use", {
+        value: this.#status,
+        hint: "reset it first",
+      });
+    }
+    const { deviceId, queues } = state;
+    checkSame(`${path}.deviceId`, "the device is of another type", deviceId, this.deviceId);
+    checkSame(`${path}.queues`, "not as many queues", queues.length, this.#slots.length);
   }
 
   /** The legacy interface that the device was driven through, if it was. */
@@ -708,12 +728,6 @@ export class VirtioDevice
     const why = own.statusRefusal(status, legacy.inUse);
     if (why !== undefined) throw refuseState(`${path}.status`, why, { value: status });
     return own;
-  }
-
-  /** Registers of another transport mean nothing to this one. */
-  #preparePort(state: DeviceState, path: string): StateChange | undefined {
-    const port = this.#port;
-    return state.transport === port?.transport ? prepareHook(port, state.port, path) : undefined;
   }
 
   #prepareFields(
@@ -760,17 +774,18 @@ export class VirtioDevice
 
   /** What was available may never be notified of again, and what was due is due still. */
   #resume(state: DeviceState): void {
-    // Another device that went on before may have had this one reset.
-    if (this.#toResume !== state) return;
-    this.#toResume = undefined;
+    // Another device that went on before, or whoever is told here, may have this one reset.
+    const isDue = () => this.#toResume === state;
     const { configurationDue, queues } = state;
-    this.#trace?.emit({ op: "status", status: this.#status });
-    if (state.stopped === true) {
-      this.#resumeStopped(state);
-      return;
+    if (isDue()) {
+      this.#trace?.emit({ op: "status", status: this.#status });
+      if (state.stopped === true) this.#resumeStopped(state);
+      else this.resume();
     }
-    this.resume();
-    if (!isUsed(state)) return;
+    this.#attempt("transport", () => this.#port?.restored?.(), this.#traceFault);
+    if (!isDue()) return;
+    this.#toResume = undefined;
+    if (state.stopped === true || !isUsed(state)) return;
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
       for (const slot of this.#slots) slot.queue?.stop();
       if (configurationDue) this.#tellConfiguration();
@@ -786,7 +801,7 @@ export class VirtioDevice
         if (wanted || ring?.interrupt === true) this.#deliveries.interrupt(slot);
       });
       this.#startConsumers();
-      for (const slot of this.#slots) this.#visit(slot);
+      this.#visitAll();
     });
   }
 
@@ -951,6 +966,14 @@ export class VirtioDevice
   #tellConfiguration(): void {
     const mayTell = (this.#status & STATUS.DRIVER_OK) !== 0 || this.#legacy?.inUse === true;
     if (mayTell) this.#deliveries.interruptConfiguration();
+  }
+
+  /** What is available may never be notified of again. */
+  #visitAll(): void {
+    for (const slot of this.#slots) {
+      const waits = slot.queue !== undefined && this.#port?.holdsBack?.(slot.index) === true;
+      if (!waits) this.#visit(slot);
+    }
   }
 
   #visit(slot: QueueSlot): void {

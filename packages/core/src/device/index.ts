@@ -47,9 +47,25 @@ export {
   selectorOf,
 } from "./parts.ts";
 export {
+  type StateReader,
+  type StateReaders,
+  savedAddress,
+  savedAscending,
+  savedBoolean,
+  savedBytes,
+  savedInteger,
+  savedList,
+  savedObject,
+  savedSame,
+  savedText,
+} from "./saved-readers.ts";
+export {
+  addressFromHex,
+  addressToHex,
   type DeviceChange,
   type DeviceState,
   isSnapshotDevice,
+  refuseState,
   type SavedConfig,
   type SavedLegacy,
   type SavedQueue,

@@ -15,12 +15,15 @@ export interface StateHook {
   save?(): unknown;
   /**
    * Checks a saved value, which may come from anywhere, and changes nothing. What it returns puts
-   * the value in place; it is called at most once, in the same turn, and must not throw. It may
-   * have been made from what {@link save} told, to go back to that when a restore fails.
+   * the value in place, and tells nobody; it is called at most once, in the same turn, and must not
+   * throw. It may have been made from what {@link save} told, to go back to that when a restore fails.
    *
+   * @param path what to call the value in errors
+   * @param device the state that the value is part of, where it is part of a device's: of the right
+   * form, and with as many queues as the device here has
    * @throws VirtioError `SNAPSHOT` or any other error when the value is refused
    */
-  restore?(value: unknown): () => void;
+  restore?(value: unknown, path: string, device?: DeviceState): () => void;
 }
 
 /** The ring of an enabled queue, with no buffer held. */
@@ -121,8 +124,18 @@ export interface SnapshotDevice {
    */
   saveState(path?: string): DeviceState;
   /**
-   * Checks whether the device, which must be reset, can take a state of the right form, and changes
-   * nothing.
+   * The part of a restore that comes before {@link prepareState}: what the transport saved, which
+   * decides what members an owner has and what a device offers. Checks whether the device is reset
+   * and built as the state wants it, remembers the transport's state, and changes nothing; that the
+   * transport can take the new one is checked when it is applied. It may be undone without that.
+   *
+   * @param path what to call the state in errors
+   * @throws VirtioError `SNAPSHOT` when it cannot; so does {@link StateChange.apply}
+   */
+  preparePort(state: DeviceState, path?: string): StateChange;
+  /**
+   * Checks whether the device, which must be reset, can take a state of the right form apart from
+   * what its transport saved, and changes nothing.
    *
    * @param path what to call the state in errors
    * @throws VirtioError `SNAPSHOT` when it cannot
@@ -132,8 +145,8 @@ export interface SnapshotDevice {
 
 /** True for a device whose state can be saved and restored. */
 export function isSnapshotDevice(device: object): device is SnapshotDevice {
-  const { saveState, prepareState } = device as Partial<SnapshotDevice>;
-  return typeof saveState === "function" && typeof prepareState === "function";
+  const { saveState, preparePort, prepareState } = device as Partial<SnapshotDevice>;
+  return [saveState, preparePort, prepareState].every((method) => typeof method === "function");
 }
 
 /** The error for a state that is refused. */
@@ -156,26 +169,59 @@ export function saveHook<Name extends string>(
   return { [name]: value } as { readonly [key in Name]?: unknown };
 }
 
+/** What a hook is to take, and where that stands. */
+export interface SavedHook {
+  /** Who takes it. */
+  readonly hook: StateHook | undefined;
+  /** What it saved; `undefined` when it saved nothing. */
+  readonly value: unknown;
+  /** What to call it in errors. */
+  readonly path: string;
+  /** The state of the device that it is part of. */
+  readonly device?: DeviceState;
+}
+
 /** Checks what a hook is to take; `undefined` when neither side has anything. */
-export function prepareHook(
-  hook: StateHook | undefined,
-  value: unknown,
-  path: string,
+export function prepareHook(saved: SavedHook): StateChange | undefined {
+  const { hook, value, path, device } = saved;
+  const restore = hookOf(saved);
+  if (restore === undefined) return undefined;
+  return attempt(path, () => ({
+    apply: restore(value, path, device),
+    undo: restore(copyJson(hook?.save?.(), path), path),
+  }));
+}
+
+/**
+ * As {@link prepareHook}, but the value is checked no earlier than it is put in place; what it goes
+ * back to is how things are now.
+ *
+ * @param before the state of the device now, what the hook saved included
+ */
+export function deferHook(
+  saved: SavedHook,
+  before: { readonly value: unknown; readonly device: DeviceState },
 ): StateChange | undefined {
+  const { value, path, device } = saved;
+  const restore = hookOf(saved);
+  if (restore === undefined) return undefined;
+  const undo = attempt(path, () => restore(before.value, path, before.device));
+  return { apply: () => attempt(path, () => restore(value, path, device)()), undo };
+}
+
+function hookOf({ hook, value, path }: SavedHook): Required<StateHook>["restore"] | undefined {
+  const hint = "build the target as the source was built";
   if (hook?.save === undefined || hook.restore === undefined) {
     if (value === undefined) return undefined;
-    throw refuseState(path, "nothing here takes this state", {
-      hint: "build the target as the source was built",
-    });
+    throw refuseState(path, "nothing here takes this state", { hint });
   }
-  if (value === undefined) {
-    throw refuseState(path, "the state is missing", {
-      hint: "build the target as the source was built",
-    });
-  }
+  if (value === undefined) throw refuseState(path, "the state is missing", { hint });
+  return (...args) => (hook as Required<StateHook>).restore(...args);
+}
+
+function attempt<T>(path: string, action: () => T): T {
   try {
-    const before = copyJson(hook.save(), path);
-    return { apply: hook.restore(value), undo: hook.restore(before) };
+    return action();
   } catch (error) {
     if (isVirtioError(error, "SNAPSHOT")) throw error;
     throw refuseState(path, "the state is refused", { cause: error });
@@ -184,28 +230,37 @@ export function prepareHook(
 
 /** These changes as one. One that fails leaves nothing behind: those before it are undone. */
 export function inOrder(changes: readonly StateChange[]): StateChange {
-  const undoFrom = (last: number): void => {
-    for (let i = last; i >= 0; i--) {
-      try {
-        changes[i]?.undo();
-      } catch {
-        // A hook that breaks its promise must not keep the others from going back.
-      }
-    }
+  let begun = 0;
+  const undo = (): void => {
+    const reached = changes.slice(0, begun);
+    begun = 0;
+    undoAll(reached);
   };
   return {
     apply: () => {
-      changes.forEach((change, i) => {
+      for (const change of changes) {
+        begun++;
         try {
           change.apply();
         } catch (error) {
-          undoFrom(i);
+          undo();
           throw error;
         }
-      });
+      }
     },
-    undo: () => undoFrom(changes.length - 1),
+    undo,
   };
+}
+
+/** Undoes changes, the last one first. */
+export function undoAll(changes: readonly StateChange[]): void {
+  for (const change of changes.toReversed()) {
+    try {
+      change.undo();
+    } catch {
+      // A hook that breaks its promise must not keep the others from going back.
+    }
+  }
 }
 
 /** Reads what `String(features)` wrote, at most 32 digits. */

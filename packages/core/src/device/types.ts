@@ -148,8 +148,8 @@ export interface ProvisionableDevice {
 /**
  * How a device interrupts its driver: given to the device core by the transport's device half. That
  * half saves the registers of its own (selectors, vectors, indicators) if it wants them in a
- * snapshot of the device; they are restored on a transport of the same name only. Where the text
- * has device parts for them, it reads and sets those.
+ * snapshot of the device; they are restored on a transport of the same name only, before anything
+ * else of the device. Where the text has device parts for them, it reads and sets those.
  */
 export interface DevicePort extends StateHook, PartsHook {
   /** The transport's name, for traces: `pci`. */
@@ -174,6 +174,16 @@ export interface DevicePort extends StateHook, PartsHook {
    * due before. It is due again afterwards.
    */
   holdNotifications?(on: boolean): void;
+  /**
+   * A device that goes on looks into a queue without a notification of the driver. True when such
+   * notifications wait here now, and this one with them.
+   */
+  holdsBack?(queue: number): boolean;
+  /**
+   * A restore is complete, this device's state and that of all others in place: what the transport
+   * has still to tell of what it took, a raised line for one, it tells now. Must not throw.
+   */
+  restored?(): void;
 }
 
 /** The three areas of a virtqueue, as transports name them. */

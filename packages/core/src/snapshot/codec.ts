@@ -2,7 +2,7 @@
 import { JSON_DEPTH_LIMIT } from "../device/json-copy.ts";
 import { refuseState } from "../device/saved-state.ts";
 import { crc32 } from "./crc32.ts";
-import { readSnapshot } from "./read.ts";
+import { readSnapshot, readVersion } from "./read.ts";
 import { type GroupSnapshot, SNAPSHOT_VERSION } from "./types.ts";
 
 /** What the header of an encoded snapshot calls the format. */
@@ -46,7 +46,7 @@ export function decodeSnapshot(source: string | Uint8Array): GroupSnapshot {
   if (header["format"] !== SNAPSHOT_FORMAT) {
     throw refuseState("header", `the text does not begin with the header of ${SNAPSHOT_FORMAT}`);
   }
-  checkVersion(header["version"]);
+  readVersion(header["version"], "version");
   const body = text.slice(end);
   if (text.slice(0, end) !== headerOf(body)) {
     throw refuseState("header", "the checksum is not the one of the text", {
@@ -74,11 +74,6 @@ function readHeader(line: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
-}
-
-function checkVersion(version: unknown): void {
-  if (version === SNAPSHOT_VERSION) return;
-  throw refuseState("version", `only version ${SNAPSHOT_VERSION} can be read`, { value: version });
 }
 
 function checkLength(length: number): void {

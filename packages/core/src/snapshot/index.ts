@@ -5,6 +5,7 @@ export {
   SNAPSHOT_FORMAT,
   SNAPSHOT_LENGTH_LIMIT,
 } from "./codec.ts";
+export { fingerprint, layoutFingerprint } from "./fingerprint.ts";
 export { type RestoreOptions, restoreSnapshot } from "./restore.ts";
 export { takeSnapshot } from "./take.ts";
 export {

@@ -5,6 +5,17 @@
 import type { AdminState, SavedFamily, SavedLists } from "../admin/saved-state.ts";
 import { copyJson } from "../device/json-copy.ts";
 import {
+  type StateReader,
+  savedAddress,
+  savedAscending,
+  savedBoolean,
+  savedBytes,
+  savedInteger,
+  savedList,
+  savedObject,
+  savedText,
+} from "../device/saved-readers.ts";
+import {
   type DeviceState,
   refuseState,
   type SavedConfig,
@@ -25,16 +36,8 @@ const U32 = 0xffff_ffff;
 const QUEUE_SIZE = 0x8000;
 const MSIX_VECTORS = 2048;
 const NAME_LENGTH = 256;
-const NOT_HEX = /[^0-9a-f]/;
 const FEATURES = /^0x(?:0|[1-9a-f][0-9a-f]{0,31})$/;
-const ADDRESS = /^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/;
 const ANY = /^/;
-
-/** Reads the value of a member; `path` is where it stands. */
-type Reader<T> = (value: unknown, path: string) => T;
-
-/** A reader for each member; those in `optional` may be absent. */
-type Readers<T> = { readonly [Name in keyof T]-?: Reader<NonNullable<T[Name]>> };
 
 /**
  * A copy of a snapshot of the right form.
@@ -45,162 +48,105 @@ export function readSnapshot(value: unknown): GroupSnapshot {
   return snapshot(value, "");
 }
 
-const int =
-  (least: number, most: number): Reader<number> =>
-  (value, path) => {
-    const isInt = typeof value === "number" && Number.isInteger(value);
-    if (isInt && value >= least && value <= most && !Object.is(value, -0)) return value;
-    throw refuseState(path, `not an integer from ${least} to ${most}`, { value });
-  };
+/** Reads the version of a snapshot. */
+export function readVersion(value: unknown, path: string): typeof SNAPSHOT_VERSION {
+  if (value === SNAPSHOT_VERSION) return SNAPSHOT_VERSION;
+  throw refuseState(path, `only version ${SNAPSHOT_VERSION} can be read`, {
+    value,
+    hint: "take the snapshot anew, with a version of this library that writes that one",
+  });
+}
 
-const text =
-  (form: RegExp, what: string, most: number = Number.POSITIVE_INFINITY): Reader<string> =>
-  (value, path) => {
-    if (typeof value === "string" && value.length <= most && form.test(value)) return value;
-    throw refuseState(path, `not ${what}`, { value });
-  };
-
-const bytes: Reader<string> = (value, path) => {
-  if (typeof value === "string" && value.length % 2 === 0 && !NOT_HEX.test(value)) return value;
-  throw refuseState(path, "not bytes of two lower-case digits each", { value });
-};
-
-const bool: Reader<boolean> = (value, path) => {
-  if (typeof value === "boolean") return value;
-  throw refuseState(path, "neither true nor false", { value });
-};
-
-const onlyTrue: Reader<true> = (value, path) => {
+const onlyTrue: StateReader<true> = (value, path) => {
   if (value === true) return value;
   throw refuseState(path, "present, and not true", { value });
 };
 
-const list =
-  <T>(read: Reader<T>): Reader<readonly T[]> =>
-  (value, path) => {
-    if (!Array.isArray(value)) throw refuseState(path, "not a list", { value });
-    return Array.from(value as readonly unknown[], (item, i) => read(item, `${path}[${i}]`));
-  };
+const opcodes = savedAscending(savedInteger(0, U16), (opcode) => opcode);
+const features = savedText(FEATURES, "128 feature bits as 0x and lower-case digits");
+const name = savedText(ANY, `a name of at most ${NAME_LENGTH} characters`, NAME_LENGTH);
+const json = copyJson as StateReader<NonNullable<unknown>>;
 
-const ascending: Reader<readonly number[]> = (value, path) => {
-  const items = list(int(0, U16))(value, path);
-  items.forEach((item, i) => {
-    if (i > 0 && item <= (items[i - 1] ?? 0)) {
-      throw refuseState(`${path}[${i}]`, "not more than the one before", { value: item });
-    }
-  });
-  return items;
-};
-
-function object<T>(readers: Readers<T>, optional: readonly (keyof T & string)[] = []): Reader<T> {
-  const names = Object.keys(readers) as (keyof T & string)[];
-  return (value, path) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw refuseState(path === "" ? "snapshot" : path, "not an object", { value });
-    }
-    const at = (name: string) => (path === "" ? name : `${path}.${name}`);
-    const members = new Map<string, unknown>(Object.entries(value));
-    for (const name of members.keys()) {
-      if (!Object.hasOwn(readers, name)) throw refuseState(at(name), "no such member is known");
-    }
-    const found: [string, unknown][] = [];
-    for (const name of names) {
-      const member = members.get(name);
-      if (member !== undefined) found.push([name, readers[name](member, at(name))]);
-      else if (!optional.includes(name)) throw refuseState(at(name), "the member is missing");
-    }
-    return Object.fromEntries(found) as T;
-  };
-}
-
-const address = text(ADDRESS, "an address of 64 bits as 0x and lower-case digits");
-const features = text(FEATURES, "128 feature bits as 0x and lower-case digits");
-const name = text(ANY, `a name of at most ${NAME_LENGTH} characters`, NAME_LENGTH);
-
-const ring = object<SavedRing>({
-  index: int(0, U16),
-  publishedIndex: int(0, U16),
-  notifications: bool,
-  interrupt: bool,
+const ring = savedObject<SavedRing>({
+  index: savedInteger(0, U16),
+  publishedIndex: savedInteger(0, U16),
+  notifications: savedBoolean,
+  interrupt: savedBoolean,
 });
 
-const queue = object<SavedQueue>(
+const queue = savedObject<SavedQueue>(
   {
-    size: int(1, QUEUE_SIZE),
-    descriptorArea: address,
-    driverArea: address,
-    deviceArea: address,
+    size: savedInteger(1, QUEUE_SIZE),
+    descriptorArea: savedAddress,
+    driverArea: savedAddress,
+    deviceArea: savedAddress,
     ring,
   },
   ["ring"],
 );
 
-const config = object<SavedConfig>({
-  bytes,
-  generation: int(0, U32),
-  toldGeneration: int(0, U32),
+const config = savedObject<SavedConfig>({
+  bytes: savedBytes(),
+  generation: savedInteger(0, U32),
+  toldGeneration: savedInteger(0, U32),
 });
 
-const device = object<DeviceState>(
+const device = savedObject<DeviceState>(
   {
-    deviceId: int(1, U16),
-    status: int(0, U8),
-    legacy: object<SavedLegacy>({ inUse: bool }),
+    deviceId: savedInteger(1, U16),
+    status: savedInteger(0, U8),
+    legacy: savedObject<SavedLegacy>({ inUse: savedBoolean }),
     driverFeatures: features,
-    configurationDue: bool,
+    configurationDue: savedBoolean,
     stopped: onlyTrue,
     config,
-    queues: list(queue),
-    model: copyJson as Reader<NonNullable<unknown>>,
+    queues: savedList(queue),
+    model: json,
     transport: name,
-    port: copyJson as Reader<NonNullable<unknown>>,
+    port: json,
   },
   ["legacy", "stopped", "config", "model", "transport", "port"],
 );
 
-const admin = object<AdminState>({
+const admin = savedObject<AdminState>({
   dialect: name,
-  lists: list(
-    object<SavedLists>({
-      groupType: int(0, U16),
-      supported: ascending,
-      used: ascending,
-      settled: bool,
+  lists: savedList(
+    savedObject<SavedLists>({
+      groupType: savedInteger(0, U16),
+      supported: opcodes,
+      used: opcodes,
+      settled: savedBoolean,
     }),
   ),
-  families: list(object<SavedFamily>({ name, state: copyJson as Reader<NonNullable<unknown>> })),
+  families: savedList(savedObject<SavedFamily>({ name, state: json })),
 });
 
-const member = object<MemberState>(
+const member = savedObject<MemberState>(
   {
-    id: int(0, Number.MAX_SAFE_INTEGER),
+    id: savedInteger(0, Number.MAX_SAFE_INTEGER),
     offeredFeatures: features,
-    msixVectors: int(1, MSIX_VECTORS),
+    msixVectors: savedInteger(1, MSIX_VECTORS),
     device,
   },
   ["msixVectors", "device"],
 );
 
-const group = object<GroupState>(
+const group = savedObject<GroupState>(
   {
-    type: int(0, U16),
-    exists: bool,
-    state: copyJson as Reader<NonNullable<unknown>>,
-    members: list(member),
+    type: savedInteger(0, U16),
+    exists: savedBoolean,
+    state: json,
+    members: savedList(member),
   },
   ["state"],
 );
 
-const snapshot = object<GroupSnapshot>(
+const snapshot = savedObject<GroupSnapshot>(
   {
-    version: (value, path) => {
-      if (value === SNAPSHOT_VERSION) return SNAPSHOT_VERSION;
-      const message = `only version ${SNAPSHOT_VERSION} can be read`;
-      throw refuseState(path, message, { value });
-    },
+    version: readVersion,
     device,
     admin,
-    groups: list(group),
+    groups: savedList(group),
   },
   ["admin"],
 );

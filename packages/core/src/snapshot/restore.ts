@@ -1,11 +1,12 @@
 import {
   type DeviceChange,
+  type DeviceState,
   featuresFromHex,
-  inOrder,
   prepareHook,
   refuseState,
   type SnapshotDevice,
   type StateChange,
+  undoAll,
 } from "../device/saved-state.ts";
 import type { ProvisionRefusal } from "../device/types.ts";
 import { isVirtioError } from "../errors.ts";
@@ -21,11 +22,18 @@ interface Meeting {
   readonly path: string;
 }
 
+/** The device of a member with the state that it is to take. */
+interface MemberTarget {
+  readonly device: SnapshotDevice;
+  readonly state: DeviceState;
+  readonly path: string;
+}
+
 /** How a snapshot is restored. */
 export interface RestoreOptions {
   /**
-   * Called when all is in place and no device has gone on yet: the time to set up what the
-   * transport alone keeps, MSI-X for one. When it throws, everything is as before again.
+   * Called when all is in place and no device has gone on yet: the time to set up what another
+   * transport needs that saved nothing for this one. When it throws, everything is as before again.
    */
   readonly beforeResume?: () => void;
 }
@@ -36,12 +44,16 @@ export interface RestoreOptions {
  * reset, and guest memory must already hold what it held at the snapshot. The devices go on at once:
  * available buffers are used and interrupts go out before this function returns.
  *
- * The transport may be another one. What it alone keeps (see {@link takeSnapshot}) is set up by the
- * caller: what decides which members and features there are (VF Enable, the CCW revision) before
- * the call, what interrupts need in {@link RestoreOptions.beforeResume}.
+ * On a transport of the same name, built alike, drivers go on and notice nothing: its registers come
+ * back first, and with them the members that they make. An SR-IOV group of the target either does not
+ * exist or has as many members already.
  *
- * All or nothing: when it throws, owner, groups and members are as before, and no device has
- * served a buffer.
+ * The transport of a device may be another one. What a driver had set there means nothing to it, and
+ * is set up by the caller: what decides which members and features there are (VF Enable, the CCW
+ * revision) before the call, what interrupts need in {@link RestoreOptions.beforeResume}.
+ *
+ * All or nothing: when it throws, owner, groups and members are as before, nobody was told of
+ * anything, and no device has served a buffer.
  *
  * @param snapshot what {@link takeSnapshot} or {@link decodeSnapshot} returned, or anything else,
  * which is then refused
@@ -53,45 +65,68 @@ export function restoreSnapshot(
   options: RestoreOptions = {},
 ): void {
   const saved = readSnapshot(snapshot);
-  const { meetings, groupChanges } = meet(owner, saved);
-  const provisioning = inOrder(provision(meetings));
-  run(provisioning, "groups");
+  const done: StateChange[] = [];
   let devices: readonly DeviceChange[];
   try {
-    // What a driver accepted is judged by what its device offers from now on.
-    devices = prepareDevices(owner, saved, meetings);
-    const admin =
-      saved.admin === undefined ? undefined : owner.executor?.prepareState(saved.admin, "admin");
-    const last: StateChange = { apply: () => options.beforeResume?.(), undo: () => undefined };
-    const changes = [...groupChanges, ...(admin === undefined ? [] : [admin]), ...devices, last];
-    run(inOrder(changes), "snapshot");
+    devices = putInPlace(owner, saved, (change) => {
+      done.push(change);
+      change.apply();
+    });
+    options.beforeResume?.();
   } catch (error) {
-    provisioning.undo();
-    throw error;
+    undoAll(done);
+    if (isVirtioError(error, "SNAPSHOT")) throw error;
+    throw refuseState("snapshot", "the state could not be put in place", { cause: error });
   }
   for (const device of devices) device.resume();
 }
 
-/** Pairs what is saved with what is here, and changes nothing. */
-function meet(
-  { executor }: SnapshotOwner,
+/** Makes one change after the other; `make` remembers each, to undo them when one fails. */
+function putInPlace(
+  owner: SnapshotOwner,
   saved: GroupSnapshot,
-): { readonly meetings: readonly Meeting[]; readonly groupChanges: readonly StateChange[] } {
+  make: (change: StateChange) => void,
+): DeviceChange[] {
+  const { executor } = owner;
   if ((executor === undefined) !== (saved.admin === undefined)) {
     const message = "only one of snapshot and owner has administration commands";
     throw refuseState("admin", message);
   }
-  const groups = executor?.groups ?? [];
-  if (groups.length !== saved.groups.length) {
+  // The registers of the owner's transport decide which members there are.
+  make(owner.device.preparePort(saved.device, "device"));
+  const meetings = meet(executor?.groups ?? [], saved.groups);
+  const members = memberDevices(owner.device, meetings);
+  const ports = members.map(({ device, state, path }) => device.preparePort(state, path));
+  // Provisioning changes what a transport has: it is undone before the transport's registers are.
+  make({ apply: () => undefined, undo: () => undoAll(ports) });
+  for (const change of provision(meetings)) make(change);
+  // What a driver set there must fit what its member has from now on.
+  for (const port of ports) make({ ...port, undo: () => undefined });
+  // And what it accepted is judged by what its device offers from now on.
+  const all = [{ device: owner.device, state: saved.device, path: "device" }, ...members];
+  const changes = all.map(({ device, state, path }) => device.prepareState(state, path));
+  const admin = saved.admin && executor?.prepareState(saved.admin, "admin");
+  const groups = saved.groups.map(({ type, state }, i) =>
+    prepareHook({
+      hook: executor?.groups.find((group) => group.type.id === type),
+      value: state,
+      path: `groups[${i}].state`,
+    }),
+  );
+  for (const change of [...groups, admin, ...changes]) if (change !== undefined) make(change);
+  return changes;
+}
+
+/** Pairs the members that are saved with those that are here, and changes nothing. */
+function meet(groups: readonly DeviceGroup[], saved: readonly GroupState[]): Meeting[] {
+  if (groups.length !== saved.length) {
     const message = `the owner here has ${groups.length} groups`;
-    throw refuseState("groups", message, { value: saved.groups.length });
+    throw refuseState("groups", message, { value: saved.length });
   }
-  const meetings: Meeting[] = [];
-  const groupChanges: StateChange[] = [];
-  saved.groups.forEach((state, i) => {
+  return saved.flatMap((state, i) => {
     const path = `groups[${i}]`;
     // An owner has one group of a type, so that as many different ones are all of them.
-    const isSecond = saved.groups.findIndex(({ type }) => type === state.type) !== i;
+    const isSecond = saved.findIndex(({ type }) => type === state.type) !== i;
     const group = groups.find(({ type }) => type.id === state.type);
     if (group === undefined || isSecond) {
       const message = "the owner here has no group of this type, or it stands here twice";
@@ -107,11 +142,8 @@ function meet(
         },
       );
     }
-    meetings.push(...meetMembers(group, state, path));
-    const change = prepareHook(group, state.state, `${path}.state`);
-    if (change !== undefined) groupChanges.push(change);
+    return meetMembers(group, state, path);
   });
-  return { meetings, groupChanges };
 }
 
 function meetMembers(group: DeviceGroup, state: GroupState, path: string): Meeting[] {
@@ -188,31 +220,17 @@ function settle<T>(
   };
 }
 
-function prepareDevices(
-  { device }: SnapshotOwner,
-  saved: GroupSnapshot,
-  meetings: readonly Meeting[],
-): DeviceChange[] {
-  const seen = new Set<SnapshotDevice>([device]);
-  const changes = [device.prepareState(saved.device, "device")];
-  for (const { member, saved: state, path } of meetings) {
-    const own = member.device;
-    const isNew = own !== undefined && !seen.has(own);
-    if (isNew !== (state.device !== undefined)) {
+/** The devices of members: one that is a member of several groups, or the owner, only once. */
+function memberDevices(owner: SnapshotDevice, meetings: readonly Meeting[]): MemberTarget[] {
+  const seen = new Set<SnapshotDevice>([owner]);
+  return meetings.flatMap(({ member, saved: { device: state }, path }) => {
+    const { device } = member;
+    const isNew = device !== undefined && !seen.has(device);
+    if (isNew !== (state !== undefined)) {
       throw refuseState(`${path}.device`, "only one of snapshot and member has a device here");
     }
-    if (!isNew || state.device === undefined) continue;
-    seen.add(own);
-    changes.push(own.prepareState(state.device, `${path}.device`));
-  }
-  return changes;
-}
-
-function run(change: StateChange, path: string): void {
-  try {
-    change.apply();
-  } catch (error) {
-    if (isVirtioError(error, "SNAPSHOT")) throw error;
-    throw refuseState(path, "the state could not be put in place", { cause: error });
-  }
+    if (!isNew || state === undefined) return [];
+    seen.add(device);
+    return { device, state, path: `${path}.device` };
+  });
 }

@@ -3,8 +3,11 @@ import type { AdminState } from "../admin/saved-state.ts";
 import type { DeviceState, SnapshotDevice, StateChange } from "../device/saved-state.ts";
 import type { DeviceGroup } from "../group/types.ts";
 
-/** The version of the form of a snapshot. */
-export const SNAPSHOT_VERSION = 1;
+/**
+ * The version of the form of a snapshot. Version 1 said nothing of what transports keep: a driver
+ * could not have gone on unaware, and such a snapshot is refused.
+ */
+export const SNAPSHOT_VERSION = 2;
 
 /** What administration commands add to a snapshot; an `AdminExecutor` is one. */
 export interface SnapshotAdmin {

@@ -1,7 +1,7 @@
 /** What happened, as data. */
 export { ChromeSink, type ChromeSinkOptions } from "./chrome.ts";
 export { describeEvent } from "./describe.ts";
-export { toHex } from "./hex.ts";
+export { fromHex, toHex } from "./hex.ts";
 export { JsonlSink, type JsonlSinkOptions } from "./jsonl.ts";
 export { MemorySink } from "./memory.ts";
 export { PrettySink } from "./pretty.ts";

@@ -19,7 +19,7 @@ const schema = JSON.parse(
 const matchesSchema = new Ajv2020({ strict: true }).compile(schema);
 
 const LONE: GroupSnapshot = {
-  version: 1,
+  version: 2,
   device: {
     deviceId: 4,
     status: 15,
@@ -40,16 +40,16 @@ const LONE: GroupSnapshot = {
   groups: [],
 };
 const LONE_BODY =
-  '{"version":1,"device":{"deviceId":4,"status":15,"driverFeatures":"0x100000000",' +
+  '{"version":2,"device":{"deviceId":4,"status":15,"driverFeatures":"0x100000000",' +
   '"configurationDue":false,"queues":[{"size":8,"descriptorArea":"0x100001000",' +
   '"driverArea":"0x2000","deviceArea":"0x3000","ring":{"index":3,"publishedIndex":3,' +
   '"notifications":true,"interrupt":false}}],"model":{"name":"\\u00e9\\u2028"},' +
   '"transport":"pci"},"groups":[]}\n';
 const EMPTY_BODY =
-  '{"version":1,"device":{"deviceId":1,"status":0,"driverFeatures":"0x0",' +
+  '{"version":2,"device":{"deviceId":1,"status":0,"driverFeatures":"0x0",' +
   '"configurationDue":false,"queues":[]},"groups":[]}\n';
 
-const header = (crc: string, version: unknown = 1, format = "virtio-admin-snapshot") =>
+const header = (crc: string, version: unknown = 2, format = "virtio-admin-snapshot") =>
   `${JSON.stringify({ format, version, crc32: crc })}\n`;
 /** A text whose checksum is right, whatever its body says. */
 const sealed = (body: string) => header(crc32(body)) + body;
@@ -79,12 +79,12 @@ describe("the checksum", () => {
 
 describe("the encoded form", () => {
   it("is a header and a line of JSON, both ASCII", () => {
-    expect(encodeSnapshot(LONE)).toBe(header("f0b95a9c") + LONE_BODY);
-    expect(decodeSnapshot(header("f0b95a9c") + LONE_BODY)).toEqual(LONE);
+    expect(encodeSnapshot(LONE)).toBe(header("20fa0621") + LONE_BODY);
+    expect(decodeSnapshot(header("20fa0621") + LONE_BODY)).toEqual(LONE);
   });
 
   it("has a vector of the smallest snapshot", () => {
-    const text = header("e4c17d6e") + EMPTY_BODY;
+    const text = header("e6381bf1") + EMPTY_BODY;
     expect(encodeSnapshot(decodeSnapshot(text))).toBe(text);
   });
 
@@ -125,17 +125,17 @@ describe("decoding refuses", () => {
   });
 
   it.each([
-    ["another version in the header", header(crc32(LONE_BODY), 2) + LONE_BODY, "version"],
-    ["a version that is no number", header(crc32(LONE_BODY), "1") + LONE_BODY, "version"],
+    ["another version in the header", header(crc32(LONE_BODY), 1) + LONE_BODY, "version"],
+    ["a version that is no number", header(crc32(LONE_BODY), "2") + LONE_BODY, "version"],
     ["another format", header(crc32(LONE_BODY), 1, "virtio-admin-trace") + LONE_BODY, "header"],
-    ["another version below", sealed(LONE_BODY.replace('"version":1', '"version":2')), "version"],
+    ["another version below", sealed(LONE_BODY.replace('"version":2', '"version":1')), "version"],
     ["a header that is not alone", `{"x":1,${text.slice(1)}`, "header"],
     ["a header without an end", "a".repeat(1000), "header"],
     ["what is no JSON", sealed("{"), "snapshot"],
     ["a list", sealed("[]"), "snapshot"],
     ["null", sealed("null"), "snapshot"],
     ["JSON as deep as it gets", sealed("[".repeat(100_000)), "snapshot"],
-    ["a prototype", sealed('{"__proto__":{"version":1}}'), "__proto__"],
+    ["a prototype", sealed('{"__proto__":{"version":2}}'), "__proto__"],
   ])("%s", (_what, wrong, path) => {
     expect(refusal(() => decodeSnapshot(wrong))).toBe(path);
   });

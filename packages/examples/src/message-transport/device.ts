@@ -17,6 +17,8 @@ import {
   type Fields,
   type QueueArea,
   type StructLayout,
+  savedObject,
+  savedSame,
   type TransportFacingDevice,
   VirtioError,
 } from "@virtio-admin/core";
@@ -63,6 +65,14 @@ export interface MessageDeviceInit {
   readonly vendorId?: number;
   /** Takes the events for the driver. Must not throw. */
   readonly onEvent?: (event: Uint8Array) => void;
+}
+
+/** What the device half adds to a snapshot of its device. Nothing of it changes. */
+export interface SavedMessageDevice {
+  /** The number of the device on its bus. */
+  readonly deviceNumber: number;
+  /** The longest message of the bus, in bytes with the header. */
+  readonly limit: number;
 }
 
 const DEFAULT_VENDOR = 0x1af4;
@@ -165,6 +175,20 @@ export class MessageDevice implements DevicePort {
 
   /** Part of {@link DevicePort}: this transport keeps nothing for a driver. */
   deviceReset(): void {}
+
+  /** Part of {@link DevicePort}: what the driver knows of the bus, which has to be the same elsewhere. */
+  save(): SavedMessageDevice {
+    return { deviceNumber: this.deviceNumber, limit: this.limit };
+  }
+
+  /** Part of {@link DevicePort}. @throws VirtioError `SNAPSHOT` when it was another bus */
+  restore(value: unknown, path: string): () => void {
+    savedObject<SavedMessageDevice>({
+      deviceNumber: savedSame(this.deviceNumber, "the number of the device"),
+      limit: savedSame(this.limit, "the longest message"),
+    })(value, path);
+    return () => undefined;
+  }
 
   #tell<F extends Fields>(
     event: { readonly id: number; readonly payload: StructLayout<F> },
