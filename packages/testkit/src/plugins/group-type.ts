@@ -158,7 +158,7 @@ export const GROUP_TYPE_CASES: readonly PluginCase<GroupTypeFixture>[] = [
       const [first] = members;
       if (leave !== undefined && first !== undefined) await leave(first);
       const before = JSON.stringify(group.save?.());
-      const apply = group.restore?.(JSON.parse(saved));
+      const apply = group.restore?.(JSON.parse(saved), "state");
       expectEqual("the state before it is put in place", JSON.stringify(group.save?.()), before);
       apply?.();
       expectEqual("the state once it is restored", JSON.stringify(group.save?.()), saved);
@@ -239,7 +239,7 @@ function managed(group: DeviceGroup): ManagedGroup {
 /** Looks at a state; it may be refused, and is never put in place. */
 function attemptRestore(group: DeviceGroup, value: unknown): void {
   try {
-    group.restore?.(value);
+    group.restore?.(value, "state");
   } catch (error) {
     expectTrue("a state is refused with an error", error instanceof Error);
   }
