@@ -147,8 +147,8 @@ const BROKEN: readonly (readonly [string, CommandFamilyFixture, readonly string[
   [
     "a state that is put in place while it is looked at",
     bound((sound) => ({
-      restore: (value) => {
-        sound.restore?.(value)();
+      restore: (value, path) => {
+        sound.restore?.(value, path)();
         return () => undefined;
       },
     })),
