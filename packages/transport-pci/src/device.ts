@@ -452,7 +452,7 @@ export class PciDevice implements DevicePort {
       ...(isrStatus === 0 ? {} : { isr_status: isrStatus }),
       ...(msix === undefined ? {} : { msix }),
       ...(legacyQueue === 0 ? {} : { legacy_queue_select: legacyQueue }),
-      ...(this.#waiting.size === 0 ? {} : { waiting: [...this.#waiting].sort((a, b) => a - b) }),
+      ...(this.#waiting.size === 0 ? {} : { waiting: [...this.#waiting] }),
       ...(sriov === undefined ? {} : { sriov }),
     };
   }

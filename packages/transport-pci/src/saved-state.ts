@@ -95,7 +95,7 @@ export interface SavedPci {
   readonly msix?: SavedMsix;
   /** The queue that is selected in the legacy interface. */
   readonly legacy_queue_select?: number;
-  /** The queues that were notified while the function was no bus master, in ascending order. */
+  /** The queues that were notified while the function was no bus master, the first one first. */
   readonly waiting?: readonly number[];
   /** Present on a physical function. */
   readonly sriov?: SavedSriov;
@@ -129,7 +129,7 @@ export function savedPci(target: PciTarget): StateReader<SavedPci> {
       isr_status: savedInteger(0, ISR_BITS),
       msix: vectors > 0 ? msix(vectors) : nothing,
       legacy_queue_select: hasLegacy ? savedInteger(0, U16) : nothing,
-      waiting: savedAscending(savedInteger(0, queues - 1), (queue) => queue),
+      waiting: waiting(queues),
       sriov: isPhysical ? sriov : nothing,
     },
     [
@@ -190,6 +190,21 @@ const common = (vectors: number, queues: number): StateReader<SavedCommon> =>
     queue_select: savedInteger(0, U16),
     queue_msix_vector: savedList(mapping(vectors), queues),
   });
+
+const waiting = (queues: number): StateReader<readonly number[]> => {
+  const read = savedList(savedInteger(0, queues - 1), queues);
+  return (value, path) => {
+    const found = read(value, path);
+    const seen = new Set<number>();
+    found.forEach((queue, i) => {
+      if (seen.has(queue)) {
+        throw refuseState(`${path}[${i}]`, "the queue stands here twice", { value: queue });
+      }
+      seen.add(queue);
+    });
+    return found;
+  };
+};
 
 const messageAddress: StateReader<string> = (value, path) => {
   const address = savedAddress(value, path);

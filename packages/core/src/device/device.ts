@@ -675,7 +675,8 @@ export class VirtioDevice
     const accepting = `${path}.driverFeatures`;
     const features =
       legacy === undefined
-        ? this.#acceptable(driverFeatures, state.status, accepting)
+        ? // What is withheld now was offered when the driver accepted it.
+          this.#acceptable(driverFeatures, state.status, accepting, this.#offer.provisioned)
         : legacyFeatures(legacy, driverFeatures, accepting);
     const accepted = (state.status & STATUS.FEATURES_OK) !== 0;
     const model = prepareHook({
@@ -1036,16 +1037,21 @@ export class VirtioDevice
   }
 
   /** The features in force with this status; throws when they cannot be accepted. */
-  #acceptable(features: FeatureSet, status: number, path: string): FeatureSet {
+  #acceptable(
+    features: FeatureSet,
+    status: number,
+    path: string,
+    offered: FeatureSet = this.#offer.offered,
+  ): FeatureSet {
     if ((status & STATUS.FEATURES_OK) === 0) return FeatureSet.EMPTY;
-    const why = this.#refusal(features);
+    const why = this.#refusal(features, offered);
     if (why !== undefined) throw refuseState(path, why, { value: String(features) });
     return features;
   }
 
   /** Why these features cannot be accepted, or `undefined`. */
-  #refusal(features: FeatureSet): string | undefined {
-    const [extra] = features.minus(this.#offer.offered).bits();
+  #refusal(features: FeatureSet, offered: FeatureSet = this.#offer.offered): string | undefined {
+    const [extra] = features.minus(offered).bits();
     if (extra !== undefined) return `${featureName(extra)} is not offered`;
     if (!features.has(FEATURE.VIRTIO_F_VERSION_1)) return "VIRTIO_F_VERSION_1 is not accepted";
     const violated = violatedDependency(features, this.#dependencies);

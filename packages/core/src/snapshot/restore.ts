@@ -96,12 +96,12 @@ function putInPlace(
   make(owner.device.preparePort(saved.device, "device"));
   const meetings = meet(executor?.groups ?? [], saved.groups);
   const members = memberDevices(owner.device, meetings);
+  // Provisioning changes what a transport keeps: once it is undone, that is put back as it was.
   const ports = members.map(({ device, state, path }) => device.preparePort(state, path));
-  // Provisioning changes what a transport has: it is undone before the transport's registers are.
   make({ apply: () => undefined, undo: () => undoAll(ports) });
   for (const change of provision(meetings)) make(change);
   // What a driver set there must fit what its member has from now on.
-  for (const port of ports) make({ ...port, undo: () => undefined });
+  for (const { device, state, path } of members) make(device.preparePort(state, path));
   // And what it accepted is judged by what its device offers from now on.
   const all = [{ device: owner.device, state: saved.device, path: "device" }, ...members];
   const changes = all.map(({ device, state, path }) => device.prepareState(state, path));
