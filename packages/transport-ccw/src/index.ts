@@ -59,3 +59,4 @@ export {
   VQ_INFO_BLOCK,
 } from "./layout.ts";
 export { CCW_TRANSPORT, ccwTransport } from "./plugin.ts";
+export type { SavedAdapterIndicators, SavedCcw, SavedIndicators } from "./saved-state.ts";

@@ -23,3 +23,4 @@ export {
   type MmioRegister,
 } from "./layout.ts";
 export { MMIO_TRANSPORT, mmioTransport } from "./plugin.ts";
+export type { SavedMmio } from "./saved-state.ts";

@@ -66,6 +66,15 @@ export {
   type ResolvedPlacement,
 } from "./placement.ts";
 export { PCI_TRANSPORT, type PciTransportOptions, pciTransport } from "./plugin.ts";
+export type {
+  PciTarget,
+  SavedCommon,
+  SavedGeneration,
+  SavedMsix,
+  SavedMsixEntry,
+  SavedPci,
+  SavedSriov,
+} from "./saved-state.ts";
 export { type MemberDevice, SriovGroup, type SriovGroupInit, type SriovMsix } from "./sriov.ts";
 export { type CommandSource, type EnableOptions, SriovDriver } from "./sriov-driver.ts";
 export type { InterruptChoice } from "./vectors.ts";
@@ -78,3 +87,4 @@ export type {
   VirtualFunctionPlace,
   VirtualFunctions,
 } from "./virtual-function.ts";
+export type { SavedRegisters } from "./writable-registers.ts";
