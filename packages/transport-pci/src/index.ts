@@ -67,7 +67,6 @@ export {
 } from "./placement.ts";
 export { PCI_TRANSPORT, type PciTransportOptions, pciTransport } from "./plugin.ts";
 export type {
-  PciTarget,
   SavedCommon,
   SavedGeneration,
   SavedMsix,
