@@ -1,6 +1,7 @@
 /** `virtio-admin commands`: the register of commands, each scenario of it played. */
+import { DIALECTS, type DialectName } from "@virtio-admin/core";
 import {
-  COMMAND_PLACES,
+  type CommandPlace,
   type CommandScenario,
   commandRegister,
   openCommandBench,
@@ -16,6 +17,9 @@ export interface CommandsOptions {
   /** Only the command of this name, with its scenarios by name. */
   readonly command?: string;
 }
+
+const DIALECT_NAMES = Object.keys(DIALECTS) as DialectName[];
+const dialectOf = ({ dialect = "virtio-1.4" }: CommandPlace) => dialect;
 
 /** How one scenario ended in one place; `error` is there when it failed. */
 interface Played {
@@ -39,7 +43,7 @@ interface PlayedCell {
 
 /** Plays every scenario of the register; 0 when all hold, 1 otherwise, 2 for an unknown command. */
 export async function commands(options: CommandsOptions, output: Output): Promise<number> {
-  const register = commandRegister().filter(
+  const register = DIALECT_NAMES.flatMap((dialect) => commandRegister(dialect)).filter(
     ({ command }) => options.command === undefined || command.name === options.command,
   );
   if (register.length === 0) {
@@ -55,8 +59,17 @@ export async function commands(options: CommandsOptions, output: Output): Promis
       negative: await playField(cell, cell.negative),
     });
   }
-  if (options.command === undefined) printTable(played, output);
-  else printCells(played, output);
+  if (options.command === undefined) {
+    for (const dialect of DIALECT_NAMES) {
+      const cells = played.filter(({ cell: { place } }) => dialectOf(place) === dialect);
+      output.line(output.colours.bold(DIALECTS[dialect].label));
+      printTable(cells, output);
+    }
+    output.line("+ scenarios in which the command succeeds, - in which it is refused;");
+    output.line("--command NAME names them, and says why a command never succeeds in a place.");
+  } else {
+    printCells(played, output);
+  }
   const failures = played.flatMap(({ cell, positive, negative }) =>
     [...positive.scenarios, ...negative.scenarios].flatMap(({ id, error }) =>
       error === undefined ? [] : [`${placeName(cell.place)}, ${id}: ${error}`],
@@ -77,6 +90,7 @@ export async function commands(options: CommandsOptions, output: Output): Promis
       command: command.name,
       family: family.name,
       private: family.private,
+      dialect: DIALECTS[dialectOf(place)].label,
       side,
       transport: place.transport,
       group: place.group.name,
@@ -113,14 +127,16 @@ async function play(
 /** A row for each command and side, a column for each place: how many hold, and are refused. */
 function printTable(played: readonly PlayedCell[], output: Output): void {
   const { dim, green, red } = output.colours;
+  const columns = [...new Set(played.map(({ cell: { place } }) => place))];
+  const head = columns.map(({ transport, group }) => `${transport}\n${group.name}`);
   const table = new Table({
-    head: ["", "", "side", ...COMMAND_PLACES.map((place) => placeName(place).replace(", ", "\n"))],
+    head: ["", "", "side", ...head],
     style: { head: [], border: [] },
     // No line between rows: there are many.
     chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
   });
-  for (let at = 0; at < played.length; at += COMMAND_PLACES.length) {
-    const row = played.slice(at, at + COMMAND_PLACES.length);
+  for (let at = 0; at < played.length; at += columns.length) {
+    const row = played.slice(at, at + columns.length);
     const first = row[0]?.cell;
     if (first === undefined) continue;
     const { command, family, side } = first;
@@ -137,10 +153,6 @@ function printTable(played: readonly PlayedCell[], output: Output): void {
     ]);
   }
   output.line(table.toString());
-  output.line(
-    "+ scenarios in which the command succeeds, - in which it is refused; --command NAME",
-  );
-  output.line("names them, and says why a command never succeeds in a place.");
 }
 
 /** Every place of one command, with its scenarios by name. */
