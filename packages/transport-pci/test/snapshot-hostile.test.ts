@@ -43,8 +43,8 @@ function makeTarget(): Host {
   pf.pci.configWrite(SRIOV_AT + 0x20, 4, 0x10);
   pf.pci.configWrite(SRIOV_AT + 0x24, 4, 0x7000_0000);
   pf.enableVfs(2);
-  host.group.member(1)?.provisionVectors(4);
-  host.group.member(2)?.provisionVectors(2);
+  host.group.member(1)?.provisionVectors?.(4);
+  host.group.member(2)?.provisionVectors?.(2);
   host.group.member(2)?.provisionFeatures(host.group.member(2)!.offeredFeatures.without(0));
   vf.entry(1, 77);
   vf.set("queue_select", 5);

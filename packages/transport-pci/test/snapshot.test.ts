@@ -236,7 +236,7 @@ describe("a group that was moved", () => {
     const guest = Guest.busy();
     const host = new Host({ memory: guest.host.memory, group: { negotiatedBefore: true } });
     new Hand(0, () => host).enableVfs(2);
-    host.group.member(1)?.provisionVectors(4);
+    host.group.member(1)?.provisionVectors?.(4);
     const snapshot = takeSnapshot(guest.host);
     restoreSnapshot(host, snapshot);
     expect(takeSnapshot(host)).toEqual(snapshot);
@@ -250,7 +250,7 @@ describe("a group that was moved", () => {
       const hand = new Hand(0, () => host);
       hand.enableVfs(count);
       const member = host.group.member(1);
-      member?.provisionVectors(2);
+      member?.provisionVectors?.(2);
       const before = host.all();
       expect(refusal(() => restoreSnapshot(host, snapshot))).toBe("device.port.sriov.num_vfs");
       expect(host.all()).toEqual(before);
