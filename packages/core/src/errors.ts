@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   TRANSPORT_OPTIONS: "the options of a transport contradict themselves or the specification",
   TRANSPORT_UNSUPPORTED: "the transport has no such operation",
   ADMIN_QUEUE_UNAVAILABLE: "the device exposes no administration virtqueue",
+  HOST_UNSUPPORTED: "this host lacks what the operation needs",
   BLOCK_IO: "a block device or its storage could not carry out a request",
   // administration commands
   FAMILY_INVALID: "a command family contradicts itself or another",
