@@ -9,33 +9,81 @@ const CITE = "vfio-user protocol specification";
 
 /** Commands, by name. */
 export const VFIO_USER_COMMAND = {
+  /** What both sides speak, first of all. */
   version: 1,
+  /** Gives the server a range of the client's memory. */
   dmaMap: 2,
+  /** Takes a range back. */
   dmaUnmap: 3,
+  /** Asks what there is to ask about. */
   deviceGetInfo: 4,
+  /** Asks about a region. */
   deviceGetRegionInfo: 5,
+  /** Asks for descriptors in the place of accesses. */
   deviceGetRegionIoFds: 6,
+  /** Asks about a type of interrupts. */
   deviceGetIrqInfo: 7,
+  /** Sets interrupts up, masks them, or triggers them. */
   deviceSetIrqs: 8,
+  /** Reads a region. */
   regionRead: 9,
+  /** Writes a region. */
   regionWrite: 10,
+  /** Reads the client's memory; the server sends it. */
   dmaRead: 11,
+  /** Writes the client's memory; the server sends it. */
   dmaWrite: 12,
+  /** Resets the device. */
   deviceReset: 13,
+  /** Several writes of regions. */
   regionWriteMulti: 15,
+  /** Features of migration. */
   deviceFeature: 16,
+  /** Reads migration data. */
   migDataRead: 17,
+  /** Writes migration data. */
   migDataWrite: 18,
 } as const;
 
 /** The version that both halves speak. */
-export const VFIO_USER_VERSION = { major: 0, minor: 1 } as const;
+export const VFIO_USER_VERSION = {
+  /** The same on both sides. */
+  major: 0,
+  /** The highest that is understood. */
+  minor: 1,
+} as const;
 
 /** Regions of a PCI device by index: BAR n is region n. */
-export const VFIO_REGION = { bar0: 0, bar5: 5, rom: 6, config: 7, vga: 8, count: 9 } as const;
+export const VFIO_REGION = {
+  /** The first BAR. */
+  bar0: 0,
+  /** The last BAR. */
+  bar5: 5,
+  /** The expansion ROM; ours have none. */
+  rom: 6,
+  /** Configuration space. */
+  config: 7,
+  /** Legacy VGA; ours have none. */
+  vga: 8,
+  /** How many there are. */
+  count: 9,
+} as const;
 
 /** Interrupt types of a PCI device by index. */
-export const VFIO_IRQ = { intx: 0, msi: 1, msix: 2, error: 3, request: 4, count: 5 } as const;
+export const VFIO_IRQ = {
+  /** The INTx line. */
+  intx: 0,
+  /** MSI; ours have none. */
+  msi: 1,
+  /** The MSI-X vectors. */
+  msix: 2,
+  /** Errors that the device reports; ours do not. */
+  error: 3,
+  /** The server asks for the device back; ours do not. */
+  request: 4,
+  /** How many types there are. */
+  count: 5,
+} as const;
 
 /** The header of every message, 16 bytes. */
 export const VFIO_USER_HEADER_LAYOUT = struct(
