@@ -10,6 +10,7 @@ import { closeSync } from "node:fs";
 import { HEADER_BYTES, type Header, type Message, NOTHING, readHeader } from "./message.ts";
 import {
   DATA_WITH_FDS_LIMIT,
+  FDS_LIMIT,
   GONE,
   type Native,
   READABLE,
@@ -104,14 +105,13 @@ export class Channel {
   exchange(bytes: Uint8Array, id: number, command: number, deadline: number): Message | undefined {
     this.send(bytes);
     while (this.#open) {
+      const left = deadline - performance.now();
+      if (left <= 0) return this.#end("the peer does not answer in time");
       const message = this.#receive();
       if (message === undefined) {
         if (!this.#open) return undefined;
         const events = this.#outgoing.length > 0 ? READABLE | WRITABLE : READABLE;
-        if (!this.#native.waitFor(this.#fd, events, deadline - performance.now())) {
-          this.close("the peer does not answer in time");
-          return undefined;
-        }
+        this.#native.waitFor(this.#fd, events, left);
         this.#flush();
       } else if (message.reply) {
         if (message.id === id && message.command === command) return message;
@@ -156,9 +156,10 @@ export class Channel {
       this.#flush();
       for (let served = 0; served < BURST; served++) {
         if (!this.#open || this.#paused || this.#outgoing.length > 0) break;
-        const message = this.#backlog.shift() ?? this.#receive();
+        const kept = this.#backlog.shift();
+        this.#backlogBytes -= kept?.body.length ?? 0;
+        const message = kept ?? this.#receive();
         if (message === undefined) break;
-        this.#backlogBytes -= Math.min(this.#backlogBytes, message.body.length);
         this.#listener.message(message);
       }
     } finally {
@@ -211,7 +212,9 @@ export class Channel {
       this.#fds.push(...fds);
       if (count === WOULD_BLOCK) return undefined;
       if (count === GONE) return this.#end(this.#headerCount > 0 ? "half a header" : undefined);
-      if (truncated) return this.#end("a message with too many descriptors");
+      if (truncated || this.#fds.length > FDS_LIMIT) {
+        return this.#end("a message with too many descriptors");
+      }
       this.#headerCount += count;
       if (this.#headerCount < HEADER_BYTES) continue;
       const header = readHeader(this.#headerBytes, this.#longestBody);

@@ -124,18 +124,18 @@ export class VfioUserClient implements PciBus {
         bytes = this.#mapping.piece(0);
       } else bytes = new Uint8Array(length);
       this.memory = createGuestMemory([{ base, bytes }]);
+      this.dma = new DmaArena(this.memory, base, length);
+      this.#channel = new Channel(native, fd, BODY_LIMIT, {
+        message: (message) => this.#receive(message),
+        closed: (reason) => this.#ended(reason),
+      });
     } catch (error) {
       closeSync(fd);
       this.#letMemoryGo();
       throw error;
     }
-    this.dma = new DmaArena(this.memory, base, length);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
-    });
-    this.#channel = new Channel(native, fd, BODY_LIMIT, {
-      message: (message) => this.#receive(message),
-      closed: (reason) => this.#ended(reason),
     });
   }
 
@@ -320,14 +320,22 @@ export class VfioUserClient implements PciBus {
         hint: "allow this process more open files",
       });
     }
-    const watch = this.#native.watch(fd, READABLE, () => {
-      if (!this.#native.takeSignal(fd)) return;
-      if (name !== "intx") this.#handler?.(name);
-      else if (this.#handler === undefined) this.#intxWaits = true;
-      else this.#deliverIntx();
-    });
-    this.#interrupts.push({ name, fd, watch });
-    return fd;
+    try {
+      const watch = this.#native.watch(fd, READABLE, () => {
+        if (this.#native.takeSignal(fd)) this.#interrupted(name);
+      });
+      this.#interrupts.push({ name, fd, watch });
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  #interrupted(name: PciInterrupt): void {
+    if (name !== "intx") this.#handler?.(name);
+    else if (this.#handler === undefined) this.#intxWaits = true;
+    else this.#deliverIntx();
   }
 
   /** INTx has masked itself; it is unmasked after what the handler asks for by its first access. */

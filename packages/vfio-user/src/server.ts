@@ -5,7 +5,7 @@
  * One client at a time is served by a socket; the next one waits. Several servers share a process.
  */
 import { closeSync } from "node:fs";
-import { VirtioError } from "@virtio-admin/core";
+import { hostTimer, VirtioError } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { DmaMemory } from "./dma-memory.ts";
 import { loadNative, type Native, READABLE, type Watch } from "./native.ts";
@@ -20,12 +20,16 @@ export interface VfioUserServerInit {
    */
   readonly path: string;
   /**
-   * Makes the function for a client that has connected, or gives out one that there is: it has
-   * been reset when the client before was gone. `memory` is the client's, and the server's only
-   * one; it is empty while no client is connected. The function has `vectorMasking: "vmm"` when it
-   * has MSI-X: clients keep the table to themselves.
+   * Makes the function for a client that has connected, over the client's memory. It has
+   * `vectorMasking: "vmm"` when it has MSI-X: clients keep the table to themselves.
    */
   readonly device: (memory: DmaMemory) => PciDevice;
+  /**
+   * The memory of whatever client is connected, for a function that is there before its clients:
+   * one of a group, say. {@link device} may then give out the same one always, which was reset when
+   * the client before was gone. By default each client has a memory of its own.
+   */
+  readonly memory?: DmaMemory;
   /**
    * Which memory of a client is mapped. `sealed`, by default: what came with a descriptor whose
    * file cannot shrink (a memfd with F_SEAL_SHRINK), as a client that truncates a mapped file ends
@@ -49,6 +53,8 @@ export interface VfioUserServerInit {
 }
 
 const DEFAULT_DMA_TIMEOUT = 2000;
+const RETRY_AFTER = 100;
+const EAGAIN = 11;
 
 /** Serves one PCI function at a socket. */
 export class VfioUserServer {
@@ -58,7 +64,6 @@ export class VfioUserServer {
   readonly #init: VfioUserServerInit;
   readonly #socket: ListeningSocket;
   readonly #watch: Watch;
-  readonly #memory = new DmaMemory();
   #session: Session | undefined;
   #closing: Promise<void> | undefined;
   #closed: (() => void) | undefined;
@@ -68,7 +73,12 @@ export class VfioUserServer {
     this.#native = native;
     this.#init = init;
     this.#socket = listenAt(native, init.path);
-    this.#watch = native.watch(this.#socket.fd, READABLE, () => this.#accept());
+    try {
+      this.#watch = native.watch(this.#socket.fd, READABLE, () => this.#accept());
+    } catch (error) {
+      this.#socket.close();
+      throw error;
+    }
   }
 
   /**
@@ -115,33 +125,44 @@ export class VfioUserServer {
   #accept(): void {
     if (this.#closing !== undefined || this.#session !== undefined) return;
     const fd = this.#native.accept(this.#socket.fd);
-    if (fd < 0) return;
+    if (fd === -EAGAIN) return;
+    if (fd < 0) {
+      // Out of descriptors, most likely: the client waits.
+      this.#watch.update(0);
+      hostTimer.set(() => this.#watch.update(READABLE), RETRY_AFTER);
+      return;
+    }
+    const memory = this.#init.memory ?? new DmaMemory();
     let device: PciDevice;
     try {
-      device = this.#init.device(this.#memory);
+      device = this.#init.device(memory);
       checkMasking(device);
+      this.#session = new Session({
+        native: this.#native,
+        fd,
+        memory,
+        device,
+        mapping: this.#init.mapping ?? "sealed",
+        dmaTimeout: this.#init.dmaTimeout ?? DEFAULT_DMA_TIMEOUT,
+        ended: (reason) => this.#ended(reason),
+      });
     } catch (cause) {
-      closeSync(fd);
-      this.#init.onDisconnect?.(
-        new VirtioError("TRANSPORT", {
-          message: "the function for the client could not be made",
-          path: "vfio-user.device",
-          cause,
-        }),
-      );
+      this.#refuse(fd, cause);
       return;
     }
     this.#watch.update(0);
-    this.#session = new Session({
-      native: this.#native,
-      fd,
-      memory: this.#memory,
-      device,
-      mapping: this.#init.mapping ?? "sealed",
-      dmaTimeout: this.#init.dmaTimeout ?? DEFAULT_DMA_TIMEOUT,
-      ended: (reason) => this.#ended(reason),
-    });
     this.#init.onConnect?.(device);
+  }
+
+  #refuse(fd: number, cause: unknown): void {
+    closeSync(fd);
+    this.#init.onDisconnect?.(
+      new VirtioError("TRANSPORT", {
+        message: "the function for the client could not be made",
+        path: "vfio-user.device",
+        cause,
+      }),
+    );
   }
 
   #ended(reason: string | undefined): void {

@@ -13,7 +13,12 @@ import { join } from "node:path";
 import { bringUp, FEATURE, openAdminClient, type VirtioError } from "@virtio-admin/core";
 import { BLOCK_DRIVER_FEATURES, BlockDriver, EntropyDriver } from "@virtio-admin/devices";
 import { type PciDevice, PciDriver, type PciDriverInit } from "@virtio-admin/transport-pci";
-import { VfioUserClient, VfioUserServer, type VfioUserServerInit } from "@virtio-admin/vfio-user";
+import {
+  DmaMemory,
+  VfioUserClient,
+  VfioUserServer,
+  type VfioUserServerInit,
+} from "@virtio-admin/vfio-user";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadNative } from "../src/native.ts";
 import {
@@ -109,13 +114,9 @@ describe.skipIf(unsupported !== undefined)(
     });
 
     it("gives a client the function of the one before, once it is reset", async () => {
-      let only: PciDevice | undefined;
-      const server = await serve({
-        device: (memory) => {
-          only ??= entropyFunction(memory);
-          return only;
-        },
-      });
+      const memory = new DmaMemory();
+      const only = entropyFunction(memory);
+      const server = await serve({ memory, device: () => only });
       for (let round = 0; round < 2; round++) {
         const client = await VfioUserClient.connect({ path: server.path, memory: MEMORY });
         const { entropy } = await entropyOf(client);
