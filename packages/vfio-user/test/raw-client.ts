@@ -15,6 +15,10 @@ import { connectTo } from "../src/socket.ts";
 
 /** What came back: the errno of a failure, or the body. */
 export interface Answer {
+  /** What it answers, or asks for. */
+  readonly command: number;
+  /** False for a command of the server. */
+  readonly reply: boolean;
   readonly errno: number | undefined;
   readonly body: Uint8Array;
 }
@@ -72,7 +76,8 @@ export class RawClient {
         const body = this.#received.slice(16, size);
         const errno = (view.getUint32(8, true) & 0x20) === 0 ? undefined : view.getUint32(12, true);
         this.#received = this.#received.slice(size);
-        return { errno, body };
+        const reply = (view.getUint32(8, true) & 1) !== 0;
+        return { command: view.getUint16(2, true), reply, errno, body };
       }
       if (this.#gone) return undefined;
       this.drain();

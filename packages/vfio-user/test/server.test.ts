@@ -2,7 +2,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { encode } from "@virtio-admin/core";
-import type { PciDevice } from "@virtio-admin/transport-pci";
+import { type PciDevice, VIRTIO_PCI_COMMON_CFG_LAYOUT } from "@virtio-admin/transport-pci";
 import {
   type DmaMemory,
   VFIO_IRQ,
@@ -60,6 +60,7 @@ describe.skipIf(unsupported !== undefined)(`the server ${unsupported ?? ""}`, ()
         device = entropyFunction(given);
         return device;
       },
+      dmaTimeout: 100,
       onDisconnect: (reason) => void reasons.push(reason?.message),
     });
     client = await RawClient.open(server.path);
@@ -434,6 +435,47 @@ describe.skipIf(unsupported !== undefined)(`the server ${unsupported ?? ""}`, ()
       const values = { flags: EVENTFD | TRIGGER, index: VFIO_IRQ.msix, count: 1 };
       expect(await client.setIrqs(values, [file()])).toMatchObject({ errno: EINVAL });
     });
+  });
+
+  it("answers a write before it asks for memory that the write needs", async () => {
+    await client.map(0, 0x1_0000, []);
+    const { common } = device.placement.windows;
+    const fields = VIRTIO_PCI_COMMON_CFG_LAYOUT.fields;
+    const set = (field: keyof typeof fields, value: number) =>
+      client.write(common.bar, common.offset + fields[field].offset, [
+        value & 0xff,
+        ...(fields[field].width === 1 ? [] : [value >> 8]),
+        ...(fields[field].width <= 2 ? [] : [0, 0]),
+      ]);
+    expect(await client.write(VFIO_REGION.config, 4, [6, 0])).toMatchObject(OK);
+    for (const [field, value] of [
+      ["device_status", 3],
+      ["driver_feature_select", 1],
+      ["driver_feature", 1],
+      ["device_status", 0xb],
+      ["queue_size", 8],
+    ] as const) {
+      expect(await set(field, value)).toMatchObject(OK);
+    }
+    for (const [field, value] of [
+      ["queue_desc", 0x1000],
+      ["queue_driver", 0x2000],
+      ["queue_device", 0x3000],
+    ] as const) {
+      const at = common.offset + fields[field].offset;
+      expect(await client.write(common.bar, at, [0, value >> 8, 0, 0])).toMatchObject(OK);
+    }
+    expect(await set("queue_enable", 1)).toMatchObject(OK);
+    const { regionWrite, dmaRead } = VFIO_USER_COMMAND;
+    // The device looks into its queues when it begins to run.
+    expect(await set("device_status", 0xf)).toMatchObject({
+      command: regionWrite,
+      reply: true,
+      ...OK,
+    });
+    expect(await client.reply()).toMatchObject({ command: dmaRead, reply: false });
+    // In one process nobody can answer: the server has waited, and given up.
+    expect(await client.reply()).toBeUndefined();
   });
 
   it("gives up a client whose memory does not answer, and its function is reset", async () => {

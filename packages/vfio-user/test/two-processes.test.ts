@@ -32,7 +32,7 @@ describe.skipIf(unsupported !== undefined)(`server in another process ${unsuppor
   beforeEach(async () => {
     directory = privateDirectory();
     before = openFds();
-    child = run(script, directory.path, "300");
+    child = run(script, directory.path, "10000");
     await child.line(/^ready$/);
   });
 
@@ -129,7 +129,7 @@ describe.skipIf(unsupported !== undefined)(`server in another process ${unsuppor
     expect(await failed).toMatchObject({ code: "DEVICE_FAILED" });
     expect(existsSync(join(directory.path, "entropy.sock"))).toBe(true);
     await child.ended;
-    child = run(script, directory.path);
+    child = run(script, directory.path, "10000");
     await child.line(/^ready$/);
     const { entropy } = await entropyOf(await connect("entropy"));
     expect((await entropy.read(16)).length).toBe(16);
