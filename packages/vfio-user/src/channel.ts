@@ -8,16 +8,8 @@
  */
 import { closeSync } from "node:fs";
 import { HEADER_BYTES, type Header, type Message, NOTHING, readHeader } from "./message.ts";
-import {
-  DATA_WITH_FDS_LIMIT,
-  FDS_LIMIT,
-  GONE,
-  type Native,
-  READABLE,
-  type Watch,
-  WOULD_BLOCK,
-  WRITABLE,
-} from "./native.ts";
+import { DATA_WITH_FDS_LIMIT, FDS_LIMIT, GONE, type Native, WOULD_BLOCK } from "./native.ts";
+import { READABLE, type Watch, WRITABLE } from "./watch.ts";
 
 /** How many messages are served before the event loop has its turn. */
 const BURST = 64;
@@ -56,7 +48,6 @@ export class Channel {
   #backlogBytes = 0;
   #serving = false;
   #open = true;
-  #paused = false;
 
   /** Begins to receive at once; nothing is delivered before the event loop turns. */
   constructor(native: Native, fd: number, longestBody: number, listener: ChannelListener) {
@@ -122,19 +113,6 @@ export class Channel {
     return undefined;
   }
 
-  /** Serves nothing until {@link resume}: what comes in stays in the socket. */
-  pause(): void {
-    this.#paused = true;
-    this.#await();
-  }
-
-  /** Serves again. */
-  resume(): void {
-    this.#paused = false;
-    this.#await();
-    if (this.#backlog.length > 0) setImmediate(() => this.#ready());
-  }
-
   /** Closes the socket; {@link ChannelListener.closed} is called from the event loop. */
   close(reason?: string): void {
     if (!this.#open) return;
@@ -155,7 +133,7 @@ export class Channel {
     try {
       this.#flush();
       for (let served = 0; served < BURST; served++) {
-        if (!this.#open || this.#paused || this.#outgoing.length > 0) break;
+        if (!this.#open || this.#outgoing.length > 0) break;
         const kept = this.#backlog.shift();
         this.#backlogBytes -= kept?.body.length ?? 0;
         const message = kept ?? this.#receive();
@@ -166,14 +144,13 @@ export class Channel {
       this.#serving = false;
       if (this.#open) {
         this.#await();
-        if (this.#backlog.length > 0 && !this.#paused) setImmediate(() => this.#ready());
+        if (this.#backlog.length > 0) setImmediate(() => this.#ready());
       }
     }
   }
 
   #await(): void {
-    const busy = this.#outgoing.length > 0;
-    this.#watch.update(busy ? WRITABLE : this.#paused ? 0 : READABLE);
+    this.#watch.update(this.#outgoing.length > 0 ? WRITABLE : READABLE);
   }
 
   #keep(message: Message): void {

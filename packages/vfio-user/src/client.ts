@@ -15,9 +15,10 @@ import {
 import type { PciBus, PciInterrupt } from "@virtio-admin/transport-pci";
 import { decodeVersion, encodeVersion, type VfioUserCapabilities } from "./capabilities.ts";
 import { Channel, closeAll } from "./channel.ts";
-import { Mapping, PIECE_BYTES } from "./mapping.ts";
+import { ClientMemory, checkMemory, PAGE_BYTES, type VfioUserMemoryInit } from "./client-memory.ts";
+import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
 import { commandMessage, errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
-import { FDS_LIMIT, loadNative, type Native, READABLE, type Watch } from "./native.ts";
+import { FDS_LIMIT, loadNative, type Native } from "./native.ts";
 import {
   ERRNO,
   VFIO_IRQ,
@@ -32,21 +33,8 @@ import {
   VFIO_USER_REGION_INFO_LAYOUT,
   VFIO_USER_VERSION,
 } from "./protocol.ts";
-import { BODY_LIMIT, TRANSFER_LIMIT } from "./session.ts";
 import { connectTo } from "./socket.ts";
-
-/** The memory that a client gives to its function. */
-export interface VfioUserMemoryInit {
-  /** The DMA address of its first byte; 0 unless given. */
-  readonly base?: number;
-  /** Its length in bytes, a multiple of 4096 up to 1 GiB. */
-  readonly length: number;
-  /**
-   * False to keep it in this process: the server then asks for every access by a message, and waits
-   * for it, so that it must not run in this process too. True by default.
-   */
-  readonly shared?: boolean;
-}
+import { READABLE, type Watch } from "./watch.ts";
 
 /** What a client is made from. */
 export interface VfioUserClientInit {
@@ -82,7 +70,6 @@ const MAP_FLAGS = VFIO_USER_DMA_MAP_LAYOUT.fields.flags.bits;
 const ACCESS_BYTES = VFIO_USER_REGION_ACCESS_LAYOUT.size;
 const DMA_BYTES = VFIO_USER_DMA_ACCESS_LAYOUT.size;
 const DEFAULT_TIMEOUT = 5000;
-const PAGE_BYTES = 4096;
 const IDS = 0x10000;
 const VECTORS_LIMIT = 2048;
 
@@ -99,8 +86,7 @@ export class VfioUserClient implements PciBus {
   readonly #timeout: number;
   readonly #channel: Channel;
   readonly #pending = new Map<number, Pending>();
-  readonly #memoryFd: number | undefined;
-  readonly #mapping: Mapping | undefined;
+  readonly #backing: ClientMemory;
   readonly #lengths = new Map<number, number>();
   readonly #interrupts: Interrupt[] = [];
   #server: VfioUserCapabilities | undefined;
@@ -115,23 +101,23 @@ export class VfioUserClient implements PciBus {
   private constructor(native: Native, fd: number, init: VfioUserClientInit) {
     this.#native = native;
     this.#timeout = init.timeout ?? DEFAULT_TIMEOUT;
-    const { base = 0, length, shared = true } = init.memory;
-    let bytes: Uint8Array;
     try {
-      if (shared) {
-        this.#memoryFd = shareable(native, length);
-        this.#mapping = mapped(native, this.#memoryFd, length);
-        bytes = this.#mapping.piece(0);
-      } else bytes = new Uint8Array(length);
-      this.memory = createGuestMemory([{ base, bytes }]);
-      this.dma = new DmaArena(this.memory, base, length);
+      this.#backing = ClientMemory.make(native, init.memory);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    const { base = 0, length } = init.memory;
+    this.memory = createGuestMemory([{ base, bytes: this.#backing.bytes }]);
+    this.dma = new DmaArena(this.memory, base, length);
+    try {
       this.#channel = new Channel(native, fd, BODY_LIMIT, {
         message: (message) => this.#receive(message),
         closed: (reason) => this.#ended(reason),
       });
     } catch (error) {
       closeSync(fd);
-      this.#letMemoryGo();
+      this.#backing.close();
       throw error;
     }
     this.closed = new Promise((resolve) => {
@@ -274,7 +260,8 @@ export class VfioUserClient implements PciBus {
       address: base,
       size: length,
     });
-    const fds = this.#memoryFd === undefined ? [] : [this.#memoryFd];
+    const { fd } = this.#backing;
+    const fds = fd === undefined ? [] : [fd];
     await this.#request(VFIO_USER_COMMAND.dmaMap, body, fds);
   }
 
@@ -442,53 +429,20 @@ export class VfioUserClient implements PciBus {
       watch.close();
       closeSync(fd);
     }
-    this.#letMemoryGo();
+    this.#backing.close();
     if (failure !== undefined) for (const { name } of this.#interrupts) this.#handler?.(name);
     this.#interrupts.length = 0;
     this.#resolveClosed(failure);
   }
-
-  #letMemoryGo(): void {
-    this.#mapping?.end();
-    if (this.#memoryFd !== undefined) closeSync(this.#memoryFd);
-  }
 }
 
 function checkInit({ memory, timeout = DEFAULT_TIMEOUT }: VfioUserClientInit): void {
-  const { base = 0, length } = memory;
-  const isPage = (value: number): boolean =>
-    Number.isSafeInteger(value) && value >= 0 && value % PAGE_BYTES === 0;
-  const refuse = (path: string, message: string, value: unknown): never => {
-    throw new VirtioError("VALUE_RANGE", { message, path, value });
-  };
-  if (!isPage(length) || length === 0 || length > PIECE_BYTES) {
-    refuse("memory.length", `the length is a multiple of ${PAGE_BYTES} up to 2^30`, length);
-  }
-  if (!isPage(base) || base + length > Number.MAX_SAFE_INTEGER) {
-    refuse("memory.base", `the base is a multiple of ${PAGE_BYTES} below 2^53`, base);
-  }
-  if (!Number.isFinite(timeout) || timeout <= 0) {
-    refuse("timeout", "a time to wait is a number of milliseconds above 0", timeout);
-  }
-}
-
-function shareable(native: Native, length: number): number {
-  const fd = native.memory(length);
-  if (fd >= 0) return fd;
-  throw new VirtioError("MEMORY_EXHAUSTED", {
-    message: `no shared memory can be made (errno ${-fd})`,
-    path: "memory.length",
-    value: length,
-  });
-}
-
-function mapped(native: Native, fd: number, length: number): Mapping {
-  const mapping = Mapping.make(native, fd, 0, length);
-  if (typeof mapping !== "number") return mapping;
-  throw new VirtioError("MEMORY_EXHAUSTED", {
-    message: `the shared memory cannot be mapped (errno ${mapping})`,
-    path: "memory.length",
-    value: length,
+  checkMemory(memory);
+  if (Number.isFinite(timeout) && timeout > 0) return;
+  throw new VirtioError("VALUE_RANGE", {
+    message: "a time to wait is a number of milliseconds above 0",
+    path: "timeout",
+    value: timeout,
   });
 }
 

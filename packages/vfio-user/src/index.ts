@@ -12,7 +12,8 @@ export {
   type VfioUserCapabilities,
   type VfioUserVersion,
 } from "./capabilities.ts";
-export { VfioUserClient, type VfioUserClientInit, type VfioUserMemoryInit } from "./client.ts";
+export { VfioUserClient, type VfioUserClientInit } from "./client.ts";
+export type { VfioUserMemoryInit } from "./client-memory.ts";
 export { DMA_RANGES_LIMIT, DmaMemory } from "./dma-memory.ts";
 export {
   VFIO_IRQ,

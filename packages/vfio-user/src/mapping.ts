@@ -6,7 +6,8 @@
  * this process takes its place at once, and the addresses are given back when the garbage collector
  * has seen the last view. Of a mapping that nobody viewed, nothing is left at once.
  */
-import type { Native, Pointer } from "./native.ts";
+import type { Pointer } from "./koffi.ts";
+import type { Native } from "./native.ts";
 import { ERRNO } from "./protocol.ts";
 
 /** The longest piece that is viewed as one array: within what every Node.js allows. */

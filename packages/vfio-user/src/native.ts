@@ -8,11 +8,8 @@ import { endianness } from "node:os";
 import { arch, platform } from "node:process";
 import { isMainThread } from "node:worker_threads";
 import { VirtioError } from "@virtio-admin/core";
-
-type Koffi = typeof import("koffi").default;
-
-/** The address of native memory. */
-export type Pointer = bigint;
+import type { Koffi, Pointer } from "./koffi.ts";
+import { makeWatcher, READABLE, type Watcher, WRITABLE } from "./watch.ts";
 
 /** What {@link Native.receive} answers when nothing is there yet. */
 export const WOULD_BLOCK = -1;
@@ -24,11 +21,6 @@ export const FDS_LIMIT = 16;
 
 /** The longest path that a socket's address has room for, in bytes. */
 export const SOCKET_PATH_LIMIT = 107;
-
-/** What {@link Native.waitFor} and {@link Native.watch} wait for. */
-export const READABLE = 1;
-/** See {@link READABLE}. */
-export const WRITABLE = 2;
 
 const ARCHITECTURES: readonly string[] = ["x64", "arm64", "riscv64", "loong64"];
 
@@ -59,7 +51,6 @@ const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
 const F_SEAL_SEAL_SHRINK_GROW = 7;
 const F_SEAL_SHRINK = 2;
-const UV_POLL = 8;
 
 // One block of native memory, used within a call and never across two.
 const MSGHDR_AT = 0;
@@ -81,14 +72,6 @@ export interface Received {
   readonly fds: readonly number[];
   /** True when there were more descriptors than fit; the kernel has closed those. */
   readonly truncated: boolean;
-}
-
-/** A descriptor that the event loop waits for. */
-export interface Watch {
-  /** Waits for these from now on, {@link READABLE} and {@link WRITABLE} or'ed; 0 for neither. */
-  update(events: number): void;
-  /** Stops waiting; the descriptor may be closed then. */
-  close(): void;
 }
 
 /** The calls. They answer a negative errno where they fail, unless they say otherwise. */
@@ -114,7 +97,7 @@ export interface Native {
   /** Blocks until one of `events`, or the end of the peer, is there; false after `milliseconds`. */
   waitFor(fd: number, events: number, milliseconds: number): boolean;
   /** Calls `ready` from the event loop whenever `events`, or the end of the peer, are there. */
-  watch(fd: number, events: number, ready: () => void): Watch;
+  readonly watch: Watcher;
   /** Makes an eventfd, not blocking. */
   eventfd(): number;
   /** True for a descriptor of an eventfd. */
@@ -342,63 +325,4 @@ function addressOf(path: string): [Uint8Array, number] {
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
   address.set(bytes, 2);
   return [address, address.length];
-}
-
-/**
- * libuv's own wait for a descriptor, which Node.js keeps to itself. Its callback only notes what to
- * do: the work is done by `setImmediate`, in the same turn of the loop, where Node.js has all of
- * its state in order (microtasks, uncaught exceptions).
- */
-function makeWatcher(koffi: Koffi): Native["watch"] {
-  const own = koffi.load(null);
-  const uv = {
-    loop: own.func("void *uv_default_loop()")(),
-    handleSize: own.func("size_t uv_handle_size(int)"),
-    init: own.func("int uv_poll_init(void *, void *, int)"),
-    start: own.func("int uv_poll_start(void *, int, void *)"),
-    stop: own.func("int uv_poll_stop(void *)"),
-    close: own.func("void uv_close(void *, void *)"),
-  };
-  const size = Number(uv.handleSize(UV_POLL));
-  const watched = new Map<Pointer, () => void>();
-  const onReady = koffi.register(
-    (handle: Pointer) => {
-      setImmediate(() => watched.get(handle)?.());
-    },
-    koffi.pointer(koffi.proto("void virtio_admin_poll_cb(void *handle, int status, int events)")),
-  );
-  const onClosed = koffi.register(
-    (handle: Pointer) => {
-      // Not here: libuv is not done with the handle before its callback returns.
-      setImmediate(() => koffi.free(handle));
-    },
-    koffi.pointer(koffi.proto("void virtio_admin_close_cb(void *handle)")),
-  );
-  return (fd, events, ready) => {
-    const handle: Pointer = koffi.alloc("uint8_t", size);
-    const failed = uv.init(uv.loop, handle, fd);
-    if (failed !== 0) {
-      koffi.free(handle);
-      throw new VirtioError("TRANSPORT", {
-        message: "the event loop cannot wait for the descriptor",
-        path: "vfio-user.descriptor",
-        value: failed,
-      });
-    }
-    let now = 0;
-    const update = (wanted: number): void => {
-      if (wanted === now || !watched.has(handle)) return;
-      now = wanted;
-      if (wanted === 0) uv.stop(handle);
-      else uv.start(handle, wanted, onReady);
-    };
-    watched.set(handle, ready);
-    update(events);
-    return {
-      update,
-      close: () => {
-        if (watched.delete(handle)) uv.close(handle, onClosed);
-      },
-    };
-  };
 }

@@ -8,9 +8,10 @@ import { closeSync } from "node:fs";
 import { hostTimer, VirtioError } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { DmaMemory } from "./dma-memory.ts";
-import { loadNative, type Native, READABLE, type Watch } from "./native.ts";
+import { loadNative, type Native } from "./native.ts";
 import { type MappingPolicy, Session } from "./session.ts";
 import { type ListeningSocket, listenAt } from "./socket.ts";
+import { READABLE, type Watch } from "./watch.ts";
 
 /** What a server is made from. */
 export interface VfioUserServerInit {

@@ -10,10 +10,12 @@ import { accessors, encode } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { decodeVersion, encodeVersion, type VfioUserCapabilities } from "./capabilities.ts";
 import { Channel, closeAll } from "./channel.ts";
+import { ChannelDma } from "./channel-dma.ts";
 import { DMA_RANGES_LIMIT, type DmaMemory } from "./dma-memory.ts";
 import { InterruptFds } from "./interrupt-fds.ts";
+import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
 import { Mapping } from "./mapping.ts";
-import { commandMessage, errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
+import { errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
 import { FDS_LIMIT, type Native } from "./native.ts";
 import {
   ERRNO,
@@ -21,7 +23,6 @@ import {
   VFIO_REGION,
   VFIO_USER_COMMAND,
   VFIO_USER_DEVICE_INFO_LAYOUT,
-  VFIO_USER_DMA_ACCESS_LAYOUT,
   VFIO_USER_DMA_MAP_LAYOUT,
   VFIO_USER_DMA_UNMAP_LAYOUT,
   VFIO_USER_IRQ_INFO_LAYOUT,
@@ -34,11 +35,6 @@ import {
   VFIO_USER_WRITE_MULTI_LAYOUT,
   VFIO_USER_WRITE_ONE_LAYOUT,
 } from "./protocol.ts";
-
-/** The most bytes of one access, in both directions. */
-export const TRANSFER_LIMIT = 0x10_0000;
-/** The longest body of a message. */
-export const BODY_LIMIT = TRANSFER_LIMIT + 4096;
 
 /** Which memory of a client is mapped; the rest is reached by messages. */
 export type MappingPolicy = "sealed" | "all" | "none";
@@ -83,12 +79,9 @@ const IRQ_FLAGS = VFIO_USER_IRQ_INFO_LAYOUT.fields.flags.bits;
 const ACCESS = accessors(VFIO_USER_REGION_ACCESS_LAYOUT);
 const MULTI = accessors(VFIO_USER_WRITE_MULTI_LAYOUT);
 const ONE = accessors(VFIO_USER_WRITE_ONE_LAYOUT);
-const DMA = accessors(VFIO_USER_DMA_ACCESS_LAYOUT);
 const ACCESS_BYTES = VFIO_USER_REGION_ACCESS_LAYOUT.size;
-const DMA_BYTES = VFIO_USER_DMA_ACCESS_LAYOUT.size;
 const ONE_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.size;
 const ONE_DATA_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.fields.data.count;
-const IDS = 0x10000;
 
 /** A write of a region, checked. */
 interface Write {
@@ -104,12 +97,11 @@ export class Session {
   readonly #memory: DmaMemory;
   readonly #channel: Channel;
   readonly #interrupts: InterruptFds;
+  readonly #messages: ChannelDma;
   readonly #handlers: ReadonlyMap<number, Handler>;
   #peer: VfioUserCapabilities | undefined;
-  #nextId = 0;
   /** Answers the write that is being carried out, unless it is answered already. */
   #answer: (() => void) | undefined;
-  #deadline: number | undefined;
 
   /** Serves a connected client from now on. */
   constructor(init: SessionInit) {
@@ -122,10 +114,8 @@ export class Session {
       message: (message) => this.#serve(message),
       closed: (reason) => this.#end(reason),
     });
-    this.#memory.messages = {
-      read: (address, target) => this.#dmaRead(address, target),
-      write: (address, source) => this.#dmaWrite(address, source),
-    };
+    this.#messages = new ChannelDma(this.#channel, init.dmaTimeout, () => this.#answer?.());
+    this.#memory.messages = this.#messages;
     this.#device.interruptSink = this.#interrupts;
   }
 
@@ -276,6 +266,7 @@ export class Session {
       return ERRNO.EINVAL;
     }
     this.#peer = version.capabilities;
+    this.#messages.longest = Math.min(TRANSFER_LIMIT, version.capabilities.maxDataXferSize);
     return encodeVersion({
       major: VFIO_USER_VERSION.major,
       minor: Math.min(version.minor, VFIO_USER_VERSION.minor),
@@ -335,70 +326,6 @@ export class Session {
     }
     if (flags !== 0) return ERRNO.EOPNOTSUPP;
     return this.#memory.remove(base, length) || body;
-  }
-
-  #dmaRead(address: number, target: Uint8Array): boolean {
-    return this.#inPieces(target.length, (at, count) => {
-      const data = this.#dma(VFIO_USER_COMMAND.dmaRead, address + at, count, NOTHING);
-      if (data === undefined) return false;
-      target.set(data, at);
-      return true;
-    });
-  }
-
-  #dmaWrite(address: number, source: Uint8Array): boolean {
-    return this.#inPieces(source.length, (at, count) => {
-      const data = source.subarray(at, at + count);
-      return this.#dma(VFIO_USER_COMMAND.dmaWrite, address + at, count, data) !== undefined;
-    });
-  }
-
-  #inPieces(length: number, move: (at: number, count: number) => boolean): boolean {
-    const longest = Math.min(TRANSFER_LIMIT, this.#peer?.maxDataXferSize ?? TRANSFER_LIMIT);
-    for (let at = 0; at < length; at += longest) {
-      if (!move(at, Math.min(longest, length - at))) return false;
-    }
-    return true;
-  }
-
-  /** One access by message; the data of the reply, or `undefined` when it failed. */
-  #dma(command: number, address: number, count: number, data: Uint8Array): Uint8Array | undefined {
-    // A client may have to wait for its write before it serves its memory.
-    this.#answer?.();
-    const id = this.#nextId;
-    this.#nextId = (id + 1) % IDS;
-    const body = new Uint8Array(DMA_BYTES + data.length);
-    const view = new DataView(body.buffer);
-    DMA.address.setNumber(view, 0, address);
-    DMA.count.setNumber(view, 0, count);
-    body.set(data, DMA_BYTES);
-    const bytes = commandMessage(id, command, body);
-    const reply = this.#channel.exchange(bytes, id, command, this.#dmaDeadline());
-    if (reply === undefined) return undefined;
-    closeAll(reply.fds);
-    if (reply.error !== undefined) return undefined;
-    const answered = new DataView(reply.body.buffer);
-    const isRead = command === VFIO_USER_COMMAND.dmaRead;
-    const fits = isRead
-      ? reply.body.length === DMA_BYTES + count && DMA.count.getNumber(answered, 0) === count
-      : // In the text the count of this reply has 4 bytes, in QEMU 8.
-        reply.body.length >= DMA_BYTES - 4 && DMA.count.getLow(padded(reply.body), 0) === count;
-    if (!fits || DMA.address.getNumber(answered, 0) !== address) {
-      this.#channel.close("a reply that does not fit its DMA command");
-      return undefined;
-    }
-    return reply.body.subarray(DMA_BYTES);
-  }
-
-  /** The bound is for everything that happens before the event loop has its turn again. */
-  #dmaDeadline(): number {
-    if (this.#deadline === undefined) {
-      this.#deadline = performance.now() + this.#init.dmaTimeout;
-      setImmediate(() => {
-        this.#deadline = undefined;
-      });
-    }
-    return this.#deadline;
   }
 
   // Information
@@ -512,11 +439,4 @@ export class Session {
     this.#interrupts.deviceReset();
     return NOTHING;
   }
-}
-
-/** A body with enough zeros behind it for the fixed part of a DMA access. */
-function padded(body: Uint8Array): DataView {
-  const bytes = new Uint8Array(Math.max(body.length, DMA_BYTES));
-  bytes.set(body);
-  return new DataView(bytes.buffer);
 }
