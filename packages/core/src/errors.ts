@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   TRANSPORT_UNSUPPORTED: "the transport has no such operation",
   ADMIN_QUEUE_UNAVAILABLE: "the device exposes no administration virtqueue",
   DEVICE_PARTS: "the parts of a device cannot be read, or it cannot take them",
+  HOST_UNSUPPORTED: "this host lacks what the operation needs",
   BLOCK_IO: "a block device or its storage could not carry out a request",
   // administration commands
   FAMILY_INVALID: "a command family contradicts itself or another",

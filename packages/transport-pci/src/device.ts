@@ -259,6 +259,11 @@ export class PciDevice implements DevicePort {
     return this.#msix?.vectors;
   }
 
+  /** Who holds back masked vectors; `undefined` without MSI-X. */
+  get vectorMasking(): VectorMasking | undefined {
+    return this.#msix?.masking;
+  }
+
   /** True while MSI-X Enable is set. */
   get msixEnabled(): boolean {
     return this.#msix?.enabled === true;

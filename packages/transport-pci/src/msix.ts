@@ -43,9 +43,10 @@ export function msixPendingBytes(vectors: number): number {
 export class MsixTable {
   /** The most vectors that there can be: what the table has room for. */
   readonly capacity: number;
+  /** Who holds back masked vectors. */
+  readonly masking: VectorMasking;
 
   #vectors: number;
-  readonly #masking: VectorMasking;
   readonly #deliver: MsixDelivery;
   readonly #table: DataView;
   readonly #pending: DataView;
@@ -66,7 +67,7 @@ export class MsixTable {
     this.capacity = vectors;
     this.#vectors = vectors;
     this.#deliver = deliver;
-    this.#masking = masking;
+    this.masking = masking;
     this.#table = new DataView(new ArrayBuffer(msixTableBytes(vectors)));
     this.#pending = new DataView(new ArrayBuffer(msixPendingBytes(vectors)));
     this.reset();
@@ -208,7 +209,7 @@ export class MsixTable {
   }
 
   #masked(vector: number): boolean {
-    if (this.#masking === "vmm") return false;
+    if (this.masking === "vmm") return false;
     return (ENTRY.vector_control.get(this.#table, vector * ENTRY_BYTES) & MASK) !== 0;
   }
 

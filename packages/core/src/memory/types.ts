@@ -35,6 +35,11 @@ export interface GuestMemory {
   read(address: number, target: Uint8Array): boolean;
   /** Copies `source` into guest memory. False, and nothing written, when not wholly mapped. */
   write(address: number, source: Uint8Array): boolean;
+  /**
+   * A view of a mapped range that only copies can reach: each access of it is a copy. For rings
+   * that {@link find} has no region for; absent where all memory lies in regions.
+   */
+  window?(address: number, length: number): DataView | undefined;
 }
 
 /**

@@ -92,6 +92,8 @@ function viewOf(init: QueueInit, name: keyof QueueAddresses, area: QueueAreaSize
   }
   const region = init.memory.find(address, area.length);
   if (region === undefined) {
+    const window = init.atomic === true ? undefined : init.memory.window?.(address, area.length);
+    if (window !== undefined) return window;
     throw new VirtioError("QUEUE_ADDRESS", {
       path: `queue.${name}`,
       message: `its ${area.length} bytes are not inside one region of guest memory`,

@@ -1,0 +1,442 @@
+/**
+ * One connection of a server: what the client asks of a PCI function, and how the function reaches
+ * the client's memory.
+ *
+ * A message that cannot be understood closes the connection; a command that cannot be carried out
+ * is answered with an errno. The function is reset when the connection ends, whatever ended it,
+ * before the client's memory goes.
+ */
+import { accessors, encode } from "@virtio-admin/core";
+import type { PciDevice } from "@virtio-admin/transport-pci";
+import { decodeVersion, encodeVersion, type VfioUserCapabilities } from "./capabilities.ts";
+import { Channel, closeAll } from "./channel.ts";
+import { ChannelDma } from "./channel-dma.ts";
+import { DMA_RANGES_LIMIT, type DmaMemory } from "./dma-memory.ts";
+import { InterruptFds } from "./interrupt-fds.ts";
+import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
+import { Mapping } from "./mapping.ts";
+import { errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
+import { FDS_LIMIT, type Native } from "./native.ts";
+import {
+  ERRNO,
+  VFIO_IRQ,
+  VFIO_REGION,
+  VFIO_USER_COMMAND,
+  VFIO_USER_DEVICE_INFO_LAYOUT,
+  VFIO_USER_DMA_MAP_LAYOUT,
+  VFIO_USER_DMA_UNMAP_LAYOUT,
+  VFIO_USER_IRQ_INFO_LAYOUT,
+  VFIO_USER_IRQ_SET_LAYOUT,
+  VFIO_USER_REGION_ACCESS_LAYOUT,
+  VFIO_USER_REGION_INFO_LAYOUT,
+  VFIO_USER_REGION_IO_FDS_LAYOUT,
+  VFIO_USER_VERSION,
+  VFIO_USER_VERSION_LAYOUT,
+  VFIO_USER_WRITE_MULTI_LAYOUT,
+  VFIO_USER_WRITE_ONE_LAYOUT,
+} from "./protocol.ts";
+
+/** Which memory of a client is mapped; the rest is reached by messages. */
+export type MappingPolicy = "sealed" | "all" | "none";
+
+/** What a session is made from. */
+export interface SessionInit {
+  readonly native: Native;
+  /** The connected socket, which the session takes over. */
+  readonly fd: number;
+  readonly memory: DmaMemory;
+  readonly device: PciDevice;
+  readonly mapping: MappingPolicy;
+  /** How long the function may wait for the client's memory in one go, in milliseconds. */
+  readonly dmaTimeout: number;
+  /** Called once, when all is cleared away. */
+  readonly ended: (reason: string | undefined) => void;
+}
+
+/** What answers a command: the body of the reply, or an errno above 0. */
+type Answer = Uint8Array | number;
+
+interface Handler {
+  /** The least length of the body. */
+  readonly least: number;
+  /** True when the body may be longer. */
+  readonly open?: boolean;
+  /** True when descriptors may come along; the handler closes them. */
+  readonly fds?: boolean;
+  readonly run: (message: Message, view: DataView) => Answer;
+}
+
+const MAP = accessors(VFIO_USER_DMA_MAP_LAYOUT);
+const MAP_FLAGS = VFIO_USER_DMA_MAP_LAYOUT.fields.flags.bits;
+const UNMAP = accessors(VFIO_USER_DMA_UNMAP_LAYOUT);
+const UNMAP_FLAGS = VFIO_USER_DMA_UNMAP_LAYOUT.fields.flags.bits;
+const DEVICE = accessors(VFIO_USER_DEVICE_INFO_LAYOUT);
+const DEVICE_FLAGS = VFIO_USER_DEVICE_INFO_LAYOUT.fields.flags.bits;
+const REGION = accessors(VFIO_USER_REGION_INFO_LAYOUT);
+const REGION_FLAGS = VFIO_USER_REGION_INFO_LAYOUT.fields.flags.bits;
+const IRQ = accessors(VFIO_USER_IRQ_INFO_LAYOUT);
+const IRQ_FLAGS = VFIO_USER_IRQ_INFO_LAYOUT.fields.flags.bits;
+const ACCESS = accessors(VFIO_USER_REGION_ACCESS_LAYOUT);
+const MULTI = accessors(VFIO_USER_WRITE_MULTI_LAYOUT);
+const ONE = accessors(VFIO_USER_WRITE_ONE_LAYOUT);
+const ACCESS_BYTES = VFIO_USER_REGION_ACCESS_LAYOUT.size;
+const ONE_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.size;
+const ONE_DATA_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.fields.data.count;
+
+/** A write of a region, checked. */
+interface Write {
+  readonly region: number;
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
+
+/** One client of one function. */
+export class Session {
+  readonly #init: SessionInit;
+  readonly #device: PciDevice;
+  readonly #memory: DmaMemory;
+  readonly #channel: Channel;
+  readonly #interrupts: InterruptFds;
+  readonly #messages: ChannelDma;
+  readonly #handlers: ReadonlyMap<number, Handler>;
+  #peer: VfioUserCapabilities | undefined;
+  /** Answers the write that is being carried out, unless it is answered already. */
+  #answer: (() => void) | undefined;
+
+  /** Serves a connected client from now on. */
+  constructor(init: SessionInit) {
+    this.#init = init;
+    this.#device = init.device;
+    this.#memory = init.memory;
+    this.#handlers = this.#makeHandlers();
+    this.#interrupts = new InterruptFds(init.native, init.device);
+    this.#channel = new Channel(init.native, init.fd, BODY_LIMIT, {
+      message: (message) => this.#serve(message),
+      closed: (reason) => this.#end(reason),
+    });
+    this.#messages = new ChannelDma(this.#channel, init.dmaTimeout, () => this.#answer?.());
+    this.#memory.messages = this.#messages;
+    this.#device.interruptSink = this.#interrupts;
+  }
+
+  /** Ends the connection. */
+  close(reason?: string): void {
+    this.#channel.close(reason);
+  }
+
+  #end(reason: string | undefined): void {
+    this.#device.interruptSink = undefined;
+    this.#interrupts.close();
+    this.#memory.messages = undefined;
+    let failed = reason;
+    try {
+      this.#device.reset();
+    } catch (error) {
+      failed ??= `the device threw: ${String(error)}`;
+    }
+    this.#memory.clear();
+    this.#init.ended(failed);
+  }
+
+  #serve(message: Message): void {
+    const { command, body, fds } = message;
+    if (message.reply) {
+      closeAll(fds);
+      this.#channel.close("a reply that nobody waits for");
+      return;
+    }
+    if (this.#peer === undefined && command !== VFIO_USER_COMMAND.version) {
+      closeAll(fds);
+      this.#channel.close("the first message is not VERSION");
+      return;
+    }
+    const handler = this.#handlers.get(command);
+    const unfit =
+      handler === undefined
+        ? ERRNO.EOPNOTSUPP
+        : body.length < handler.least ||
+            (body.length > handler.least && handler.open !== true) ||
+            (fds.length > 0 && handler.fds !== true)
+          ? ERRNO.EINVAL
+          : 0;
+    if (handler === undefined || unfit !== 0) {
+      closeAll(fds);
+      this.#reply(message, unfit);
+      return;
+    }
+    try {
+      const answer = handler.run(message, new DataView(body.buffer));
+      if (this.#answer === undefined) this.#reply(message, answer);
+      else this.#answer();
+    } catch (error) {
+      this.#channel.close(`the device threw: ${String(error)}`);
+    } finally {
+      this.#answer = undefined;
+    }
+  }
+
+  #reply(message: Message, answer: Answer): void {
+    if (message.silent) return;
+    this.#channel.send(
+      typeof answer === "number" ? errorMessage(message, answer) : replyMessage(message, answer),
+    );
+  }
+
+  #makeHandlers(): ReadonlyMap<number, Handler> {
+    const command = VFIO_USER_COMMAND;
+    const handlers: readonly [number, Handler][] = [
+      [
+        command.version,
+        {
+          least: VFIO_USER_VERSION_LAYOUT.size,
+          open: true,
+          run: ({ body }) => this.#version(body),
+        },
+      ],
+      [
+        command.dmaMap,
+        {
+          least: VFIO_USER_DMA_MAP_LAYOUT.size,
+          fds: true,
+          run: ({ fds }, view) => this.#map(view, fds),
+        },
+      ],
+      [
+        command.dmaUnmap,
+        {
+          least: VFIO_USER_DMA_UNMAP_LAYOUT.size,
+          run: ({ body }, view) => this.#unmap(body, view),
+        },
+      ],
+      [
+        command.deviceGetInfo,
+        { least: VFIO_USER_DEVICE_INFO_LAYOUT.size, run: (_, view) => this.#deviceInfo(view) },
+      ],
+      [
+        command.deviceGetRegionInfo,
+        { least: VFIO_USER_REGION_INFO_LAYOUT.size, run: (_, view) => this.#regionInfo(view) },
+      ],
+      [
+        command.deviceGetRegionIoFds,
+        { least: VFIO_USER_REGION_IO_FDS_LAYOUT.size, run: () => ERRNO.EOPNOTSUPP },
+      ],
+      [
+        command.deviceGetIrqInfo,
+        { least: VFIO_USER_IRQ_INFO_LAYOUT.size, run: (_, view) => this.#irqInfo(view) },
+      ],
+      [
+        command.deviceSetIrqs,
+        {
+          least: VFIO_USER_IRQ_SET_LAYOUT.size,
+          open: true,
+          fds: true,
+          run: ({ body, fds }, view) => this.#interrupts.set(body, view, fds) || NOTHING,
+        },
+      ],
+      [
+        command.regionRead,
+        { least: ACCESS_BYTES, run: ({ body }, view) => this.#regionRead(body, view) },
+      ],
+      [
+        command.regionWrite,
+        {
+          least: ACCESS_BYTES,
+          open: true,
+          run: (message, view) => this.#regionWrite(message, view),
+        },
+      ],
+      [command.deviceReset, { least: 0, run: () => this.#reset() }],
+      [
+        command.regionWriteMulti,
+        {
+          least: VFIO_USER_WRITE_MULTI_LAYOUT.size,
+          open: true,
+          run: (message, view) => this.#writeMulti(message, view),
+        },
+      ],
+    ];
+    return new Map(handlers);
+  }
+
+  #version(body: Uint8Array): Answer {
+    if (this.#peer !== undefined) return ERRNO.EINVAL;
+    const version = decodeVersion(body);
+    if (typeof version === "string" || version.major !== VFIO_USER_VERSION.major) {
+      this.#channel.close(typeof version === "string" ? version : "a major version of its own");
+      return ERRNO.EINVAL;
+    }
+    this.#peer = version.capabilities;
+    this.#messages.longest = Math.min(TRANSFER_LIMIT, version.capabilities.maxDataXferSize);
+    return encodeVersion({
+      major: VFIO_USER_VERSION.major,
+      minor: Math.min(version.minor, VFIO_USER_VERSION.minor),
+      capabilities: {
+        maxMsgFds: FDS_LIMIT,
+        maxDataXferSize: TRANSFER_LIMIT,
+        maxDmaMaps: DMA_RANGES_LIMIT,
+        pgsizes: 4096,
+        writeMultiple: version.capabilities.writeMultiple,
+      },
+    });
+  }
+
+  // Memory
+
+  #map(view: DataView, fds: readonly number[]): Answer {
+    try {
+      return this.#mapRange(view, fds) || NOTHING;
+    } finally {
+      closeAll(fds);
+    }
+  }
+
+  #mapRange(view: DataView, fds: readonly number[]): number {
+    const { native, mapping: policy } = this.#init;
+    const flags = MAP.flags.get(view, 0);
+    const readable = (flags & MAP_FLAGS.readable.mask) !== 0;
+    const writable = (flags & MAP_FLAGS.writeable.mask) !== 0;
+    const offset = MAP.offset.getNumber(view, 0);
+    const base = MAP.address.getNumber(view, 0);
+    const length = MAP.size.getNumber(view, 0);
+    if (flags >>> 2 !== 0 || fds.length > 1 || length === 0) return ERRNO.EINVAL;
+    for (const value of [offset, length, offset + length, base + length]) {
+      if (!Number.isSafeInteger(value)) return ERRNO.EINVAL;
+    }
+    const range = { base, length, readable, writable };
+    const added = this.#memory.add(range);
+    const [fd] = fds;
+    if (added !== 0 || fd === undefined) return added;
+    // Who may truncate a mapped file kills whoever touches it; and what is mapped can be written.
+    const fit = readable && writable && (policy === "all" || native.cannotShrink(fd));
+    if (!fit || policy === "none") return 0;
+    this.#memory.remove(base, length);
+    if (offset + length > native.fileLength(fd)) return ERRNO.EINVAL;
+    const mapping = Mapping.make(native, fd, offset, length);
+    return typeof mapping === "number" ? mapping : this.#memory.add({ ...range, mapping });
+  }
+
+  #unmap(body: Uint8Array, view: DataView): Answer {
+    const flags = UNMAP.flags.get(view, 0);
+    const base = UNMAP.address.getNumber(view, 0);
+    const length = UNMAP.size.getNumber(view, 0);
+    if (flags === UNMAP_FLAGS.all.mask) {
+      if (base !== 0 || length !== 0) return ERRNO.EINVAL;
+      this.#memory.clear();
+      return body;
+    }
+    if (flags !== 0) return ERRNO.EOPNOTSUPP;
+    return this.#memory.remove(base, length) || body;
+  }
+
+  // Information
+
+  #deviceInfo(view: DataView): Answer {
+    const { size } = VFIO_USER_DEVICE_INFO_LAYOUT;
+    if (DEVICE.argsz.get(view, 0) < size) return ERRNO.EINVAL;
+    return encode(VFIO_USER_DEVICE_INFO_LAYOUT, {
+      argsz: size,
+      flags: DEVICE_FLAGS.reset.mask | DEVICE_FLAGS.pci.mask,
+      num_regions: VFIO_REGION.count,
+      num_irqs: VFIO_IRQ.count,
+    });
+  }
+
+  #regionInfo(view: DataView): Answer {
+    const { size } = VFIO_USER_REGION_INFO_LAYOUT;
+    const index = REGION.index.get(view, 0);
+    if (REGION.argsz.get(view, 0) < size || index >= VFIO_REGION.count) return ERRNO.EINVAL;
+    const length = this.#regionLength(index);
+    return encode(VFIO_USER_REGION_INFO_LAYOUT, {
+      argsz: size,
+      flags: length === 0 ? 0 : REGION_FLAGS.read.mask | REGION_FLAGS.write.mask,
+      index,
+      size: length,
+    });
+  }
+
+  #irqInfo(view: DataView): Answer {
+    const { size } = VFIO_USER_IRQ_INFO_LAYOUT;
+    const index = IRQ.index.get(view, 0);
+    const count = this.#interrupts.count(index);
+    if (IRQ.argsz.get(view, 0) < size || count === undefined) return ERRNO.EINVAL;
+    const { eventfd, maskable, automasked, noresize } = IRQ_FLAGS;
+    const kind = index === VFIO_IRQ.intx ? maskable.mask | automasked.mask : noresize.mask;
+    return encode(VFIO_USER_IRQ_INFO_LAYOUT, {
+      argsz: size,
+      flags: eventfd.mask | kind,
+      index,
+      count,
+    });
+  }
+
+  // Regions
+
+  #regionLength(index: number): number {
+    if (index === VFIO_REGION.config) return this.#device.placement.configSize;
+    return index <= VFIO_REGION.bar5 ? this.#device.barLength(index) : 0;
+  }
+
+  #isInside(region: number, offset: number, count: number): boolean {
+    return count > 0 && count <= TRANSFER_LIMIT && offset + count <= this.#regionLength(region);
+  }
+
+  #regionRead(body: Uint8Array, view: DataView): Answer {
+    const region = ACCESS.region.get(view, 0);
+    const offset = ACCESS.offset.getNumber(view, 0);
+    const count = ACCESS.count.get(view, 0);
+    if (!this.#isInside(region, offset, count)) return ERRNO.EINVAL;
+    const reply = new Uint8Array(ACCESS_BYTES + count);
+    reply.set(body);
+    const target = reply.subarray(ACCESS_BYTES);
+    if (region === VFIO_REGION.config) this.#device.configReadBytes(offset, target);
+    else this.#device.barReadBytes(region, offset, target);
+    return reply;
+  }
+
+  #regionWrite(message: Message, view: DataView): Answer {
+    const { body } = message;
+    const region = ACCESS.region.get(view, 0);
+    const offset = ACCESS.offset.getNumber(view, 0);
+    const data = body.subarray(ACCESS_BYTES);
+    if (data.length !== ACCESS.count.get(view, 0)) return ERRNO.EINVAL;
+    if (!this.#isInside(region, offset, data.length)) return ERRNO.EINVAL;
+    return this.#write(message, body.subarray(0, ACCESS_BYTES), [{ region, offset, data }]);
+  }
+
+  #writeMulti(message: Message, view: DataView): Answer {
+    const { body } = message;
+    const first = VFIO_USER_WRITE_MULTI_LAYOUT.size;
+    if (body.length !== first + MULTI.wr_cnt.getNumber(view, 0) * ONE_BYTES) return ERRNO.EINVAL;
+    const writes: Write[] = [];
+    for (let at = first; at < body.length; at += ONE_BYTES) {
+      const region = ONE.region.get(view, at);
+      const offset = ONE.offset.getNumber(view, at);
+      const count = ONE.count.get(view, at);
+      if (count > ONE_DATA_BYTES || !this.#isInside(region, offset, count)) return ERRNO.EINVAL;
+      const from = at + ONE.data.offset;
+      writes.push({ region, offset, data: body.subarray(from, from + count) });
+    }
+    return this.#write(message, body.subarray(0, first), writes);
+  }
+
+  /** Carries writes out. The reply goes before the first message that the function sends for them. */
+  #write(message: Message, reply: Uint8Array, writes: readonly Write[]): Answer {
+    let answered = false;
+    this.#answer = () => {
+      if (answered) return;
+      answered = true;
+      this.#reply(message, reply);
+    };
+    for (const { region, offset, data } of writes) {
+      if (region === VFIO_REGION.config) this.#device.configWriteBytes(offset, data);
+      else this.#device.barWriteBytes(region, offset, data);
+    }
+    return reply;
+  }
+
+  #reset(): Answer {
+    this.#device.reset();
+    this.#interrupts.deviceReset();
+    return NOTHING;
+  }
+}
