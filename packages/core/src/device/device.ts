@@ -10,7 +10,7 @@ import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import { createDeviceQueue } from "../virtqueue/index.ts";
 import { type DeviceQueue, QUEUE_DEFECTS } from "../virtqueue/types.ts";
-import { Deliveries } from "./deliveries.ts";
+import { Deliveries, type Recipients } from "./deliveries.ts";
 import { FeatureOffer } from "./feature-offer.ts";
 import {
   describeDependency,
@@ -44,6 +44,7 @@ import type {
   DevicePort,
   ProvisionableDevice,
   ProvisionRefusal,
+  ProvisionWatcher,
   QueueArea,
   QueueConsumer,
   TransportFacingDevice,
@@ -86,19 +87,10 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   #toldGeneration: number;
   /** What was restored, until the device goes on. */
   #toResume: DeviceState | undefined = undefined;
-
-  readonly #deliveries = new Deliveries({
-    consume: (slot) => this.#consume(slot),
-    interrupt: ({ index }) => {
-      this.#trace?.emit({ op: "interrupt", queue: index });
-      this.#port?.usedBuffers(index);
-    },
-    interruptConfiguration: () => {
-      this.#trace?.emit({ op: "interrupt" });
-      this.#port?.configurationChange();
-    },
-    failed: (error) => this.#needsReset(`the transport failed: ${messageOf(error)}`),
-  });
+  readonly #deliveries: Deliveries;
+  /** Who is told of changes, and what it calls this device. */
+  #watcher: ProvisionWatcher | undefined = undefined;
+  #watchedAs = 0;
 
   /**
    * Makes a device that is reset and connected to no transport.
@@ -114,7 +106,10 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#admin = admin;
     this.#memory = init.memory;
     this.#trace = init.trace;
-    this.#dependencies = [...FEATURE_DEPENDENCIES, ...(model.featureDependencies ?? [])];
+    this.#dependencies =
+      model.featureDependencies === undefined
+        ? FEATURE_DEPENDENCIES
+        : [...FEATURE_DEPENDENCIES, ...model.featureDependencies];
     const own = FeatureSet.of(
       ...model.features,
       ...features,
@@ -128,7 +123,8 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       slots.push(new QueueSlot(slots.length, `adminq${i}`, admin?.maxSize ?? 0));
     }
     this.#slots = slots;
-    const host = this.#makeHost();
+    const host = new VirtioDevice.#Host(this);
+    this.#deliveries = new Deliveries(host);
     model.attach(host);
     admin?.attach(host);
   }
@@ -164,6 +160,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     }
     this.#port = port;
     this.#offer.connect(port);
+    this.#watcher?.changed(this.#watchedAs, "features");
   }
 
   // Features
@@ -191,7 +188,17 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   /** See {@link ProvisionableDevice.provisionFeatures}. */
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
     if (this.#status !== 0) return "in use";
-    return this.#offer.provision(features) ? undefined : "invalid";
+    if (!this.#offer.provision(features)) return "invalid";
+    this.#watcher?.changed(this.#watchedAs, "features");
+    return undefined;
+  }
+
+  /** See {@link ProvisionableDevice.watch}. */
+  watch(watcher: ProvisionWatcher | undefined, id: number): boolean {
+    if (watcher !== undefined && this.#watcher !== undefined) return false;
+    this.#watcher = watcher;
+    this.#watchedAs = id;
+    return true;
   }
 
   /** See {@link TransportFacingDevice.driverFeatures}. */
@@ -235,7 +242,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
       if (why === undefined) this.#features = this.#driverFeatures;
       else bits &= ~STATUS.FEATURES_OK;
     }
-    this.#status |= bits;
+    this.#setStatus(this.#status | bits);
     this.#trace?.emit({
       op: "status",
       status: this.#status,
@@ -250,7 +257,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#running = false;
     this.#toResume = undefined;
     // No notification goes out from here on, not even for a consumer that fails below.
-    this.#status = 0;
+    this.#setStatus(0);
     for (const slot of this.#slots) slot.reset();
     this.#deliveries.forgetAll();
     this.#features = FeatureSet.EMPTY;
@@ -260,7 +267,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     // status must read 0 all the same.
     this.#attempt(this.#model.name, () => this.#model.reset(), this.#traceFault);
     this.#attempt("admin", () => this.#admin?.reset(), this.#traceFault);
-    this.#status = 0;
+    this.#setStatus(0);
     this.#trace?.emit({ op: "reset" });
     this.#attempt("transport", () => this.#port?.deviceReset(), this.#traceFault);
   }
@@ -466,7 +473,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     config?.read(0, before.bytes);
     return {
       apply: () => {
-        this.#status = state.status;
+        this.#setStatus(state.status);
         this.#toResume = state;
         this.#driverFeatures = driverFeatures;
         this.#features = features;
@@ -474,7 +481,7 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
         config?.restore(bytes, generation);
       },
       undo: () => {
-        this.#status = 0;
+        this.#setStatus(0);
         this.#toResume = undefined;
         this.#driverFeatures = before.driverFeatures;
         this.#features = FeatureSet.EMPTY;
@@ -513,40 +520,83 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
 
   // What the consumers of the queues see
 
-  #makeHost(): DeviceHost {
-    const device = this;
-    return {
-      memory: this.#memory,
-      adminQueueBase: this.#model.queues.length,
-      trace: this.#trace,
-      get features(): FeatureSet {
-        return device.#features;
-      },
-      get running(): boolean {
-        return device.#running;
-      },
-      queue(index: number): DeviceQueue | undefined {
-        return device.#running ? device.#slot(index)?.queue : undefined;
-      },
-      publish(index: number): void {
-        device.#publish(index);
-      },
-      revisit(index: number): void {
-        const slot = device.#slot(index);
-        if (slot !== undefined) device.#visit(slot);
-      },
-      checkDefect(index: number): boolean {
-        const slot = device.#slot(index);
-        return slot !== undefined && device.#checkDefect(slot);
-      },
-      needsReset(why: string): void {
-        device.#needsReset(why);
-      },
-      configChanged(): void {
-        device.#configChanged();
-      },
-    };
-  }
+  /** What a device shows to them, and where its deliveries go: an object without closures. */
+  static readonly #Host = class implements DeviceHost, Recipients {
+    readonly #device: VirtioDevice;
+
+    constructor(device: VirtioDevice) {
+      this.#device = device;
+    }
+
+    get memory(): GuestMemory {
+      return this.#device.#memory;
+    }
+
+    get adminQueueBase(): number {
+      return this.#device.#model.queues.length;
+    }
+
+    get trace(): TraceSink | undefined {
+      return this.#device.#trace;
+    }
+
+    get features(): FeatureSet {
+      return this.#device.#features;
+    }
+
+    get running(): boolean {
+      return this.#device.#running;
+    }
+
+    queue(index: number): DeviceQueue | undefined {
+      const device = this.#device;
+      return device.#running ? device.#slot(index)?.queue : undefined;
+    }
+
+    publish(index: number): void {
+      this.#device.#publish(index);
+    }
+
+    revisit(index: number): void {
+      const device = this.#device;
+      const slot = device.#slot(index);
+      if (slot !== undefined) device.#visit(slot);
+    }
+
+    checkDefect(index: number): boolean {
+      const device = this.#device;
+      const slot = device.#slot(index);
+      return slot !== undefined && device.#checkDefect(slot);
+    }
+
+    needsReset(why: string): void {
+      this.#device.#needsReset(why);
+    }
+
+    configChanged(): void {
+      this.#device.#configChanged();
+    }
+
+    consume(slot: QueueSlot): void {
+      this.#device.#consume(slot);
+    }
+
+    interrupt({ index }: QueueSlot): void {
+      const device = this.#device;
+      device.#trace?.emit({ op: "interrupt", queue: index });
+      device.#port?.usedBuffers(index);
+    }
+
+    interruptConfiguration(): void {
+      const device = this.#device;
+      device.#trace?.emit({ op: "interrupt" });
+      device.#port?.configurationChange();
+    }
+
+    failed(error: unknown): void {
+      this.#device.#needsReset(`the transport failed: ${messageOf(error)}`);
+    }
+  };
 
   #publish(index: number): void {
     const slot = this.#slots[index];
@@ -564,19 +614,25 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
   }
 
   /** In an error state that only a reset ends, no queue is served any more. */
-  readonly #needsReset = (why: string): void => {
+  #needsReset(why: string): void {
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) return;
-    this.#status |= STATUS.DEVICE_NEEDS_RESET;
+    this.#setStatus(this.#status | STATUS.DEVICE_NEEDS_RESET);
     this.#running = false;
     for (const slot of this.#slots) slot.queue?.stop();
     this.#deliveries.forgetAll();
     this.#traceFault(why);
     this.#tellConfiguration();
-  };
+  }
 
-  readonly #traceFault = (why: string): void => {
+  #traceFault(why: string): void {
     this.#trace?.emit({ op: "needs-reset", why });
-  };
+  }
+
+  #setStatus(status: number): void {
+    const wasInUse = this.#status !== 0;
+    this.#status = status;
+    if ((status !== 0) !== wasInUse) this.#watcher?.changed(this.#watchedAs, "use");
+  }
 
   #configChanged(): void {
     const config = this.#model.config;
@@ -622,11 +678,15 @@ export class VirtioDevice implements TransportFacingDevice, ProvisionableDevice,
     this.#checkDefect(slot);
   }
 
-  #attempt(who: string, action: () => void, failed: (why: string) => void): void {
+  #attempt(
+    who: string,
+    action: () => void,
+    failed: (this: VirtioDevice, why: string) => void,
+  ): void {
     try {
       action();
     } catch (error) {
-      failed(`${who}: ${messageOf(error)}`);
+      failed.call(this, `${who}: ${messageOf(error)}`);
     }
   }
 

@@ -1,4 +1,6 @@
+import type { FeatureSet } from "../device/features.ts";
 import { VirtioError } from "../errors.ts";
+import { BorrowedMember } from "./borrowed-member.ts";
 import {
   freeVectors,
   type ManagedGroup,
@@ -6,6 +8,7 @@ import {
   MSIX_VECTOR_LIMIT,
   type MsixPool,
 } from "./managed.ts";
+import { MemberTable } from "./member-table.ts";
 import type { GroupType } from "./types.ts";
 
 const LARGEST_TOTAL = 0xffff_ffff;
@@ -39,7 +42,8 @@ export class PlatformGroup implements ManagedGroup {
   readonly exists: boolean = true;
   /** The MSI-X vectors that the members share, if they have MSI-X. */
   readonly msix: MsixPool | undefined;
-  readonly #members = new Map<number, ManagedMember | undefined>();
+  readonly #table = new MemberTable();
+  readonly #borrowed = new BorrowedMember(this.#table);
 
   /**
    * Makes a group of these members, each an id or a member that the owner may provision.
@@ -48,33 +52,46 @@ export class PlatformGroup implements ManagedGroup {
    * that {@link add} refuses.
    */
   constructor(members: Iterable<number | ManagedMember> = [], options: PlatformGroupOptions = {}) {
-    this.msix = options.msix === undefined ? undefined : checkPool(options.msix);
+    this.msix = options.msix === undefined ? undefined : poolOf(options.msix, this.#table);
     for (const member of members) this.add(member);
   }
 
   /** How many members there are now. */
   get memberCount(): number {
-    return this.#members.size;
+    return this.#table.size;
   }
 
   /** The member ids in the order in which they were added. */
   get members(): readonly number[] {
-    return [...this.#members.keys()];
+    return this.#table.ids();
   }
 
   /** True when this id names a member now. */
   hasMember(id: number): boolean {
-    return this.#members.has(id);
+    return this.#table.rowOf(id) >= 0;
+  }
+
+  /** The features that can be switched on some member. */
+  get settableFeatures(): FeatureSet {
+    return this.#table.settableFeatures;
   }
 
   /** See {@link ManagedGroup.member}. */
   member(id: number): ManagedMember | undefined {
-    return this.#members.get(id);
+    return this.#table.memberAt(this.#table.rowOf(id));
+  }
+
+  /** See {@link ManagedGroup.borrow}. */
+  borrow(id: number): ManagedMember | undefined {
+    const table = this.#table;
+    const row = table.rowOf(id);
+    if (row >= 0 && table.isKnown(row)) return this.#borrowed.standFor(id, row);
+    return table.memberAt(row);
   }
 
   /** See {@link ManagedGroup.managedMembers}. */
   managedMembers(): readonly ManagedMember[] {
-    return [...this.#members.values()].filter((member) => member !== undefined);
+    return this.#table.managed();
   }
 
   /**
@@ -95,7 +112,7 @@ export class PlatformGroup implements ManagedGroup {
         value: id,
       });
     }
-    if (this.#members.has(id)) {
+    if (this.hasMember(id)) {
       throw new VirtioError("GROUP_INVALID", {
         path: "group.members",
         message: "two members of one group have the same id",
@@ -104,12 +121,12 @@ export class PlatformGroup implements ManagedGroup {
       });
     }
     if (managed !== undefined) this.#checkVectors(managed);
-    this.#members.set(id, managed);
+    this.#table.add(id, managed);
   }
 
   /** Removes a member; false when there was none of that id. Its vectors are free then. */
   remove(id: number): boolean {
-    return this.#members.delete(id);
+    return this.#table.remove(id);
   }
 
   /** The ids of the members, for a snapshot. */
@@ -125,7 +142,7 @@ export class PlatformGroup implements ManagedGroup {
    */
   restore(value: unknown): () => void {
     const ids = Array.isArray(value) ? (value as readonly unknown[]).slice() : undefined;
-    const members = new Map<number, ManagedMember | undefined>();
+    const members = new Set<number>();
     for (const id of ids ?? [value]) {
       const isId = typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
       if (ids === undefined || !isId || members.has(id)) {
@@ -135,7 +152,7 @@ export class PlatformGroup implements ManagedGroup {
           value: id,
         });
       }
-      members.set(id, this.#members.get(id));
+      members.add(id);
     }
     for (const { id } of this.managedMembers()) {
       if (members.has(id)) continue;
@@ -146,10 +163,7 @@ export class PlatformGroup implements ManagedGroup {
         hint: "remove it from the group first",
       });
     }
-    return () => {
-      this.#members.clear();
-      for (const [id, member] of members) this.#members.set(id, member);
-    };
+    return () => this.#table.arrange([...members]);
   }
 
   #checkVectors({ id, msixVectors }: ManagedMember): void {
@@ -175,10 +189,19 @@ export class PlatformGroup implements ManagedGroup {
   }
 }
 
-function checkPool({ total, min, max }: MsixPool): MsixPool {
+function poolOf({ total, min, max }: MsixPool, table: MemberTable): MsixPool {
   const sound =
     isWhole(total, 0, LARGEST_TOTAL) && isWhole(min, 1, max) && isWhole(max, 1, MSIX_VECTOR_LIMIT);
-  if (sound) return Object.freeze({ total, min, max });
+  if (sound) {
+    return Object.freeze({
+      total,
+      min,
+      max,
+      get free(): number {
+        return total - table.vectors;
+      },
+    });
+  }
   throw new VirtioError("GROUP_INVALID", {
     path: "group.msix",
     message: `a pool has a total of 32 bits, and 1 <= min <= max <= ${MSIX_VECTOR_LIMIT}`,

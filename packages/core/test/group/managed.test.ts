@@ -290,6 +290,6 @@ describe("a platform group of members that may be provisioned", () => {
     const msix = { ...pool };
     const group = new PlatformGroup([], { msix });
     msix.total = 1;
-    expect(group.msix).toEqual(pool);
+    expect(group.msix).toEqual({ ...pool, free: 10 });
   });
 });

@@ -1,0 +1,277 @@
+/**
+ * What a group keeps in mind of its members, in the order in which they came. A command to one of
+ * many then touches a few numbers that lie close together, and no object of the member's own.
+ * Members that do not tell of their changes are looked at each time instead.
+ *
+ * Hot path: a member is found by array, and nothing is allocated for a command.
+ */
+import { FeatureSet } from "../device/features.ts";
+import type { ProvisionAspect, ProvisionWatcher } from "../device/types.ts";
+import { isMemberInUse, type ManagedMember, MSIX_VECTOR_LIMIT } from "./managed.ts";
+
+/** The member tells this table of its changes. */
+const WATCHED = 1;
+/** What stands in the row is true of the member. */
+const KNOWN = 2;
+const IN_USE = 4;
+
+const NO_ROW = -1;
+/** The id in a row whose member is gone. */
+const GONE = -1;
+const FIRST_ROWS = 16;
+const ASPECTS: readonly ProvisionAspect[] = ["use", "vectors", "features"];
+/** Ids up to so many times the number of members are found by array, all others by map. */
+const NEAR_FACTOR = 4;
+
+/** The members of a group, a row for each. It is the watcher of those that tell of changes. */
+export class MemberTable implements ProvisionWatcher {
+  /** How many members there are. */
+  size = 0;
+
+  /** By id: the row and 1. */
+  #near = new Uint32Array(NEAR_FACTOR * FIRST_ROWS);
+  readonly #far = new Map<number, number>();
+
+  // By row
+  #ids: number[] = [];
+  #members: (ManagedMember | undefined)[] = [];
+  #offered: FeatureSet[] = [];
+  #settable: FeatureSet[] = [];
+  #state = new Uint8Array(FIRST_ROWS);
+  #vectors = new Uint16Array(FIRST_ROWS);
+  #defaultVectors = new Uint16Array(FIRST_ROWS);
+
+  // Of all rows
+  /** The vectors of the known members. */
+  #allocated = 0;
+  /** How many members may be provisioned and are not known. */
+  #unknown = 0;
+  /** What can be switched on some known member; absent until somebody asks. */
+  #settableOnSome: FeatureSet | undefined = undefined;
+
+  /** The row of the member of this id; -1 when there is none. */
+  rowOf(id: number): number {
+    const near = id < this.#near.length ? this.#near[id] : 0;
+    if (near !== undefined && near !== 0) return near - 1;
+    return this.#far.size === 0 ? NO_ROW : (this.#far.get(id) ?? NO_ROW);
+  }
+
+  /** The member in a row; `undefined` for one that is named by its id alone, and in no row. */
+  memberAt(row: number): ManagedMember | undefined {
+    return row < 0 ? undefined : this.#members[row];
+  }
+
+  /** True when the numbers and sets of this row are true of its member. */
+  isKnown(row: number): boolean {
+    return ((this.#state[row] as number) & KNOWN) !== 0;
+  }
+
+  /** True while a driver uses the member. */
+  isInUse(row: number): boolean {
+    return ((this.#state[row] as number) & IN_USE) !== 0;
+  }
+
+  /** How many MSI-X vectors it has; 0 where it has no MSI-X. */
+  vectorsAt(row: number): number {
+    return this.#vectors[row] as number;
+  }
+
+  /** How many it has when nobody has provisioned it; 0 where it has no MSI-X. */
+  defaultVectorsAt(row: number): number {
+    return this.#defaultVectors[row] as number;
+  }
+
+  /** The features that it offers. */
+  offeredAt(row: number): FeatureSet {
+    return this.#offered[row] as FeatureSet;
+  }
+
+  /** The features that its owner may switch. */
+  settableAt(row: number): FeatureSet {
+    return this.#settable[row] as FeatureSet;
+  }
+
+  /** The ids of the members, in their order. */
+  ids(): number[] {
+    return this.#ids.filter((id) => id !== GONE);
+  }
+
+  /** The members that may be provisioned, in their order. */
+  managed(): ManagedMember[] {
+    return this.#members.filter((member) => member !== undefined);
+  }
+
+  /** How many MSI-X vectors all members have together. */
+  get vectors(): number {
+    let sum = this.#allocated;
+    for (const { msixVectors = 0 } of this.#strangers()) sum += msixVectors;
+    return sum;
+  }
+
+  /** The features that can be switched on some member. */
+  get settableFeatures(): FeatureSet {
+    if (this.#settableOnSome === undefined) {
+      const sets = new Set(this.#settable);
+      this.#settableOnSome = [...sets].reduce((all, one) => all.union(one), FeatureSet.EMPTY);
+    }
+    return this.#strangers().reduce(
+      (all, { settableFeatures }) => all.union(settableFeatures),
+      this.#settableOnSome,
+    );
+  }
+
+  /** Appends a member; its id is 0..2^53-1 and not in the table. */
+  add(id: number, member: ManagedMember | undefined): void {
+    const isWatched = member !== undefined && isSound(member) && member.watch?.(this) === true;
+    const row = this.#ids.length;
+    if (row === this.#state.length) this.#grow();
+    // -0 is 0 here, as it is to any map.
+    this.#ids.push(id + 0);
+    this.#members.push(member);
+    this.#offered.push(FeatureSet.EMPTY);
+    this.#settable.push(FeatureSet.EMPTY);
+    this.#state[row] = isWatched ? WATCHED | KNOWN : 0;
+    this.#vectors[row] = 0;
+    this.size++;
+    this.#place(id, row);
+    if (member === undefined) return;
+    if (!isWatched) this.#unknown++;
+    for (const what of ASPECTS) this.changed(id, what);
+  }
+
+  /** Removes the member of this id; false when there is none. */
+  remove(id: number): boolean {
+    const row = this.rowOf(id);
+    if (row < 0) return false;
+    const member = this.#members[row];
+    const isWatched = ((this.#state[row] as number) & WATCHED) !== 0;
+    if (member !== undefined) {
+      if (this.isKnown(row)) this.#forget(row);
+      this.#unknown--;
+    }
+    this.#ids[row] = GONE;
+    this.#members[row] = undefined;
+    if (id < this.#near.length) this.#near[id] = 0;
+    this.#far.delete(id);
+    this.size--;
+    if (this.#ids.length > 2 * this.size + FIRST_ROWS) this.arrange(this.ids());
+    if (isWatched) member?.watch?.(undefined);
+    return true;
+  }
+
+  /**
+   * Has exactly these ids from now on, in this order. Members that may be provisioned are all among
+   * them and stay; any other id is a member by that alone.
+   */
+  arrange(ids: readonly number[]): void {
+    const rows = ids.map((id) => this.rowOf(id));
+    const column = <T>(from: ArrayLike<T>, none: T): T[] =>
+      rows.map((row) => (row < 0 ? none : (from[row] as T)));
+    const room = Math.max(FIRST_ROWS, powerOfTwoFrom(ids.length));
+    this.#state = filled(new Uint8Array(room), column(this.#state, 0));
+    this.#vectors = filled(new Uint16Array(room), column(this.#vectors, 0));
+    this.#defaultVectors = filled(new Uint16Array(room), column(this.#defaultVectors, 0));
+    this.#members = column(this.#members, undefined);
+    this.#offered = column(this.#offered, FeatureSet.EMPTY);
+    this.#settable = column(this.#settable, FeatureSet.EMPTY);
+    this.#ids = [...ids];
+    this.size = ids.length;
+    this.#near = new Uint32Array(NEAR_FACTOR * FIRST_ROWS);
+    this.#far.clear();
+    ids.forEach((id, row) => {
+      this.#place(id, row);
+    });
+  }
+
+  /** See {@link ProvisionWatcher.changed}. */
+  changed(id: number, what: ProvisionAspect): void {
+    const row = this.rowOf(id);
+    const member = this.memberAt(row);
+    if (member === undefined || !this.isKnown(row)) return;
+    try {
+      if (what === "use") this.#readUse(row, member);
+      else if (what === "vectors") this.#readVectors(row, member);
+      else this.#readFeatures(row, member);
+    } catch {
+      // Whoever told of the change does not suffer for it; the member is looked at from now on.
+      this.#forget(row);
+    }
+  }
+
+  #readUse(row: number, member: ManagedMember): void {
+    this.#state[row] = WATCHED | KNOWN | (isMemberInUse(member) ? IN_USE : 0);
+  }
+
+  #readVectors(row: number, { msixVectors = 0, defaults }: ManagedMember): void {
+    const defaultVectors = defaults.msixVectors ?? 0;
+    if (!fits(msixVectors) || !fits(defaultVectors)) {
+      this.#forget(row);
+      return;
+    }
+    this.#allocated += msixVectors - (this.#vectors[row] as number);
+    this.#vectors[row] = msixVectors;
+    this.#defaultVectors[row] = defaultVectors;
+  }
+
+  #readFeatures(row: number, { offeredFeatures, settableFeatures }: ManagedMember): void {
+    this.#offered[row] = offeredFeatures;
+    if (this.#settable[row]?.equals(settableFeatures) === true) return;
+    this.#settable[row] = settableFeatures;
+    this.#settableOnSome = undefined;
+  }
+
+  /** Its row says nothing any more: the member is looked at each time. */
+  #forget(row: number): void {
+    this.#allocated -= this.#vectors[row] as number;
+    this.#vectors[row] = 0;
+    this.#offered[row] = FeatureSet.EMPTY;
+    this.#settable[row] = FeatureSet.EMPTY;
+    this.#settableOnSome = undefined;
+    this.#state[row] = WATCHED;
+    this.#unknown++;
+  }
+
+  /** The members that may be provisioned and are not known. */
+  #strangers(): readonly ManagedMember[] {
+    if (this.#unknown === 0) return [];
+    return this.#members.filter(
+      (member, row): member is ManagedMember => member !== undefined && !this.isKnown(row),
+    );
+  }
+
+  #place(id: number, row: number): void {
+    if (id >= this.#near.length && id < NEAR_FACTOR * this.size) {
+      this.#near = filled(new Uint32Array(powerOfTwoFrom(id + 1)), this.#near);
+    }
+    if (id < this.#near.length) this.#near[id] = row + 1;
+    else this.#far.set(id, row);
+  }
+
+  #grow(): void {
+    const room = 2 * this.#state.length;
+    this.#state = filled(new Uint8Array(room), this.#state);
+    this.#vectors = filled(new Uint16Array(room), this.#vectors);
+    this.#defaultVectors = filled(new Uint16Array(room), this.#defaultVectors);
+  }
+}
+
+function filled<T extends Uint8Array | Uint16Array | Uint32Array>(
+  array: T,
+  values: ArrayLike<number>,
+): T {
+  array.set(values);
+  return array;
+}
+
+function powerOfTwoFrom(value: number): number {
+  return 2 ** Math.ceil(Math.log2(value));
+}
+
+/** True for a member that has vectors exactly where it can be given others. */
+function isSound({ msixVectors, provisionVectors }: ManagedMember): boolean {
+  return (msixVectors === undefined) === (provisionVectors === undefined);
+}
+
+function fits(vectors: number): boolean {
+  return Number.isInteger(vectors) && vectors >= 0 && vectors <= MSIX_VECTOR_LIMIT;
+}
