@@ -15,6 +15,7 @@ import {
   type DevicePort,
   FEATURE,
   type ProvisionRefusal,
+  type ProvisionWatcher,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
 import { type BarRegion, BarSpace, unitAt } from "./bar-space.ts";
@@ -89,6 +90,10 @@ export class PciDevice implements DevicePort {
   readonly #unitView = new DataView(this.#unit.buffer);
   /** Queues that were notified while the function was no bus master. */
   readonly #waiting = new Set<number>();
+  /** Who is told of changes, and what it calls this function. */
+  #watcher: ProvisionWatcher | undefined = undefined;
+  #watchedAs = 0;
+  #toldEnabled = false;
   #memorySpace = false;
   #busMaster = false;
   #generation = 0;
@@ -157,6 +162,7 @@ export class PciDevice implements DevicePort {
     });
     this.#placeRegions();
     this.#cfgAccess = this.#addCapabilities();
+    if (virtual?.vectors !== undefined) this.#resizeMsix(virtual.vectors);
     this.#sriov = sriov === undefined ? undefined : this.#addSriov(sriov);
     device.connect(this);
   }
@@ -217,15 +223,36 @@ export class PciDevice implements DevicePort {
    */
   setMsixVectors(vectors: number): ProvisionRefusal | undefined {
     const table = this.#msix;
-    const at = this.#msixControlAt;
-    if (table === undefined || at === undefined) return "invalid";
+    if (table === undefined || this.#msixControlAt === undefined) return "invalid";
     if (!Number.isInteger(vectors) || vectors < 1 || vectors > table.capacity) return "invalid";
     if (this.#device.status !== 0 || table.enabled) return "in use";
-    table.resize(vectors);
-    this.#common.unmapVectors();
-    const { at: shift, mask } = CONTROL.bits.table_size;
-    this.#config.settle(at, mask, (vectors - 1) << shift);
+    const virtual = this.#virtual;
+    if (virtual?.owner.takeVectors?.(virtual.id, vectors) === false) return "invalid";
+    this.#resizeMsix(vectors);
+    this.#watcher?.changed(this.#watchedAs, "vectors");
     return undefined;
+  }
+
+  /**
+   * Has `watcher` told, under this id, whenever MSI-X Enable or the number of MSI-X vectors changes:
+   * for a function that is a member of a platform group, whose device tells the rest; `undefined`
+   * ends it.
+   *
+   * @returns false when somebody else is told already, and nothing changed
+   */
+  watch(watcher: ProvisionWatcher | undefined, id: number): boolean {
+    if (watcher !== undefined && this.#watcher !== undefined) return false;
+    this.#watcher = watcher;
+    this.#watchedAs = id;
+    return true;
+  }
+
+  #resizeMsix(vectors: number): void {
+    this.#msix?.resize(vectors);
+    this.#common.unmapVectors();
+    if (this.#msixControlAt === undefined) return;
+    const { at, mask } = CONTROL.bits.table_size;
+    this.#config.settle(this.#msixControlAt, mask, (vectors - 1) << at);
   }
 
   /** The bytes that a BAR maps; 0 when there is no such BAR. */
@@ -364,6 +391,10 @@ export class PciDevice implements DevicePort {
         isSet(CONTROL.bits.function_mask.mask),
         this.#busMaster,
       );
+    }
+    if (this.msixEnabled !== this.#toldEnabled) {
+      this.#toldEnabled = this.msixEnabled;
+      this.#watcher?.changed(this.#watchedAs, "use");
     }
     this.#interrupts.update();
     this.#sriov?.update();

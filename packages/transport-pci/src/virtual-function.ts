@@ -9,6 +9,11 @@ export interface VirtualFunctionOwner {
   readonly memorySpace: boolean;
   /** The address of a BAR of the virtual function with this number; 0 when it has none. */
   barAddress(id: number, bar: number): number;
+  /**
+   * Takes so many MSI-X vectors for the virtual function with this number, in place of those that it
+   * has; false, and nothing changes, when it cannot have them. Absent: it can.
+   */
+  takeVectors?(id: number, vectors: number): boolean;
 }
 
 /** One virtual function: whose it is, and which. */
@@ -17,6 +22,8 @@ export interface VirtualFunctionPlace {
   readonly owner: VirtualFunctionOwner;
   /** Its number, from 1; also its member identifier. */
   readonly id: number;
+  /** How many MSI-X vectors it has at first; as many as its table has room for when absent. */
+  readonly vectors?: number | undefined;
 }
 
 /** The registers of an SR-IOV capability that never change. */

@@ -322,8 +322,11 @@ describe("TotalVFs of 65535", () => {
     expect((await management.msixCount(1, 0x8000)).vectors).toBe(2);
     expect([...rig.members.keys()]).toEqual([1]);
     await management.setMsixCount(1, 0xffff, 4);
-    expect([...rig.members.keys()]).toEqual([1, 0xffff]);
+    expect((await management.features(1, 0xffff)).offered.has(VIRTIO_F_EVENT_IDX)).toBe(true);
+    expect([...rig.members.keys()]).toEqual([1]);
     expect(tableSizeOf(rig.functionOf(0xffff))).toBe(3);
+    await management.setFeatures(1, 2, FeatureSet.of(VIRTIO_F_EVENT_IDX), FeatureSet.EMPTY);
+    expect([...rig.members.keys()]).toEqual([1, 0xffff, 2]);
     expect(rig.functionOf(0xffff).barAddress(1) - rig.functionOf(1).barAddress(1)).toBe(
       0xfffe * 0x1000,
     );

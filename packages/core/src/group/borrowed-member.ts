@@ -6,21 +6,25 @@
 import type { FeatureSet } from "../device/features.ts";
 import type { SnapshotDevice } from "../device/saved-state.ts";
 import type { ProvisionRefusal } from "../device/types.ts";
+import type { KeptVectors } from "./kept-vectors.ts";
 import type { ManagedMember, MemberDefaults } from "./managed.ts";
 import type { MemberTable } from "./member-table.ts";
 
 /**
  * The known member in a row of a table. The member itself is looked at only where a driver uses it,
- * for the features of its defaults, and to provision it.
+ * for the features of its defaults, and to provision what it keeps itself.
  */
 export class BorrowedMember implements ManagedMember {
   id = 0;
   readonly defaults: MemberDefaults;
   readonly #table: MemberTable;
+  readonly #kept: KeptVectors | undefined;
   #row = 0;
 
-  constructor(table: MemberTable) {
+  /** `kept` is there when the group keeps the vectors of its members. */
+  constructor(table: MemberTable, kept: KeptVectors | undefined) {
     this.#table = table;
+    this.#kept = kept;
     const borrowed = this;
     this.defaults = {
       get features(): FeatureSet {
@@ -64,6 +68,7 @@ export class BorrowedMember implements ManagedMember {
   }
 
   provisionVectors(vectors: number): ProvisionRefusal | undefined {
+    if (this.#kept !== undefined) return this.#kept.provision(this.#row, this, vectors);
     const member = this.#member;
     return member.provisionVectors === undefined ? "invalid" : member.provisionVectors(vectors);
   }

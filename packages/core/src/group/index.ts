@@ -11,7 +11,12 @@ export {
   type MsixPool,
   restoreDefaults,
 } from "./managed.ts";
-export { PLATFORM_GROUP, PlatformGroup, type PlatformGroupOptions } from "./platform.ts";
+export {
+  PLATFORM_GROUP,
+  PlatformGroup,
+  type PlatformGroupOptions,
+  type PlatformMsix,
+} from "./platform.ts";
 export { SELF_GROUP, SELF_MEMBER_ID, SelfGroup } from "./self.ts";
 export { SR_IOV_GROUP } from "./sr-iov.ts";
 export type { DeviceGroup, GroupType } from "./types.ts";

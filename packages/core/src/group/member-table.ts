@@ -27,6 +27,8 @@ const NEAR_FACTOR = 4;
 export class MemberTable implements ProvisionWatcher {
   /** How many members there are. */
   size = 0;
+  /** How many vectors a member has at first, where they are kept here; else 0. */
+  readonly vectorsAtFirst: number;
 
   /** By id: the row and 1. */
   #near = new Uint32Array(NEAR_FACTOR * FIRST_ROWS);
@@ -42,12 +44,20 @@ export class MemberTable implements ProvisionWatcher {
   #defaultVectors = new Uint16Array(FIRST_ROWS);
 
   // Of all rows
-  /** The vectors of the known members. */
+  /** The sum of {@link vectorsAt}. */
   #allocated = 0;
   /** How many members may be provisioned and are not known. */
   #unknown = 0;
   /** What can be switched on some known member; absent until somebody asks. */
   #settableOnSome: FeatureSet | undefined = undefined;
+
+  /**
+   * `vectorsAtFirst` is given when the vectors of members are kept here, of members that are not
+   * known too; they have none of their own then.
+   */
+  constructor(vectorsAtFirst: number = 0) {
+    this.vectorsAtFirst = vectorsAtFirst;
+  }
 
   /** The row of the member of this id; -1 when there is none. */
   rowOf(id: number): number {
@@ -78,7 +88,13 @@ export class MemberTable implements ProvisionWatcher {
 
   /** How many it has when nobody has provisioned it; 0 where it has no MSI-X. */
   defaultVectorsAt(row: number): number {
-    return this.#defaultVectors[row] as number;
+    return this.vectorsAtFirst || (this.#defaultVectors[row] as number);
+  }
+
+  /** Keeps another number of vectors for the member in this row. */
+  setVectors(row: number, vectors: number): void {
+    this.#allocated += vectors - (this.#vectors[row] as number);
+    this.#vectors[row] = vectors;
   }
 
   /** The features that it offers. */
@@ -135,6 +151,7 @@ export class MemberTable implements ProvisionWatcher {
     this.size++;
     this.#place(id, row);
     if (member === undefined) return;
+    this.setVectors(row, this.vectorsAtFirst);
     if (!isWatched) this.#unknown++;
     for (const what of ASPECTS) this.changed(id, what);
   }
@@ -148,6 +165,7 @@ export class MemberTable implements ProvisionWatcher {
     if (member !== undefined) {
       if (this.isKnown(row)) this.#forget(row);
       this.#unknown--;
+      this.setVectors(row, 0);
     }
     this.#ids[row] = GONE;
     this.#members[row] = undefined;
@@ -203,13 +221,13 @@ export class MemberTable implements ProvisionWatcher {
   }
 
   #readVectors(row: number, { msixVectors = 0, defaults }: ManagedMember): void {
+    if (this.vectorsAtFirst > 0) return;
     const defaultVectors = defaults.msixVectors ?? 0;
     if (!fits(msixVectors) || !fits(defaultVectors)) {
       this.#forget(row);
       return;
     }
-    this.#allocated += msixVectors - (this.#vectors[row] as number);
-    this.#vectors[row] = msixVectors;
+    this.setVectors(row, msixVectors);
     this.#defaultVectors[row] = defaultVectors;
   }
 
@@ -222,8 +240,7 @@ export class MemberTable implements ProvisionWatcher {
 
   /** Its row says nothing any more: the member is looked at each time. */
   #forget(row: number): void {
-    this.#allocated -= this.#vectors[row] as number;
-    this.#vectors[row] = 0;
+    if (this.vectorsAtFirst === 0) this.setVectors(row, 0);
     this.#offered[row] = FeatureSet.EMPTY;
     this.#settable[row] = FeatureSet.EMPTY;
     this.#settableOnSome = undefined;

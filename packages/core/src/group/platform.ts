@@ -1,6 +1,8 @@
 import type { FeatureSet } from "../device/features.ts";
+import type { ProvisionRefusal } from "../device/types.ts";
 import { VirtioError } from "../errors.ts";
 import { BorrowedMember } from "./borrowed-member.ts";
+import { KeptVectors } from "./kept-vectors.ts";
 import {
   freeVectors,
   type ManagedGroup,
@@ -25,10 +27,25 @@ export const PLATFORM_GROUP: GroupType = {
   cite: "this project: platform group",
 };
 
+/** The MSI-X vectors of a platform group: a pool, and who keeps the number of every member. */
+export interface PlatformMsix extends MsixPool {
+  /**
+   * How many each member has at first, where the group keeps the numbers; min..max. Its members
+   * then have no MSI-X of their own (a `DeviceMember` is one such), and whoever emulates it asks
+   * {@link PlatformGroup.vectorsOf}. Absent: each member keeps its own number.
+   */
+  readonly vectors?: number;
+  /**
+   * Asked before a member gets another number that the group keeps, at a time when its status is 0;
+   * what it returns is the refusal. The place to look at MSI-X Enable, and to resize a table.
+   */
+  readonly settle?: (id: number, vectors: number) => ProvisionRefusal | undefined;
+}
+
 /** What a {@link PlatformGroup} has besides its members. */
 export interface PlatformGroupOptions {
   /** The MSI-X vectors that the members share; absent when the members have no MSI-X. */
-  readonly msix?: MsixPool;
+  readonly msix?: PlatformMsix;
 }
 
 /**
@@ -42,8 +59,9 @@ export class PlatformGroup implements ManagedGroup {
   readonly exists: boolean = true;
   /** The MSI-X vectors that the members share, if they have MSI-X. */
   readonly msix: MsixPool | undefined;
-  readonly #table = new MemberTable();
-  readonly #borrowed = new BorrowedMember(this.#table);
+  readonly #table: MemberTable;
+  readonly #kept: KeptVectors | undefined;
+  readonly #borrowed: BorrowedMember;
 
   /**
    * Makes a group of these members, each an id or a member that the owner may provision.
@@ -52,7 +70,15 @@ export class PlatformGroup implements ManagedGroup {
    * that {@link add} refuses.
    */
   constructor(members: Iterable<number | ManagedMember> = [], options: PlatformGroupOptions = {}) {
-    this.msix = options.msix === undefined ? undefined : poolOf(options.msix, this.#table);
+    const { msix } = options;
+    if (msix !== undefined) checkPool(msix);
+    this.#table = new MemberTable(msix?.vectors);
+    const pool = msix && poolOf(msix, this.#table);
+    this.msix = pool;
+    if (pool !== undefined && msix?.vectors !== undefined) {
+      this.#kept = new KeptVectors(this.#table, pool, msix.settle);
+    }
+    this.#borrowed = new BorrowedMember(this.#table, this.#kept);
     for (const member of members) this.add(member);
   }
 
@@ -78,7 +104,8 @@ export class PlatformGroup implements ManagedGroup {
 
   /** See {@link ManagedGroup.member}. */
   member(id: number): ManagedMember | undefined {
-    return this.#table.memberAt(this.#table.rowOf(id));
+    const member = this.#table.memberAt(this.#table.rowOf(id));
+    return member && this.#seen(member);
   }
 
   /** See {@link ManagedGroup.borrow}. */
@@ -86,12 +113,20 @@ export class PlatformGroup implements ManagedGroup {
     const table = this.#table;
     const row = table.rowOf(id);
     if (row >= 0 && table.isKnown(row)) return this.#borrowed.standFor(id, row);
-    return table.memberAt(row);
+    return this.member(id);
+  }
+
+  /**
+   * How many MSI-X vectors the member of this id has now, as {@link member} says; `undefined`
+   * without MSI-X, and for no such member.
+   */
+  vectorsOf(id: number): number | undefined {
+    return this.borrow(id)?.msixVectors;
   }
 
   /** See {@link ManagedGroup.managedMembers}. */
   managedMembers(): readonly ManagedMember[] {
-    return this.#table.managed();
+    return this.#table.managed().map((member) => this.#seen(member));
   }
 
   /**
@@ -166,46 +201,70 @@ export class PlatformGroup implements ManagedGroup {
     return () => this.#table.arrange([...members]);
   }
 
-  #checkVectors({ id, msixVectors }: ManagedMember): void {
+  /** As its owner sees it. */
+  #seen(member: ManagedMember): ManagedMember {
+    return this.#kept === undefined ? member : this.#kept.memberWith(member);
+  }
+
+  #checkVectors({ id, msixVectors: own }: ManagedMember): void {
+    const { msix } = this;
     const path = `group.members[${id}].msixVectors`;
-    if ((msixVectors === undefined) !== (this.msix === undefined)) {
+    if (this.#kept !== undefined && own !== undefined) {
+      throw new VirtioError("GROUP_INVALID", {
+        path,
+        message: "the group keeps the vectors of its members, and this one has its own",
+        value: own,
+        hint: "leave out msix.vectors, or add the device as a DeviceMember",
+      });
+    }
+    const vectors = this.#kept === undefined ? own : this.#table.vectorsAtFirst;
+    if ((vectors === undefined) !== (msix === undefined)) {
       throw new VirtioError("GROUP_INVALID", {
         path,
         message: "either the group and all its members have MSI-X, or none has",
-        value: msixVectors,
+        value: vectors,
         hint: "give the group a pool of vectors, or put the member into a group of its own",
       });
     }
-    if (this.msix === undefined || msixVectors === undefined) return;
-    const { min, max } = this.msix;
+    if (msix === undefined || vectors === undefined) return;
+    const { min, max } = msix;
     const free = freeVectors(this);
     const most = Math.min(max, free);
-    if (Number.isInteger(msixVectors) && msixVectors >= min && msixVectors <= most) return;
+    if (isWhole(vectors, min, most)) return;
     throw new VirtioError("GROUP_INVALID", {
       path,
       message: `a member of this group has ${min} to ${max} vectors, and ${free} are free`,
-      value: msixVectors,
+      value: vectors,
     });
   }
 }
 
-function poolOf({ total, min, max }: MsixPool, table: MemberTable): MsixPool {
+function checkPool({ total, min, max, vectors = min }: PlatformMsix): void {
   const sound =
     isWhole(total, 0, LARGEST_TOTAL) && isWhole(min, 1, max) && isWhole(max, 1, MSIX_VECTOR_LIMIT);
-  if (sound) {
-    return Object.freeze({
-      total,
-      min,
-      max,
-      get free(): number {
-        return total - table.vectors;
-      },
+  if (!sound) {
+    throw new VirtioError("GROUP_INVALID", {
+      path: "group.msix",
+      message: `a pool has a total of 32 bits, and 1 <= min <= max <= ${MSIX_VECTOR_LIMIT}`,
+      value: `total ${total}, min ${min}, max ${max}`,
     });
   }
+  if (isWhole(vectors, min, max)) return;
   throw new VirtioError("GROUP_INVALID", {
-    path: "group.msix",
-    message: `a pool has a total of 32 bits, and 1 <= min <= max <= ${MSIX_VECTOR_LIMIT}`,
-    value: `total ${total}, min ${min}, max ${max}`,
+    path: "group.msix.vectors",
+    message: `a member has ${min} to ${max} vectors`,
+    value: vectors,
+  });
+}
+
+function poolOf({ total, min, max }: MsixPool, table: MemberTable): MsixPool {
+  return Object.freeze({
+    total,
+    min,
+    max,
+    get free(): number {
+      return total - table.vectors;
+    },
   });
 }
 
