@@ -1,6 +1,5 @@
 /** What a member costs that no driver uses: memory after a forced collection, before and after. */
-import { DeviceMember, PlatformGroup } from "@virtio-admin/core";
-import { idleDevice, idleModel, virtualFunctions } from "./member-paths.ts";
+import { idleDevice, idleModel, platformGroup, virtualFunctions } from "./measured-groups.ts";
 import { measuredRing } from "./raw-split.ts";
 
 /** Bytes for one member, each beyond the one before unless said. */
@@ -41,10 +40,7 @@ export function measureIdleBytes(members: number): IdleBytes | undefined {
   const { memory } = measuredRing(false);
   const models = Array.from({ length: members }, idleModel);
   const [devices, device] = bytesFor(members, () => models.map((m) => idleDevice(memory, m)));
-  const [, platformMember] = bytesFor(
-    members,
-    () => new PlatformGroup(devices.map((one, i) => new DeviceMember(i + 1, one))),
-  );
+  const [, platformMember] = bytesFor(members, () => platformGroup(devices));
   const deviceOf = (id: number) => devices[id - 1] ?? idleDevice(memory, idleModel());
   const [group, virtualFunction] = bytesFor(members, () => virtualFunctions(members, deviceOf));
   const [, askedFunction] = bytesFor(members, () => {

@@ -19,7 +19,7 @@ import {
   provisioningTable,
 } from "./mailbox-report.ts";
 import { functionsPath, membersPath } from "./member-paths.ts";
-import { measurePairs, type Paired } from "./pairs.ts";
+import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
 import { rawSplit } from "./raw-split.ts";
 import type { Subject } from "./subject.ts";
 import { transportPath } from "./transport-paths.ts";
@@ -127,7 +127,7 @@ async function measurePaths(options: Options): Promise<number> {
       const toV86 = await measurePairs(subject, v86, outstanding);
       const toC = typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding);
       const { baseline } = subject;
-      const toOne = baseline && (await measurePairs(subject, baseline, outstanding));
+      const toOne = baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES));
       progress("");
       rows.push(rowOf(subject.path, outstanding, toV86, toC, toOne));
       print(rows.at(-1) as Row);

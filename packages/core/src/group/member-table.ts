@@ -6,6 +6,7 @@
  * Hot path: a member is found by array, and nothing is allocated for a command.
  */
 import { FeatureSet } from "../device/features.ts";
+import { shared } from "../device/shared-features.ts";
 import type { ProvisionAspect, ProvisionWatcher } from "../device/types.ts";
 import { isMemberInUse, type ManagedMember, MSIX_VECTOR_LIMIT } from "./managed.ts";
 
@@ -232,9 +233,9 @@ export class MemberTable implements ProvisionWatcher {
   }
 
   #readFeatures(row: number, { offeredFeatures, settableFeatures }: ManagedMember): void {
-    this.#offered[row] = offeredFeatures;
+    this.#offered[row] = shared(offeredFeatures);
     if (this.#settable[row]?.equals(settableFeatures) === true) return;
-    this.#settable[row] = settableFeatures;
+    this.#settable[row] = shared(settableFeatures);
     this.#settableOnSome = undefined;
   }
 
