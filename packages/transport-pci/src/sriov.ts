@@ -85,6 +85,10 @@ export interface SriovGroupInit {
   readonly interruptSink?: (id: number) => PciInterruptSink | undefined;
 }
 
+// What stands in a cell
+const VECTORS = 0x0fff;
+const MADE = 0x8000;
+
 const MOST_VFS = 0xffff;
 const LARGEST_ROUTING_ID = 0xffff;
 const LARGEST_TOTAL = 0xffff_ffff;
@@ -118,8 +122,8 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
   readonly #defaultVectors: number;
   /** By number: the functions that have been looked at. */
   readonly #made: (MadeFunction | undefined)[];
-  /** By number: the vectors of the members that there are now. */
-  readonly #vectors: Uint16Array;
+  /** By number: its vectors while it is there, and whether its function is made. */
+  readonly #cells: Uint16Array;
   readonly #parts: MemberParts;
   readonly #place: VirtualFunctionOwner;
   readonly #borrowed: VirtualFunctionMember;
@@ -161,7 +165,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
     };
     this.msix = pool === undefined ? undefined : this.#makePool(pool);
     this.#made = new Array(totalVfs + 1).fill(undefined);
-    this.#vectors = new Uint16Array(totalVfs + 1);
+    this.#cells = new Uint16Array(totalVfs + 1);
     this.#parts = this.#makeParts();
     this.#place = this.#makePlace();
     this.#borrowed = new VirtualFunctionMember(1, this.#parts);
@@ -283,8 +287,8 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
       get epoch(): number {
         return group.#epoch;
       },
-      vectorsOf: (id) => this.#vectors[id] as number,
-      made: (id) => this.#made[id],
+      vectorsOf: (id) => this.#vectorsOf(id),
+      made: (id) => (((this.#cells[id] as number) & MADE) === 0 ? undefined : this.#made[id]),
       make: (id) => this.#functionOf(id),
       provisionVectors: (id, vectors) => this.#provisionVectors(id, vectors),
       provisionFeatures: (id, features) => this.#provisionFeatures(id, features),
@@ -314,7 +318,9 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
     if (before !== count) {
       // Whoever still holds a member of before holds nothing from here on.
       this.#epoch++;
-      this.#vectors.fill(this.#defaultVectors);
+      this.#cells.forEach((cell, id, cells) => {
+        cells[id] = (cell & MADE) | this.#defaultVectors;
+      });
       this.#allocated = count * this.#defaultVectors;
       if (count === 0) {
         for (const made of this.#made) if (made !== undefined) this.#retire(made);
@@ -331,7 +337,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
   }
 
   #provisionVectors(id: number, vectors: number): ProvisionRefusal | undefined {
-    const made = this.#made[id];
+    const made = this.#parts.made(id);
     if (made !== undefined) return made.pci.setMsixVectors(vectors);
     return this.#takeVectors(id, vectors) ? undefined : "invalid";
   }
@@ -341,10 +347,10 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
     const { msix } = this;
     if (msix === undefined) return false;
     if (!this.hasMember(id)) return vectors === this.#defaultVectors;
-    const more = vectors - (this.#vectors[id] as number);
+    const more = vectors - this.#vectorsOf(id);
     const fits = vectors >= msix.min && vectors <= msix.max && this.#allocated + more <= msix.total;
     if (!fits || !Number.isInteger(vectors)) return false;
-    this.#vectors[id] = vectors;
+    this.#cells[id] = ((this.#cells[id] as number) & MADE) | vectors;
     this.#allocated += more;
     return true;
   }
@@ -378,7 +384,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
         device,
         ...(interruptSink === undefined ? {} : { interruptSink }),
       },
-      { owner: this.#place, id, vectors: this.msix && this.#vectorsOf(id) },
+      { owner: this.#place, id, vectors: this.msix && this.#vectorsAtFirst(id) },
     );
     if (id !== 1 && pci.placement.identity.deviceId !== this.constants.vfDeviceId) {
       const message = "virtual functions of one owner have one device id";
@@ -386,11 +392,16 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
     }
     const made = { pci, device };
     this.#made[id] = made;
+    this.#cells[id] = (this.#cells[id] as number) | MADE;
     return made;
   }
 
+  #vectorsAtFirst(id: number): number {
+    return this.hasMember(id) ? this.#vectorsOf(id) : this.#defaultVectors;
+  }
+
   #vectorsOf(id: number): number {
-    return this.hasMember(id) ? (this.#vectors[id] as number) : this.#defaultVectors;
+    return (this.#cells[id] as number) & VECTORS;
   }
 }
 

@@ -9,20 +9,22 @@ import { FeatureSet } from "../device/features.ts";
 import { shared } from "../device/shared-features.ts";
 import type { ProvisionAspect, ProvisionWatcher } from "../device/types.ts";
 import { isMemberInUse, type ManagedMember, MSIX_VECTOR_LIMIT } from "./managed.ts";
+import { RowIndex } from "./row-index.ts";
 
-/** The member tells this table of its changes. */
-const WATCHED = 1;
-/** What stands in the row is true of the member. */
-const KNOWN = 2;
-const IN_USE = 4;
+// What stands in the cell of a row: how many vectors the member has, and above that
+const VECTORS = 0x0fff;
+/** There is a member in the row. */
+const TAKEN = 0x1000;
+/** It tells this table of its changes. */
+const WATCHED = 0x2000;
+/** What stands in the row is true of it. */
+const KNOWN = 0x4000;
+/** A driver uses it. */
+const IN_USE = 0x8000;
 
 const NO_ROW = -1;
-/** The id in a row whose member is gone. */
-const GONE = -1;
 const FIRST_ROWS = 16;
 const ASPECTS: readonly ProvisionAspect[] = ["use", "vectors", "features"];
-/** Ids up to so many times the number of members are found by array, all others by map. */
-const NEAR_FACTOR = 4;
 
 /** The members of a group, a row for each. It is the watcher of those that tell of changes. */
 export class MemberTable implements ProvisionWatcher {
@@ -31,18 +33,18 @@ export class MemberTable implements ProvisionWatcher {
   /** How many vectors a member has at first, where they are kept here; else 0. */
   readonly vectorsAtFirst: number;
 
-  /** By id: the row and 1. */
-  #near = new Uint32Array(NEAR_FACTOR * FIRST_ROWS);
-  readonly #far = new Map<number, number>();
+  /** The id in row 0, while every row has the id that is one more than that of the row before. */
+  #firstId = 0;
+  /** Absent as long as ids are in step with rows. */
+  #index: RowIndex | undefined = undefined;
 
   // By row
+  #cells = new Uint16Array(FIRST_ROWS);
+  #defaultVectors = new Uint16Array(FIRST_ROWS);
   #ids: number[] = [];
   #members: (ManagedMember | undefined)[] = [];
   #offered: FeatureSet[] = [];
   #settable: FeatureSet[] = [];
-  #state = new Uint8Array(FIRST_ROWS);
-  #vectors = new Uint16Array(FIRST_ROWS);
-  #defaultVectors = new Uint16Array(FIRST_ROWS);
 
   // Of all rows
   /** The sum of {@link vectorsAt}. */
@@ -62,9 +64,10 @@ export class MemberTable implements ProvisionWatcher {
 
   /** The row of the member of this id; -1 when there is none. */
   rowOf(id: number): number {
-    const near = id < this.#near.length ? this.#near[id] : 0;
-    if (near !== undefined && near !== 0) return near - 1;
-    return this.#far.size === 0 ? NO_ROW : (this.#far.get(id) ?? NO_ROW);
+    if (this.#index !== undefined) return this.#index.get(id);
+    const row = id - this.#firstId;
+    const isRow = row >= 0 && row < this.#cells.length;
+    return isRow && ((this.#cells[row] ?? 0) & TAKEN) !== 0 ? row : NO_ROW;
   }
 
   /** The member in a row; `undefined` for one that is named by its id alone, and in no row. */
@@ -74,17 +77,17 @@ export class MemberTable implements ProvisionWatcher {
 
   /** True when the numbers and sets of this row are true of its member. */
   isKnown(row: number): boolean {
-    return ((this.#state[row] as number) & KNOWN) !== 0;
+    return this.#has(row, KNOWN);
   }
 
   /** True while a driver uses the member. */
   isInUse(row: number): boolean {
-    return ((this.#state[row] as number) & IN_USE) !== 0;
+    return this.#has(row, IN_USE);
   }
 
   /** How many MSI-X vectors it has; 0 where it has no MSI-X. */
   vectorsAt(row: number): number {
-    return this.#vectors[row] as number;
+    return (this.#cells[row] as number) & VECTORS;
   }
 
   /** How many it has when nobody has provisioned it; 0 where it has no MSI-X. */
@@ -94,8 +97,9 @@ export class MemberTable implements ProvisionWatcher {
 
   /** Keeps another number of vectors for the member in this row. */
   setVectors(row: number, vectors: number): void {
-    this.#allocated += vectors - (this.#vectors[row] as number);
-    this.#vectors[row] = vectors;
+    const cell = this.#cells[row] as number;
+    this.#allocated += vectors - (cell & VECTORS);
+    this.#cells[row] = (cell & ~VECTORS) | vectors;
   }
 
   /** The features that it offers. */
@@ -110,7 +114,7 @@ export class MemberTable implements ProvisionWatcher {
 
   /** The ids of the members, in their order. */
   ids(): number[] {
-    return this.#ids.filter((id) => id !== GONE);
+    return this.#ids.filter((_, row) => this.#has(row, TAKEN));
   }
 
   /** The members that may be provisioned, in their order. */
@@ -141,16 +145,18 @@ export class MemberTable implements ProvisionWatcher {
   add(id: number, member: ManagedMember | undefined): void {
     const isWatched = member !== undefined && isSound(member) && member.watch?.(this) === true;
     const row = this.#ids.length;
-    if (row === this.#state.length) this.#grow();
+    if (row === this.#cells.length) this.#grow();
     // -0 is 0 here, as it is to any map.
     this.#ids.push(id + 0);
     this.#members.push(member);
     this.#offered.push(FeatureSet.EMPTY);
     this.#settable.push(FeatureSet.EMPTY);
-    this.#state[row] = isWatched ? WATCHED | KNOWN : 0;
-    this.#vectors[row] = 0;
+    this.#cells[row] = isWatched ? TAKEN | WATCHED | KNOWN : TAKEN;
+    this.#defaultVectors[row] = 0;
     this.size++;
-    this.#place(id, row);
+    if (row === 0) this.#firstId = id;
+    if (this.#index === undefined && id - this.#firstId !== row) this.#index = this.#indexOfRows();
+    else this.#index?.add(id, row);
     if (member === undefined) return;
     this.setVectors(row, this.vectorsAtFirst);
     if (!isWatched) this.#unknown++;
@@ -162,16 +168,15 @@ export class MemberTable implements ProvisionWatcher {
     const row = this.rowOf(id);
     if (row < 0) return false;
     const member = this.#members[row];
-    const isWatched = ((this.#state[row] as number) & WATCHED) !== 0;
+    const isWatched = this.#has(row, WATCHED);
     if (member !== undefined) {
       if (this.isKnown(row)) this.#forget(row);
       this.#unknown--;
       this.setVectors(row, 0);
     }
-    this.#ids[row] = GONE;
+    this.#cells[row] = 0;
     this.#members[row] = undefined;
-    if (id < this.#near.length) this.#near[id] = 0;
-    this.#far.delete(id);
+    this.#index?.delete(id);
     this.size--;
     if (this.#ids.length > 2 * this.size + FIRST_ROWS) this.arrange(this.ids());
     if (isWatched) member?.watch?.(undefined);
@@ -186,20 +191,18 @@ export class MemberTable implements ProvisionWatcher {
     const rows = ids.map((id) => this.rowOf(id));
     const column = <T>(from: ArrayLike<T>, none: T): T[] =>
       rows.map((row) => (row < 0 ? none : (from[row] as T)));
-    const room = Math.max(FIRST_ROWS, powerOfTwoFrom(ids.length));
-    this.#state = filled(new Uint8Array(room), column(this.#state, 0));
-    this.#vectors = filled(new Uint16Array(room), column(this.#vectors, 0));
+    const room = Math.max(FIRST_ROWS, 2 ** Math.ceil(Math.log2(ids.length)));
+    this.#cells = filled(new Uint16Array(room), column(this.#cells, TAKEN));
     this.#defaultVectors = filled(new Uint16Array(room), column(this.#defaultVectors, 0));
     this.#members = column(this.#members, undefined);
     this.#offered = column(this.#offered, FeatureSet.EMPTY);
     this.#settable = column(this.#settable, FeatureSet.EMPTY);
     this.#ids = [...ids];
     this.size = ids.length;
-    this.#near = new Uint32Array(NEAR_FACTOR * FIRST_ROWS);
-    this.#far.clear();
-    ids.forEach((id, row) => {
-      this.#place(id, row);
-    });
+    const [first = 0] = ids;
+    this.#firstId = first;
+    const isInStep = ids.every((id, row) => id - first === row);
+    this.#index = isInStep ? undefined : this.#indexOfRows();
   }
 
   /** See {@link ProvisionWatcher.changed}. */
@@ -218,7 +221,8 @@ export class MemberTable implements ProvisionWatcher {
   }
 
   #readUse(row: number, member: ManagedMember): void {
-    this.#state[row] = WATCHED | KNOWN | (isMemberInUse(member) ? IN_USE : 0);
+    const cell = this.#cells[row] as number;
+    this.#cells[row] = isMemberInUse(member) ? cell | IN_USE : cell & ~IN_USE;
   }
 
   #readVectors(row: number, { msixVectors = 0, defaults }: ManagedMember): void {
@@ -245,7 +249,7 @@ export class MemberTable implements ProvisionWatcher {
     this.#offered[row] = FeatureSet.EMPTY;
     this.#settable[row] = FeatureSet.EMPTY;
     this.#settableOnSome = undefined;
-    this.#state[row] = WATCHED;
+    this.#cells[row] = (this.#cells[row] as number) & ~(KNOWN | IN_USE);
     this.#unknown++;
   }
 
@@ -257,32 +261,28 @@ export class MemberTable implements ProvisionWatcher {
     );
   }
 
-  #place(id: number, row: number): void {
-    if (id >= this.#near.length && id < NEAR_FACTOR * this.size) {
-      this.#near = filled(new Uint32Array(powerOfTwoFrom(id + 1)), this.#near);
-    }
-    if (id < this.#near.length) this.#near[id] = row + 1;
-    else this.#far.set(id, row);
+  #has(row: number, flag: number): boolean {
+    return ((this.#cells[row] as number) & flag) !== 0;
+  }
+
+  #indexOfRows(): RowIndex {
+    const index = new RowIndex();
+    this.#ids.forEach((id, row) => {
+      if (this.#has(row, TAKEN)) index.add(id, row);
+    });
+    return index;
   }
 
   #grow(): void {
-    const room = 2 * this.#state.length;
-    this.#state = filled(new Uint8Array(room), this.#state);
-    this.#vectors = filled(new Uint16Array(room), this.#vectors);
+    const room = 2 * this.#cells.length;
+    this.#cells = filled(new Uint16Array(room), this.#cells);
     this.#defaultVectors = filled(new Uint16Array(room), this.#defaultVectors);
   }
 }
 
-function filled<T extends Uint8Array | Uint16Array | Uint32Array>(
-  array: T,
-  values: ArrayLike<number>,
-): T {
+function filled<T extends Uint16Array>(array: T, values: ArrayLike<number>): T {
   array.set(values);
   return array;
-}
-
-function powerOfTwoFrom(value: number): number {
-  return 2 ** Math.ceil(Math.log2(value));
 }
 
 /** True for a member that has vectors exactly where it can be given others. */
