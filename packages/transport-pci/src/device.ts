@@ -18,23 +18,17 @@ import {
   type ProvisionWatcher,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
-import { type BarRegion, BarSpace, unitAt } from "./bar-space.ts";
-import { capabilityBytes, PciCfgAccess } from "./capabilities.ts";
-import { CommonConfig } from "./common-config.ts";
-import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
+import { unitAt } from "./bar-space.ts";
+import type { StructureAccess } from "./capabilities.ts";
+import { CommonConfig, type CommonConfigOwner } from "./common-config.ts";
+import { PciConfigSpace } from "./config-space.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
+import { type FunctionRegisters, FunctionShape } from "./function-shape.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
-import { MSIX_CAPABILITY_LAYOUT, VIRTIO_PCI_ISR_LAYOUT } from "./layout.ts";
-import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
-import {
-  featuresWithoutRegisters,
-  PCI_UNSUPPORTED_FEATURES,
-  type PciPlacement,
-  type PciWindow,
-  type ResolvedPlacement,
-  resolvePlacement,
-} from "./placement.ts";
-import { ariCapability, SriovRegisters, sriovCapability } from "./sriov-registers.ts";
+import { MSIX_CAPABILITY_LAYOUT } from "./layout.ts";
+import { type MsixReceiver, MsixTable, type VectorMasking } from "./msix.ts";
+import type { PciPlacement, ResolvedPlacement } from "./placement.ts";
+import { SriovRegisters } from "./sriov-registers.ts";
 import type { VirtualFunctionPlace, VirtualFunctions } from "./virtual-function.ts";
 
 /** What a PCI device half is made from. */
@@ -55,41 +49,22 @@ const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
 const DEVICE_CONTROL = PCI_EXPRESS_CAPABILITY_LAYOUT.fields.device_control;
 const NOTIFICATION_BYTES = 2;
 const UNIT_BYTES = 4;
-const ENTRY_NAMES = [
-  "message_address.low",
-  "message_address.high",
-  "message_data",
-  "vector_control",
-];
 
 /** One virtio device as a PCI function. */
 export class PciDevice implements DevicePort {
   /** The transport's name. */
   readonly transport: string = "pci";
-  /** The features that this function has no registers for, or that the transport does not carry. */
-  readonly reservedFeatures: readonly number[];
-  /** VIRTIO_F_SR_IOV where there is an SR-IOV capability. */
-  readonly ownFeatures: readonly number[];
-  /** Where everything is. */
-  readonly placement: ResolvedPlacement;
-
   readonly #device: TransportFacingDevice;
+  readonly #shape: FunctionShape;
+  readonly #inside: FunctionRegisters & StructureAccess;
   readonly #config: PciConfigSpace;
   readonly #common: CommonConfig;
   readonly #msix: MsixTable | undefined;
   readonly #interrupts: FunctionInterrupts;
-  readonly #space = new BarSpace();
-  readonly #capabilityNames = new Map<number, string>();
-  readonly #cfgAccess: PciCfgAccess | undefined;
   readonly #virtual: VirtualFunctionPlace | undefined;
   readonly #sriov: SriovRegisters | undefined;
-  #msixControlAt: number | undefined;
-  #deviceControlAt: number | undefined;
-  /** Scratch for one unit. */
-  readonly #unit = new Uint8Array(UNIT_BYTES);
-  readonly #unitView = new DataView(this.#unit.buffer);
   /** Queues that were notified while the function was no bus master. */
-  readonly #waiting = new Set<number>();
+  #waiting: Set<number> | undefined = undefined;
   /** Who is told of changes, and what it calls this function. */
   #watcher: ProvisionWatcher | undefined = undefined;
   #watchedAs = 0;
@@ -109,62 +84,43 @@ export class PciDevice implements DevicePort {
   constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace) {
     const { device, sriov } = init;
     const kind = virtual !== undefined ? "virtual" : sriov !== undefined ? "physical" : "plain";
-    const placement = resolvePlacement(device, init, kind);
-    const { windows, msix, identity } = placement;
+    const like = virtual?.like;
+    const alike = like === undefined ? undefined : like.#shape;
+    const shape =
+      alike?.suits(device) === true
+        ? alike
+        : new FunctionShape(device, init, kind, sriov?.constants);
+    const { msix, identity } = shape.placement;
+    const inside = new PciDevice.#Inside(this);
     this.#device = device;
     this.#virtual = virtual;
-    this.placement = placement;
-    this.ownFeatures = sriov === undefined ? [] : [FEATURE.VIRTIO_F_SR_IOV];
-    this.reservedFeatures = [
-      ...new Set([
-        ...PCI_UNSUPPORTED_FEATURES,
-        ...(sriov === undefined ? [FEATURE.VIRTIO_F_SR_IOV] : []),
-        ...featuresWithoutRegisters(windows),
-      ]),
-    ];
+    this.#shape = shape;
+    this.#inside = inside;
     this.#seenGeneration = device.configGeneration;
-    this.#msix =
-      msix === undefined
-        ? undefined
-        : new MsixTable(
-            msix.vectors,
-            (vector, address, data) => this.#interrupts.sink?.msix(vector, address, data),
-            init.vectorMasking,
-          );
-    this.#config = new PciConfigSpace({
-      size: placement.configSize,
-      identity,
-      bars: placement.bars,
-      virtual: virtual !== undefined,
-      extended:
-        sriov !== undefined
-          ? [sriovCapability(sriov.constants), ariCapability()]
-          : virtual !== undefined
-            ? [ariCapability()]
-            : [],
-    });
-    this.#interrupts = new FunctionInterrupts(
-      this.#config,
-      this.#msix,
-      identity.interruptPin !== 0 && virtual === undefined,
-    );
+    this.#msix = msix && new MsixTable(msix.vectors, inside, init.vectorMasking);
+    this.#config = new PciConfigSpace(shape.config);
+    const hasLine = identity.interruptPin !== 0 && virtual === undefined;
+    this.#interrupts = new FunctionInterrupts(this.#config, this.#msix, hasLine);
     this.#interrupts.sink = init.interruptSink;
-    this.#common = new CommonConfig({
-      device,
-      vectors: () => this.#msix?.vectors ?? 0,
-      notifyOffset: (queue) => this.#notifyOffset(queue),
-      generation: () => this.#generation,
-      statusWritten: () => {
-        if (sriov !== undefined && device.negotiated(FEATURE.VIRTIO_F_SR_IOV)) {
-          this.#sriov?.unlock();
-        }
-      },
-    });
-    this.#placeRegions();
-    this.#cfgAccess = this.#addCapabilities();
+    this.#common = new CommonConfig(inside);
     if (virtual?.vectors !== undefined) this.#resizeMsix(virtual.vectors);
     this.#sriov = sriov === undefined ? undefined : this.#addSriov(sriov);
     device.connect(this);
+  }
+
+  /** Where everything is. */
+  get placement(): ResolvedPlacement {
+    return this.#shape.placement;
+  }
+
+  /** The features that this function has no registers for, or that the transport does not carry. */
+  get reservedFeatures(): readonly number[] {
+    return this.#shape.reservedFeatures;
+  }
+
+  /** VIRTIO_F_SR_IOV where there is an SR-IOV capability. */
+  get ownFeatures(): readonly number[] {
+    return this.#shape.ownFeatures;
   }
 
   /** Where interrupts go; `undefined` for nowhere. */
@@ -223,7 +179,7 @@ export class PciDevice implements DevicePort {
    */
   setMsixVectors(vectors: number): ProvisionRefusal | undefined {
     const table = this.#msix;
-    if (table === undefined || this.#msixControlAt === undefined) return "invalid";
+    if (table === undefined || this.#shape.msixControlAt === undefined) return "invalid";
     if (!Number.isInteger(vectors) || vectors < 1 || vectors > table.capacity) return "invalid";
     if (this.#device.status !== 0 || table.enabled) return "in use";
     const virtual = this.#virtual;
@@ -250,9 +206,9 @@ export class PciDevice implements DevicePort {
   #resizeMsix(vectors: number): void {
     this.#msix?.resize(vectors);
     this.#common.unmapVectors();
-    if (this.#msixControlAt === undefined) return;
+    if (this.#shape.msixControlAt === undefined) return;
     const { at, mask } = CONTROL.bits.table_size;
-    this.#config.settle(this.#msixControlAt, mask, (vectors - 1) << at);
+    this.#config.settle(this.#shape.msixControlAt, mask, (vectors - 1) << at);
   }
 
   /** The bytes that a BAR maps; 0 when there is no such BAR. */
@@ -262,15 +218,14 @@ export class PciDevice implements DevicePort {
 
   /** Reads 1, 2 or 4 bytes of configuration space, little-endian; all ones beyond its end. */
   configRead(offset: number, size: number): number {
-    const bytes = this.#unit.subarray(0, isUnitSize(size) ? size : 0);
+    const bytes = new Uint8Array(isUnitSize(size) ? size : 0);
     this.configReadBytes(offset, bytes);
     return bytes.reduceRight((value, byte) => value * 0x100 + byte, 0);
   }
 
   /** Writes 1, 2 or 4 bytes of configuration space; read-only bits stay. */
   configWrite(offset: number, size: number, value: number): void {
-    this.#unitView.setUint32(0, value, true);
-    this.configWriteBytes(offset, this.#unit.slice(0, isUnitSize(size) ? size : 0));
+    this.configWriteBytes(offset, unitOf(value).subarray(0, isUnitSize(size) ? size : 0));
   }
 
   /** Reads any run of configuration space into `target`; all ones beyond its end. */
@@ -278,16 +233,17 @@ export class PciDevice implements DevicePort {
     const config = this.#config;
     const data = new Uint8Array(target.length);
     if (this.present) {
-      this.#cfgAccess?.beforeRead(offset, target.length);
+      const { cfgAccess } = this.#shape;
+      cfgAccess?.beforeRead(config.view, this.#inside, offset, target.length);
       for (let i = 0; i < data.length; i++) data[i] = config.readByte(offset + i);
     } else data.fill(0xff);
     target.set(data);
-    this.#emit("read", "config", offset, data, () => this.#configName(offset));
+    this.#emit("read", "config", offset, data, () => this.#shape.configName(offset));
   }
 
   /** Writes any run of configuration space; read-only bits, and what is beyond its end, stay. */
   configWriteBytes(offset: number, source: Uint8Array): void {
-    this.#emit("write", "config", offset, source, () => this.#configName(offset));
+    this.#emit("write", "config", offset, source, () => this.#shape.configName(offset));
     if (!this.present) return;
     const data = source.slice();
     for (let i = 0; i < data.length; i++) this.#config.writeByte(offset + i, data[i] ?? 0);
@@ -296,7 +252,7 @@ export class PciDevice implements DevicePort {
       return;
     }
     this.#applySwitches();
-    this.#cfgAccess?.afterWrite(offset, data.length);
+    this.#shape.cfgAccess?.afterWrite(this.#config.view, this.#inside, offset, data.length);
   }
 
   /** Reads 1, 2 or 4 bytes of a BAR, little-endian. */
@@ -304,7 +260,7 @@ export class PciDevice implements DevicePort {
     if (!isUnitSize(size)) return 0;
     let value: number;
     if (!this.#answers(bar, offset)) value = 2 ** (8 * size) - 1;
-    else value = this.#space.read(bar, offset, size);
+    else value = this.#shape.space.read(this.#inside, bar, offset, size);
     if (this.#device.trace !== undefined) this.#emitValue("read", bar, offset, size, value);
     return value;
   }
@@ -314,7 +270,7 @@ export class PciDevice implements DevicePort {
     if (!isUnitSize(size)) return;
     if (this.#device.trace !== undefined) this.#emitValue("write", bar, offset, size, value);
     if (!this.#answers(bar, offset)) return;
-    this.#space.write(bar, offset, size, value);
+    this.#shape.space.write(this.#inside, bar, offset, size, value);
   }
 
   /** Reads any run of a BAR into `target`. */
@@ -323,26 +279,24 @@ export class PciDevice implements DevicePort {
     for (let at = 0; at < data.length; ) {
       const size = unitAt(offset + at, data.length - at);
       const answers = this.#answers(bar, offset + at);
-      this.#unitView.setUint32(
-        0,
-        answers ? this.#space.read(bar, offset + at, size) : 0xffffffff,
-        true,
-      );
-      data.set(this.#unit.subarray(0, size), at);
+      const value = answers
+        ? this.#shape.space.read(this.#inside, bar, offset + at, size)
+        : 0xffffffff;
+      data.set(unitOf(value).subarray(0, size), at);
       at += size;
     }
     target.set(data);
-    this.#emit("read", `bar${bar}`, offset, data, () => this.#space.nameAt(bar, offset));
+    this.#emit("read", `bar${bar}`, offset, data, () => this.#shape.space.nameAt(bar, offset));
   }
 
   /** Writes any run of a BAR. */
   barWriteBytes(bar: number, offset: number, source: Uint8Array): void {
-    this.#emit("write", `bar${bar}`, offset, source, () => this.#space.nameAt(bar, offset));
+    this.#emit("write", `bar${bar}`, offset, source, () => this.#shape.space.nameAt(bar, offset));
     const data = new DataView(source.slice().buffer);
     for (let at = 0; at < data.byteLength; ) {
       const size = unitAt(offset + at, data.byteLength - at);
       if (this.#answers(bar, offset + at)) {
-        this.#space.write(bar, offset + at, size, readUnit(data, at, size));
+        this.#shape.space.write(this.#inside, bar, offset + at, size, readUnit(data, at, size));
       }
       at += size;
     }
@@ -372,7 +326,7 @@ export class PciDevice implements DevicePort {
   /** Part of `DevicePort`: selectors, vectors, ISR status and what waited are reset. */
   deviceReset(): void {
     this.#common.reset();
-    this.#waiting.clear();
+    this.#waiting = undefined;
     this.#interrupts.reset();
   }
 
@@ -383,8 +337,8 @@ export class PciDevice implements DevicePort {
     const config = this.#config;
     this.#memorySpace = config.memorySpace;
     this.#busMaster = config.busMaster;
-    if (this.#msix !== undefined && this.#msixControlAt !== undefined) {
-      const control = config.view.getUint16(this.#msixControlAt, true);
+    if (this.#msix !== undefined && this.#shape.msixControlAt !== undefined) {
+      const control = config.view.getUint16(this.#shape.msixControlAt, true);
       const isSet = (mask: number) => (control & mask) !== 0;
       this.#msix.configure(
         isSet(CONTROL.bits.msix_enable.mask),
@@ -398,108 +352,99 @@ export class PciDevice implements DevicePort {
     }
     this.#interrupts.update();
     this.#sriov?.update();
-    if (this.#busMaster && this.#waiting.size > 0) {
-      const queues = [...this.#waiting];
-      this.#waiting.clear();
+    if (this.#busMaster && this.#waiting !== undefined) {
+      const queues = this.#waiting;
+      this.#waiting = undefined;
       for (const queue of queues) this.#device.notify(queue);
     }
   }
 
-  #addCapabilities(): PciCfgAccess | undefined {
-    let access: PciCfgAccess | undefined;
-    for (const { name, at } of this.placement.capabilities) {
-      const { bytes, writable, fields } = capabilityBytes(name, this.placement);
-      const start = this.#config.addCapability(bytes, writable, at);
-      for (const { name: field, offset } of fields) {
-        this.#capabilityNames.set(start + offset, `${name}.${field}`);
-      }
-      if (name === "msix") this.#msixControlAt = start + CONTROL.offset;
-      if (name === "express") this.#deviceControlAt = start + DEVICE_CONTROL.offset;
-      if (name === "pci-cfg") {
-        access = new PciCfgAccess(this.#config.view, start, {
-          read: (bar, offset, size) => this.#space.readStructure(bar, offset, size),
-          write: (bar, offset, size, value) => this.#space.writeStructure(bar, offset, size, value),
-        });
-      }
-    }
-    return access;
-  }
-
   #addSriov(group: VirtualFunctions): SriovRegisters {
     const [at = 0] = this.#config.extendedAt;
-    for (const { name, offset } of sriovCapability(group.constants).fields) {
-      this.#capabilityNames.set(at + offset, `sriov.${name}`);
-    }
     const barAddress = (id: number, bar: number) => this.#sriov?.barAddress(id, bar) ?? 0;
     return new SriovRegisters(group.constants, this.#config, at, group.connect({ barAddress }));
   }
 
   /** True when the driver has just asked for a function level reset. */
   #resetIsInitiated(): boolean {
-    const at = this.#deviceControlAt;
+    const at = this.#shape.deviceControlAt;
     if (at === undefined) return false;
     const { mask } = DEVICE_CONTROL.bits.initiate_function_level_reset;
     return (this.#config.view.getUint16(at, true) & mask) !== 0;
   }
 
-  #configName(offset: number): string | undefined {
-    return this.#capabilityNames.get(offset) ?? headerFieldAt(offset);
-  }
-
   // BARs
 
-  #placeRegions(): void {
-    const { windows, msix } = this.placement;
-    const common = this.#common;
-    const table = this.#msix;
-    const space = this.#space;
-    const addStructure = (window: PciWindow, region: Omit<BarRegion, "structure">) =>
-      space.add(window, { ...region, structure: true });
-    // First, as this is the region of the hot path.
-    addStructure(windows.notify, {
-      nameAt: () => "queue_notify",
-      read: () => 0,
-      write: (offset, size, value) => this.#notify(offset, size, value),
-    });
-    addStructure(windows.common, {
-      nameAt: (offset) => common.nameAt(offset),
-      read: (offset, size) => common.read(offset, size),
-      write: (offset, size, value) => common.write(offset, size, value),
-    });
-    addStructure(windows.isr, {
-      nameAt: (offset) => (offset === 0 ? VIRTIO_PCI_ISR_LAYOUT.fields.isr_status.name : undefined),
-      // The reserved bits above the byte are read along where the window has room for them.
-      read: (offset) => (offset === 0 ? this.#interrupts.readIsrStatus() : 0),
-      write: () => {},
-    });
-    if (windows.device !== undefined) {
-      addStructure(windows.device, {
-        nameAt: () => "device_config",
-        read: (offset, size) => this.#readDeviceConfig(offset, size),
-        write: (offset, size, value) => this.#writeDeviceConfig(offset, size, value),
-      });
+  /**
+   * What the parts of the function see of it: an object without closures, as there may be many
+   * functions.
+   */
+  static readonly #Inside = class
+    implements FunctionRegisters, StructureAccess, CommonConfigOwner, MsixReceiver
+  {
+    readonly #pci: PciDevice;
+
+    constructor(pci: PciDevice) {
+      this.#pci = pci;
     }
-    if (msix !== undefined && table !== undefined) {
-      space.add(
-        { ...msix.table, length: msixTableBytes(msix.vectors) },
-        {
-          structure: false,
-          nameAt: (offset) => `msix_table[${offset >> 4}].${ENTRY_NAMES[(offset >> 2) & 3]}`,
-          read: (offset, size) => table.read(offset, size),
-          write: (offset, size, value) => table.write(offset, size, value),
-        },
-      );
-      space.add(
-        { ...msix.pba, length: msixPendingBytes(msix.vectors) },
-        {
-          structure: false,
-          nameAt: () => "msix_pba",
-          read: (offset, size) => table.readPending(offset, size),
-          write: () => {},
-        },
-      );
+
+    get device(): TransportFacingDevice {
+      return this.#pci.#device;
     }
-  }
+
+    get common(): CommonConfig {
+      return this.#pci.#common;
+    }
+
+    get interrupts(): FunctionInterrupts {
+      return this.#pci.#interrupts;
+    }
+
+    get msix(): MsixTable | undefined {
+      return this.#pci.#msix;
+    }
+
+    get vectors(): number {
+      return this.#pci.#msix?.vectors ?? 0;
+    }
+
+    get generation(): number {
+      return this.#pci.#generation;
+    }
+
+    notifyOffset(queue: number): number {
+      return this.#pci.#notifyOffset(queue);
+    }
+
+    notify(offset: number, size: number, queue: number): void {
+      this.#pci.#notify(offset, size, queue);
+    }
+
+    readDeviceConfig(offset: number, size: number): number {
+      return this.#pci.#readDeviceConfig(offset, size);
+    }
+
+    writeDeviceConfig(offset: number, size: number, value: number): void {
+      this.#pci.#writeDeviceConfig(offset, size, value);
+    }
+
+    readStructure(bar: number, offset: number, size: number): number {
+      return this.#pci.#shape.space.readStructure(this, bar, offset, size);
+    }
+
+    writeStructure(bar: number, offset: number, size: number, value: number): void {
+      this.#pci.#shape.space.writeStructure(this, bar, offset, size, value);
+    }
+
+    message(vector: number, address: number, data: number): void {
+      this.#pci.#interrupts.sink?.msix(vector, address, data);
+    }
+
+    statusWritten(): void {
+      const pci = this.#pci;
+      if (pci.#device.negotiated(FEATURE.VIRTIO_F_SR_IOV)) pci.#sriov?.unlock();
+    }
+  };
 
   #answers(bar: number, offset: number): boolean {
     return (
@@ -524,7 +469,10 @@ export class PciDevice implements DevicePort {
     if (size !== NOTIFICATION_BYTES) return;
     if (offset !== this.#notifyOffset(queue) * this.placement.notifyOffMultiplier) return;
     if (this.#busMaster) this.#device.notify(queue);
-    else if (this.#device.queueEnabled(queue)) this.#waiting.add(queue);
+    else if (this.#device.queueEnabled(queue)) {
+      this.#waiting ??= new Set();
+      this.#waiting.add(queue);
+    }
   }
 
   #readDeviceConfig(offset: number, size: number): number {
@@ -534,24 +482,20 @@ export class PciDevice implements DevicePort {
       this.#seenGeneration = generation;
       this.#generation = (this.#generation + 1) & 0xff;
     }
-    const bytes = this.#unit.subarray(0, size);
-    this.#unit.fill(0);
-    this.#device.readConfig(offset, bytes);
-    return this.#unitView.getUint32(0, true);
+    const unit = unitOf(0);
+    this.#device.readConfig(offset, unit.subarray(0, size));
+    return new DataView(unit.buffer).getUint32(0, true);
   }
 
   #writeDeviceConfig(offset: number, size: number, value: number): void {
-    this.#unitView.setUint32(0, value, true);
-    this.#device.writeConfig(offset, this.#unit.slice(0, size));
+    this.#device.writeConfig(offset, unitOf(value).subarray(0, size));
   }
 
   // Trace
 
   #emitValue(op: "read" | "write", bar: number, offset: number, size: number, value: number): void {
-    const data = new Uint8Array(UNIT_BYTES);
-    new DataView(data.buffer).setUint32(0, value, true);
-    this.#emit(op, `bar${bar}`, offset, data.subarray(0, size), () =>
-      this.#space.nameAt(bar, offset),
+    this.#emit(op, `bar${bar}`, offset, unitOf(value).subarray(0, size), () =>
+      this.#shape.space.nameAt(bar, offset),
     );
   }
 
@@ -578,6 +522,13 @@ export class PciDevice implements DevicePort {
 
 function isUnitSize(size: number): boolean {
   return size === 1 || size === 2 || size === 4;
+}
+
+/** Four bytes, little-endian. */
+function unitOf(value: number): Uint8Array {
+  const bytes = new Uint8Array(UNIT_BYTES);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
 }
 
 function readUnit(view: DataView, at: number, size: number): number {

@@ -10,7 +10,8 @@
  */
 import { accessors, type Field } from "@virtio-admin/core";
 import type { CapabilityBytes } from "./capabilities.ts";
-import { barRegisters, type PciConfigSpace } from "./config-space.ts";
+import type { PciConfigSpace } from "./config-space.ts";
+import { barRegisters } from "./config-template.ts";
 import {
   ARI_CAPABILITY_LAYOUT,
   PCI_EXTENDED_CAPABILITY,
