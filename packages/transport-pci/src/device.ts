@@ -75,16 +75,16 @@ export class PciDevice implements DevicePort {
   #seenGeneration: number;
 
   /**
-   * Makes the function and connects it to the device. `virtual` is what a group gives
-   * to its virtual functions.
+   * Makes the function and connects it to the device. `virtual` is what a group gives to its virtual
+   * functions, `like` another one of them that is placed in the same way: they share what is the
+   * same in both.
    *
    * @throws VirtioError `TRANSPORT_OPTIONS` when the placement contradicts itself, or the group has
    * an owner already.
    */
-  constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace) {
+  constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace, like?: PciDevice) {
     const { device, sriov } = init;
     const kind = virtual !== undefined ? "virtual" : sriov !== undefined ? "physical" : "plain";
-    const like = virtual?.like;
     const alike = like === undefined ? undefined : like.#shape;
     const shape =
       alike?.suits(device) === true

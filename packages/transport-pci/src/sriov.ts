@@ -384,12 +384,8 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
         device,
         ...(interruptSink === undefined ? {} : { interruptSink }),
       },
-      {
-        owner: this.#place,
-        id,
-        like: this.#made[1]?.pci,
-        vectors: this.msix && this.#vectorsAtFirst(id),
-      },
+      { owner: this.#place, id, vectors: this.msix && this.#vectorsAtFirst(id) },
+      this.#made[1]?.pci,
     );
     if (id !== 1 && pci.placement.identity.deviceId !== this.constants.vfDeviceId) {
       const message = "virtual functions of one owner have one device id";

@@ -1,6 +1,5 @@
 /** Between a physical function and its virtual functions. */
 import type { PciBar } from "./config-template.ts";
-import type { PciDevice } from "./device.ts";
 
 /** The owner of a virtual function, as that function sees it. */
 export interface VirtualFunctionOwner {
@@ -23,8 +22,6 @@ export interface VirtualFunctionPlace {
   readonly owner: VirtualFunctionOwner;
   /** Its number, from 1; also its member identifier. */
   readonly id: number;
-  /** A function of the same owner, placed in the same way: what is the same in both is shared. */
-  readonly like?: PciDevice | undefined;
   /** How many MSI-X vectors it has at first; as many as its table has room for when absent. */
   readonly vectors?: number | undefined;
 }
