@@ -6,8 +6,8 @@
  * Hot path: a member is found by array, and nothing is allocated for a command.
  */
 import { FeatureSet } from "../device/features.ts";
-import { shared } from "../device/shared-features.ts";
 import type { ProvisionAspect, ProvisionWatcher } from "../device/types.ts";
+import { FeatureColumn } from "./feature-column.ts";
 import { isMemberInUse, type ManagedMember, MSIX_VECTOR_LIMIT } from "./managed.ts";
 import { RowIndex } from "./row-index.ts";
 
@@ -43,8 +43,8 @@ export class MemberTable implements ProvisionWatcher {
   #defaultVectors = new Uint16Array(FIRST_ROWS);
   #ids: number[] = [];
   #members: (ManagedMember | undefined)[] = [];
-  #offered: FeatureSet[] = [];
-  #settable: FeatureSet[] = [];
+  readonly #offered = new FeatureColumn(FIRST_ROWS);
+  readonly #settable = new FeatureColumn(FIRST_ROWS);
 
   // Of all rows
   /** The sum of {@link vectorsAt}. */
@@ -104,12 +104,12 @@ export class MemberTable implements ProvisionWatcher {
 
   /** The features that it offers. */
   offeredAt(row: number): FeatureSet {
-    return this.#offered[row] as FeatureSet;
+    return this.#offered.at(row) ?? (this.#members[row] as ManagedMember).offeredFeatures;
   }
 
   /** The features that its owner may switch. */
   settableAt(row: number): FeatureSet {
-    return this.#settable[row] as FeatureSet;
+    return this.#settable.at(row) ?? (this.#members[row] as ManagedMember).settableFeatures;
   }
 
   /** The ids of the members, in their order. */
@@ -131,10 +131,7 @@ export class MemberTable implements ProvisionWatcher {
 
   /** The features that can be switched on some member. */
   get settableFeatures(): FeatureSet {
-    if (this.#settableOnSome === undefined) {
-      const sets = new Set(this.#settable);
-      this.#settableOnSome = [...sets].reduce((all, one) => all.union(one), FeatureSet.EMPTY);
-    }
+    this.#settableOnSome ??= this.#uniteSettable();
     return this.#strangers().reduce(
       (all, { settableFeatures }) => all.union(settableFeatures),
       this.#settableOnSome,
@@ -149,8 +146,6 @@ export class MemberTable implements ProvisionWatcher {
     // -0 is 0 here, as it is to any map.
     this.#ids.push(id + 0);
     this.#members.push(member);
-    this.#offered.push(FeatureSet.EMPTY);
-    this.#settable.push(FeatureSet.EMPTY);
     this.#cells[row] = isWatched ? TAKEN | WATCHED | KNOWN : TAKEN;
     this.#defaultVectors[row] = 0;
     this.size++;
@@ -195,8 +190,8 @@ export class MemberTable implements ProvisionWatcher {
     this.#cells = filled(new Uint16Array(room), column(this.#cells, TAKEN));
     this.#defaultVectors = filled(new Uint16Array(room), column(this.#defaultVectors, 0));
     this.#members = column(this.#members, undefined);
-    this.#offered = column(this.#offered, FeatureSet.EMPTY);
-    this.#settable = column(this.#settable, FeatureSet.EMPTY);
+    this.#offered.arrange(rows, room);
+    this.#settable.arrange(rows, room);
     this.#ids = [...ids];
     this.size = ids.length;
     const [first = 0] = ids;
@@ -237,17 +232,17 @@ export class MemberTable implements ProvisionWatcher {
   }
 
   #readFeatures(row: number, { offeredFeatures, settableFeatures }: ManagedMember): void {
-    this.#offered[row] = shared(offeredFeatures);
-    if (this.#settable[row]?.equals(settableFeatures) === true) return;
-    this.#settable[row] = shared(settableFeatures);
+    this.#offered.set(row, offeredFeatures);
+    if (this.#settable.at(row)?.equals(settableFeatures) === true) return;
+    this.#settable.set(row, settableFeatures);
     this.#settableOnSome = undefined;
   }
 
   /** Its row says nothing any more: the member is looked at each time. */
   #forget(row: number): void {
     if (this.vectorsAtFirst === 0) this.setVectors(row, 0);
-    this.#offered[row] = FeatureSet.EMPTY;
-    this.#settable[row] = FeatureSet.EMPTY;
+    this.#offered.clear(row);
+    this.#settable.clear(row);
     this.#settableOnSome = undefined;
     this.#cells[row] = (this.#cells[row] as number) & ~(KNOWN | IN_USE);
     this.#unknown++;
@@ -259,6 +254,14 @@ export class MemberTable implements ProvisionWatcher {
     return this.#members.filter(
       (member, row): member is ManagedMember => member !== undefined && !this.isKnown(row),
     );
+  }
+
+  #uniteSettable(): FeatureSet {
+    const sets = new Set<FeatureSet>();
+    this.#ids.forEach((_, row) => {
+      if (this.isKnown(row)) sets.add(this.settableAt(row));
+    });
+    return [...sets].reduce((all, one) => all.union(one), FeatureSet.EMPTY);
   }
 
   #has(row: number, flag: number): boolean {
@@ -277,6 +280,8 @@ export class MemberTable implements ProvisionWatcher {
     const room = 2 * this.#cells.length;
     this.#cells = filled(new Uint16Array(room), this.#cells);
     this.#defaultVectors = filled(new Uint16Array(room), this.#defaultVectors);
+    this.#offered.grow(room);
+    this.#settable.grow(room);
   }
 }
 
