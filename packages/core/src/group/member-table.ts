@@ -220,15 +220,14 @@ export class MemberTable implements ProvisionWatcher {
     this.#cells[row] = isMemberInUse(member) ? cell | IN_USE : cell & ~IN_USE;
   }
 
-  #readVectors(row: number, { msixVectors = 0, defaults }: ManagedMember): void {
+  #readVectors(row: number, { msixVectors, defaults }: ManagedMember): void {
     if (this.vectorsAtFirst > 0) return;
-    const defaultVectors = defaults.msixVectors ?? 0;
-    if (!fits(msixVectors) || !fits(defaultVectors)) {
+    if (!fits(msixVectors) || !fits(defaults.msixVectors)) {
       this.#forget(row);
       return;
     }
-    this.setVectors(row, msixVectors);
-    this.#defaultVectors[row] = defaultVectors;
+    this.setVectors(row, msixVectors ?? 0);
+    this.#defaultVectors[row] = defaults.msixVectors ?? 0;
   }
 
   #readFeatures(row: number, { offeredFeatures, settableFeatures }: ManagedMember): void {
@@ -295,6 +294,8 @@ function isSound({ msixVectors, provisionVectors }: ManagedMember): boolean {
   return (msixVectors === undefined) === (provisionVectors === undefined);
 }
 
-function fits(vectors: number): boolean {
-  return Number.isInteger(vectors) && vectors >= 0 && vectors <= MSIX_VECTOR_LIMIT;
+/** True for a number of vectors that a cell can say, and for none. */
+function fits(vectors: number | undefined): boolean {
+  if (vectors === undefined) return true;
+  return Number.isInteger(vectors) && vectors >= 1 && vectors <= MSIX_VECTOR_LIMIT;
 }
