@@ -286,6 +286,10 @@ describe("VF Enable cleared by a driver that does not wait", () => {
     expect(held.provisionVectors?.(5)).toBe("invalid");
     expect(held.provisionFeatures(held.defaults.features)).toBe("invalid");
     expect([freeVectors(rig.vfs), rig.functionOf(2).msixVectors]).toEqual([12, 2]);
+    const gone = rig.functionOf(2);
+    rig.disable();
+    expect([gone.setMsixVectors(3), gone.setMsixVectors(2)]).toEqual(["invalid", undefined]);
+    expect([freeVectors(rig.vfs), gone.msixVectors]).toEqual([20, 2]);
   });
 
   it("lets a command that waits be answered once, without a member", async () => {
