@@ -7,7 +7,7 @@ import { commandBatch, commandExecutor, commandPromise } from "../src/admin-path
 import { measureIdleBytes } from "../src/idle-bytes.ts";
 import { measureProvisioning, provisioningReport } from "../src/mailbox-report.ts";
 import { platformMembers } from "../src/measured-groups.ts";
-import { functionsPath, membersPath } from "../src/member-paths.ts";
+import { featuresPath, functionsPath, membersPath } from "../src/member-paths.ts";
 import { throughMailbox, throughQueues, vectorsOf } from "../src/provisioning.ts";
 import { rawSplit } from "../src/raw-split.ts";
 import { transportPath } from "../src/transport-paths.ts";
@@ -24,6 +24,8 @@ const SUBJECTS = [
   () => transportPath(CCW_TRANSPORT),
   () => membersPath(1),
   () => membersPath(300),
+  () => featuresPath(1),
+  () => featuresPath(300),
   () => functionsPath(1),
   () => functionsPath(300),
 ];
