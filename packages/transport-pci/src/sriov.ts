@@ -121,7 +121,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
   readonly #placement: PciPlacement;
   readonly #defaultVectors: number;
   /** By number: the functions that have been looked at. */
-  readonly #made: (MadeFunction | undefined)[];
+  readonly #made = new Map<number, MadeFunction>();
   /** By number: its vectors while it is there, and whether its function is made. */
   readonly #cells: Uint16Array;
   readonly #parts: MemberParts;
@@ -164,7 +164,6 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
       },
     };
     this.msix = pool === undefined ? undefined : this.#makePool(pool);
-    this.#made = new Array(totalVfs + 1).fill(undefined);
     this.#cells = new Uint16Array(totalVfs + 1);
     this.#parts = this.#makeParts();
     this.#place = this.#makePlace();
@@ -288,7 +287,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
         return group.#epoch;
       },
       vectorsOf: (id) => this.#vectorsOf(id),
-      made: (id) => (((this.#cells[id] as number) & MADE) === 0 ? undefined : this.#made[id]),
+      made: (id) => (((this.#cells[id] as number) & MADE) === 0 ? undefined : this.#made.get(id)),
       make: (id) => this.#functionOf(id),
       provisionVectors: (id, vectors) => this.#provisionVectors(id, vectors),
       provisionFeatures: (id, features) => this.#provisionFeatures(id, features),
@@ -318,13 +317,10 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
     if (before !== count) {
       // Whoever still holds a member of before holds nothing from here on.
       this.#epoch++;
-      this.#cells.forEach((cell, id, cells) => {
-        cells[id] = (cell & MADE) | this.#defaultVectors;
-      });
+      this.#cells.fill(this.#defaultVectors);
+      for (const id of this.#made.keys()) this.#cells[id] = MADE | this.#defaultVectors;
       this.#allocated = count * this.#defaultVectors;
-      if (count === 0) {
-        for (const made of this.#made) if (made !== undefined) this.#retire(made);
-      }
+      if (count === 0) for (const made of this.#made.values()) this.#retire(made);
     }
     this.onChange?.();
   }
@@ -356,7 +352,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
   }
 
   #provisionFeatures(id: number, features: FeatureSet): ProvisionRefusal | undefined {
-    const isMade = this.#made[id] !== undefined;
+    const isMade = this.#made.has(id);
     if (!isMade && features.equals(this.#example.defaults.features)) return undefined;
     return this.#featuresOf(id).provisionFeatures(features);
   }
@@ -373,7 +369,7 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
   }
 
   #functionOf(id: number): MadeFunction {
-    return this.#made[id] ?? this.#make(id, this.#init.makeDevice(id));
+    return this.#made.get(id) ?? this.#make(id, this.#init.makeDevice(id));
   }
 
   #make(id: number, device: MemberDevice): MadeFunction {
@@ -385,14 +381,14 @@ export class SriovGroup implements ManagedGroup, VirtualFunctions {
         ...(interruptSink === undefined ? {} : { interruptSink }),
       },
       { owner: this.#place, id, vectors: this.msix && this.#vectorsAtFirst(id) },
-      this.#made[1]?.pci,
+      this.#made.get(1)?.pci,
     );
     if (id !== 1 && pci.placement.identity.deviceId !== this.constants.vfDeviceId) {
       const message = "virtual functions of one owner have one device id";
       throw refuse(`makeDevice(${id}).deviceId`, message, device.deviceId);
     }
     const made = { pci, device };
-    this.#made[id] = made;
+    this.#made.set(id, made);
     this.#cells[id] = (this.#cells[id] as number) | MADE;
     return made;
   }

@@ -10,7 +10,7 @@ import {
 } from "./managed.ts";
 import type { MemberTable } from "./member-table.ts";
 
-/** Asked before a member gets another number of vectors; it may refuse. */
+/** Asked when a member is to get another number of vectors; it may refuse. */
 export type VectorSettler = (id: number, vectors: number) => ProvisionRefusal | undefined;
 
 /** The vectors of a group's members, in the rows of its table. */
@@ -31,8 +31,31 @@ export class KeptVectors {
     const most = Math.min(max, total - this.#table.vectors + this.#table.vectorsAt(row));
     if (!Number.isInteger(vectors) || vectors < min || vectors > most) return "invalid";
     if (isMemberInUse(member)) return "in use";
-    const refusal = this.#settle?.(member.id, vectors);
-    if (refusal === undefined) this.#table.setVectors(row, vectors);
+    if (this.#settle === undefined) {
+      this.#table.setVectors(row, vectors);
+      return undefined;
+    }
+    return this.#settleWith(this.#settle, row, member.id, vectors);
+  }
+
+  /** Whoever is asked may change the group: the pool is without the vectors by then. */
+  #settleWith(
+    settle: VectorSettler,
+    row: number,
+    id: number,
+    vectors: number,
+  ): ProvisionRefusal | undefined {
+    const table = this.#table;
+    const member = table.memberAt(row);
+    const before = table.vectorsAt(row);
+    let refusal: ProvisionRefusal | undefined = "invalid";
+    table.setVectors(row, vectors);
+    try {
+      refusal = settle(id, vectors);
+    } finally {
+      const now = table.rowOf(id);
+      if (refusal !== undefined && table.memberAt(now) === member) table.setVectors(now, before);
+    }
     return refusal;
   }
 

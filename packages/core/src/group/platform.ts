@@ -36,8 +36,9 @@ export interface PlatformMsix extends MsixPool {
    */
   readonly vectors?: number;
   /**
-   * Asked before a member gets another number that the group keeps, at a time when its status is 0;
-   * what it returns is the refusal. The place to look at MSI-X Enable, and to resize a table.
+   * Asked when a member is to get another number that the group keeps, which is one it can have, and
+   * its status is 0. What it returns is the refusal: the member then has what it had. The place to
+   * look at MSI-X Enable, and to resize a table.
    */
   readonly settle?: (id: number, vectors: number) => ProvisionRefusal | undefined;
 }
@@ -134,7 +135,8 @@ export class PlatformGroup implements ManagedGroup {
    * as allocated.
    *
    * @throws VirtioError `GROUP_INVALID` when the id is not an integer from 0 to 2^53-1, or taken;
-   * when only one of group and member has MSI-X, or the pool has too few vectors left. The group
+   * when only one of group and member has MSI-X, or both keep its vectors; when the pool has too
+   * few of them left. The group
    * is then as before.
    */
   add(member: number | ManagedMember): void {
@@ -239,7 +241,7 @@ export class PlatformGroup implements ManagedGroup {
   }
 }
 
-function checkPool({ total, min, max, vectors = min }: PlatformMsix): void {
+function checkPool({ total, min, max, vectors, settle }: PlatformMsix): void {
   const sound =
     isWhole(total, 0, LARGEST_TOTAL) && isWhole(min, 1, max) && isWhole(max, 1, MSIX_VECTOR_LIMIT);
   if (!sound) {
@@ -249,10 +251,13 @@ function checkPool({ total, min, max, vectors = min }: PlatformMsix): void {
       value: `total ${total}, min ${min}, max ${max}`,
     });
   }
-  if (isWhole(vectors, min, max)) return;
+  const isKept = vectors !== undefined;
+  if (isKept ? isWhole(vectors, min, max) : settle === undefined) return;
   throw new VirtioError("GROUP_INVALID", {
     path: "group.msix.vectors",
-    message: `a member has ${min} to ${max} vectors`,
+    message: isKept
+      ? `a member has ${min} to ${max} vectors`
+      : "only vectors that the group keeps can be settled",
     value: vectors,
   });
 }

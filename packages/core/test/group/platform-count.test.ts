@@ -408,6 +408,65 @@ describe("vectors that a platform group keeps", () => {
     expect([group.vectorsOf(7), group.msix?.free]).toEqual([5, 35]);
   });
 
+  it("are settled only where the group keeps them", () => {
+    const settle = () => undefined;
+    expect(() => new PlatformGroup([], { msix: { ...POOL, settle } })).toThrow(invalid);
+  });
+
+  it.each<[string, (group: PlatformGroup) => ProvisionRefusal | undefined, readonly unknown[]]>([
+    ["agrees", () => undefined, [8, 2, 0]],
+    ["refuses", () => "in use", [2, 2, 6]],
+    [
+      "removes the member",
+      (group) => {
+        group.remove(7);
+        return undefined;
+      },
+      [undefined, 2, 8],
+    ],
+    [
+      "removes the member and refuses",
+      (group) => {
+        group.remove(7);
+        return "invalid";
+      },
+      [undefined, 2, 8],
+    ],
+    [
+      "puts another one in its place and refuses",
+      (group) => {
+        group.remove(7);
+        group.add(new DeviceMember(7, makeDevice()));
+        return "invalid";
+      },
+      [2, 2, 6],
+    ],
+    [
+      "wants for another one what is spoken for",
+      (group) => {
+        expect(group.member(8)?.provisionVectors?.(3)).toBe("invalid");
+        return undefined;
+      },
+      [8, 2, 0],
+    ],
+    [
+      "throws",
+      () => {
+        throw new Error("planted");
+      },
+      [2, 2, 6],
+    ],
+  ])("stay in order when whoever is asked %s", (name, then, expected) => {
+    const group: PlatformGroup = new PlatformGroup([], {
+      msix: { ...msix, total: 12, settle: () => then(group) },
+    });
+    for (const id of [7, 8, 9]) group.add(new DeviceMember(id, makeDevice()));
+    const ask = () => group.borrow(7)?.provisionVectors?.(8);
+    if (name === "throws") expect(ask).toThrow("planted");
+    else ask();
+    expect([group.vectorsOf(7), group.vectorsOf(8), group.msix?.free]).toEqual(expected);
+  });
+
   it("are out of reach for whoever holds a member that left", () => {
     const device = makeDevice();
     const group = new PlatformGroup([new DeviceMember(7, device)], { msix });
