@@ -109,6 +109,12 @@ describe("a list of capability ids", () => {
     expect(decodeCapabilityIds(unhex(text))).toEqual(ids);
   });
 
+  it.each([-1, 0.5, 0x1000, 0xffff])("has no place for the id %d", (id) => {
+    expect(() => encodeCapabilityIds([0, id])).toThrow(
+      expect.objectContaining({ code: "ADMIN_COMMAND", path: "ids[1]", value: id }),
+    );
+  });
+
   it("round trips whatever ids there are, in words up to the largest", () => {
     const ids = fc.uniqueArray(fc.integer({ min: 0, max: 0x0fff }), { minLength: 1 });
     fc.assert(

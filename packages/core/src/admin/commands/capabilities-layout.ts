@@ -2,6 +2,7 @@
  * The wire format of the capability commands: payloads, little-endian on every transport, and the
  * declarations of the commands.
  */
+import { VirtioError } from "../../errors.ts";
 import { SELF_GROUP } from "../../group/self.ts";
 import { struct } from "../../layout/index.ts";
 import type { AdminCommand } from "../types.ts";
@@ -124,8 +125,18 @@ export const DRIVER_CAP_SET: AdminCommand = {
  * whole words up to the largest id. Its formula loses a word at multiples of 64 as theirs does.
  *
  * @param ids the ids, 0..0x0fff
+ * @throws VirtioError `ADMIN_COMMAND` for an id that no capability has
  */
 export function encodeCapabilityIds(ids: readonly number[]): Uint8Array {
+  const { last } = CAPABILITY_IDS.deviceType;
+  ids.forEach((id, index) => {
+    if (Number.isInteger(id) && id >= 0 && id <= last) return;
+    throw new VirtioError("ADMIN_COMMAND", {
+      path: `ids[${index}]`,
+      message: "a capability has an id from 0 to 0x0fff",
+      value: id,
+    });
+  });
   return encodeOpcodeList(ids);
 }
 

@@ -132,7 +132,13 @@ export const DEV_PARTS_METADATA_GET: AdminCommand = {
   usesMember: true,
   data: exactly(DEV_PARTS_METADATA_DATA),
   result: { min: DEV_PARTS_METADATA_RESULT.size, max: LONGEST_PART },
-  clauses: ["device-parts-device-27", "device-parts-device-28", "device-parts-device-29"],
+  clauses: [
+    "device-parts-device-1",
+    "device-parts-device-27",
+    "device-parts-device-28",
+    "device-parts-device-29",
+    "device-parts-device-31",
+  ],
   doc: "Tells how large the parts of a member are, how many, or which.",
   cite: CITE,
 };
@@ -146,6 +152,7 @@ export const DEV_PARTS_GET: AdminCommand = {
   data: withParts(DEV_PARTS_GET_DATA),
   result: { min: 0, max: LONGEST_PART },
   clauses: [
+    "device-parts-device-1",
     "device-parts-device-2",
     "device-parts-device-3",
     "device-parts-device-26",
@@ -167,6 +174,7 @@ export const DEV_PARTS_SET: AdminCommand = {
   data: withParts(DEV_PARTS_SET_DATA),
   result: none,
   clauses: [
+    "device-parts-device-1",
     "device-parts-device-4",
     "device-parts-device-5",
     "device-parts-device-6",
@@ -175,6 +183,7 @@ export const DEV_PARTS_SET: AdminCommand = {
     "device-parts-device-9",
     "device-parts-device-20",
     "device-parts-device-21",
+    "device-parts-device-22",
     "device-parts-device-32",
     "device-parts-device-33",
   ],
@@ -191,11 +200,13 @@ export const DEV_MODE_SET: AdminCommand = {
   data: exactly(DEV_MODE_SET_DATA),
   result: none,
   clauses: [
+    "device-parts-device-1",
     "device-parts-device-10",
     "device-parts-device-11",
     "device-parts-device-12",
     "device-parts-device-20",
     "device-parts-device-21",
+    "device-parts-device-22",
     "device-parts-device-23",
     "device-parts-device-24",
   ],

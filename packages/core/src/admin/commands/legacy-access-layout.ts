@@ -79,6 +79,7 @@ export const LEGACY_COMMON_CFG_WRITE: AdminCommand = {
   data: written,
   result: none,
   clauses: [
+    "legacy-access-device-1",
     "legacy-access-device-2",
     "legacy-access-device-3",
     "legacy-access-device-4",
@@ -97,6 +98,7 @@ export const LEGACY_COMMON_CFG_READ: AdminCommand = {
   data: offsetOnly,
   result: read,
   clauses: [
+    "legacy-access-device-1",
     "legacy-access-device-2",
     "legacy-access-device-3",
     "legacy-access-device-4",
@@ -115,6 +117,7 @@ export const LEGACY_DEV_CFG_WRITE: AdminCommand = {
   data: written,
   result: none,
   clauses: [
+    "legacy-access-device-1",
     "legacy-access-device-2",
     "legacy-access-device-5",
     "legacy-access-device-6",
@@ -133,6 +136,7 @@ export const LEGACY_DEV_CFG_READ: AdminCommand = {
   data: offsetOnly,
   result: read,
   clauses: [
+    "legacy-access-device-1",
     "legacy-access-device-2",
     "legacy-access-device-5",
     "legacy-access-device-6",
@@ -155,10 +159,12 @@ export const LEGACY_NOTIFY_INFO: AdminCommand = {
   },
   clauses: [
     "legacy-access-device-13",
+    "legacy-access-device-14",
     "legacy-access-device-15",
     "legacy-access-device-16",
     "legacy-access-device-17",
     "legacy-access-device-18",
+    "legacy-access-device-19",
   ],
   doc: "Tells where a member is notified that a legacy driver uses.",
   cite: CITE,
