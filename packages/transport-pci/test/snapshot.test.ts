@@ -207,6 +207,43 @@ describe("a function that was moved", () => {
   });
 });
 
+describe("a virtual function that its owner has stopped", () => {
+  it("stays so, with what is pending, until its owner lets it go on", () => {
+    const guest = Guest.busy();
+    const device = () => guest.host.group.partsDevice(1)!;
+    guest.vf(1).mask(1, true);
+    guest.vf(1).offer(0);
+    guest.vf(1).notify(0);
+    expect(device().stop()).toBe(true);
+    guest.vf(1).mask(1, false);
+    guest.vf(1).offer(1);
+    guest.vf(1).notify(1);
+    guest.move();
+    expect([device().stopped, guest.vf(1).pending(), guest.vf(1).used(1)]).toEqual([
+      true,
+      2,
+      [0, 0],
+    ]);
+    expect(guest.host.messages).toEqual([]);
+    device().resume();
+    expect([guest.vf(1).pending(), guest.vf(1).used(1)]).toEqual([0, [1, 5]]);
+    expect(guest.host.messages).toEqual(["1: 1 1fee01000 33", "1: 2 1fee01000 34"]);
+  });
+
+  it("waits for Bus Master Enable as well", () => {
+    const guest = Guest.busy();
+    const device = () => guest.host.group.partsDevice(1)!;
+    expect(device().stop()).toBe(true);
+    guest.vf(1).command();
+    guest.vf(1).offer(0);
+    guest.move();
+    device().resume();
+    expect(guest.vf(1).used(0)).toEqual([0, 0]);
+    guest.vf(1).command("bus_master");
+    expect(guest.vf(1).used(0)).toEqual([1, 5]);
+  });
+});
+
 describe("a group that was moved", () => {
   it("has its lists, provisioned vectors and features, and as many free vectors", () => {
     const guest = Guest.busy();

@@ -48,9 +48,9 @@ export interface RestoreOptions {
  * back first, and with them the members that they make. An SR-IOV group of the target either does not
  * exist or has as many members already.
  *
- * The transport of a device may be another one. What a driver had set there means nothing to it, and
- * is set up by the caller: what decides which members and features there are (VF Enable, the CCW
- * revision) before the call, what interrupts need in {@link RestoreOptions.beforeResume}.
+ * The transport of a device may be another one. What a driver had set in the one before means nothing
+ * to it, and is set up by the caller: what decides which members there are (VF Enable) before the
+ * call, what interrupts need in {@link RestoreOptions.beforeResume}.
  *
  * All or nothing: when it throws, owner, groups and members are as before, nobody was told of
  * anything, and no device has served a buffer.

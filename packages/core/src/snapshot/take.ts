@@ -11,17 +11,22 @@ import {
 } from "./types.ts";
 
 /**
- * Takes a snapshot of an owner: its device, its administration commands and lists, its groups, and
- * the provisioned values and devices of their members.
+ * Takes a snapshot of an owner: its device, its administration commands and lists, its groups, the
+ * provisioned values and devices of their members, and what the transport of every device keeps for
+ * its driver, selectors, vectors and indicators for some, and VF Enable.
  *
  * It is taken between two turns of work: while no device holds a buffer and no command is under
  * way. Buffers that the driver has made available and the device has not popped are no hindrance;
  * they are used where the snapshot is restored. Nothing changes, but from here on nobody may serve
  * the queues where the snapshot was taken: the caller stops notifications first.
  *
- * Not part of it: guest memory, which the caller moves; what a device type, a command family or a
- * transport keeps without saving it (`StateHook`), such as the selectors, the MSI-X table and the
- * VF Enable of a transport; and the driver half.
+ * Not part of it:
+ * - guest memory and the driver half, which the caller moves;
+ * - what a device type, a command family or a stranger's transport keeps without saving it
+ *   (`StateHook`);
+ * - how a transport is built, its layout, ids and BARs: of that a fingerprint is saved, and compared;
+ * - interrupts that were sent: what the machine has not delivered yet, it moves itself;
+ * - the devices of virtual functions that do not exist now, which are as they are made elsewhere.
  *
  * @returns a plain object of JSON values, which shares nothing with the owner
  * @throws VirtioError `SNAPSHOT_BUSY` while a device holds a buffer, naming the queue, while a
