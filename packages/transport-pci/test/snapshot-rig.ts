@@ -210,7 +210,8 @@ export function arrive(from: Host, snapshot: GroupSnapshot, options: HostOptions
 
 /** What every queue of a host is served with when it goes on elsewhere: the same here. */
 export function revisit(host: Host): void {
-  for (let id = 0; id <= host.group.memberCount; id++) {
+  const { memberCount } = host.group;
+  for (const id of [...Array.from({ length: memberCount }, (_, i) => i + 1), 0]) {
     const pci = host.function(id);
     const device = host.devices[id];
     // The owner has an administration virtqueue besides.

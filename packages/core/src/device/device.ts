@@ -484,7 +484,7 @@ export class VirtioDevice
   }
 
   #readParts(): readonly DevicePart[] {
-    checkTellable(this.#features, "driverFeatures");
+    this.#checkParts();
     const common = commonParts({
       offered: this.offeredFeatures,
       driverFeatures: this.#driverFeatures,
@@ -515,7 +515,17 @@ export class VirtioDevice
     }
   }
 
+  /** Throws while no part tells what the driver relies on, which parts could not replace either. */
+  #checkParts(): void {
+    checkTellable(this.#features, "driverFeatures");
+    if (this.#legacy?.active !== true) return;
+    throw refuseParts("legacy", "no part tells how a driver uses the legacy interface", {
+      hint: "reset the device first",
+    });
+  }
+
   #prepareParts(parts: readonly DevicePart[]): StateChange {
+    this.#checkParts();
     const { driverFeatures, features, status, changes } = prepareCommonParts(parts, {
       offered: this.offeredFeatures,
       driverFeatures: this.#driverFeatures,
@@ -611,7 +621,7 @@ export class VirtioDevice
 
   /** The driver that came, or was set, while the device was stopped finds it at work. */
   #goOn(): void {
-    if ((this.#status & STATUS.DRIVER_OK) === 0) {
+    if (!isUsed({ status: this.#status, legacy: this.#legacy })) {
       // Parts that were set can take the driver away.
       this.#resetConsumers();
     } else if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
@@ -702,7 +712,16 @@ export class VirtioDevice
       }),
       ...(model === undefined ? [] : [model]),
     ];
-    return { ...inOrder(changes), resume: () => this.#resume(state) };
+    let isSettled = false;
+    const settle = () => {
+      if (!isSettled) this.#settle(state);
+      isSettled = true;
+    };
+    const resume = () => {
+      settle();
+      this.#resume(state);
+    };
+    return { ...inOrder(changes), settle, resume };
   }
 
   #checkTarget(state: DeviceState, path: string): void {
@@ -774,17 +793,20 @@ export class VirtioDevice
   }
 
   /** What was available may never be notified of again, and what was due is due still. */
-  #resume(state: DeviceState): void {
-    // Another device that went on before, or whoever is told here, may have this one reset.
-    const isDue = () => this.#toResume === state;
-    const { configurationDue, queues } = state;
-    if (isDue()) {
+  #settle(state: DeviceState): void {
+    // Whoever is told of another device may have this one reset.
+    if (this.#toResume === state) {
       this.#trace?.emit({ op: "status", status: this.#status });
       if (state.stopped === true) this.#resumeStopped(state);
       else this.resume();
     }
     this.#attempt("transport", () => this.#port?.restored?.(), this.#traceFault);
-    if (!isDue()) return;
+  }
+
+  #resume(state: DeviceState): void {
+    // Whoever was told since, or another device that went on before, may have this one reset.
+    if (this.#toResume !== state) return;
+    const { configurationDue, queues } = state;
     this.#toResume = undefined;
     if (state.stopped === true || !isUsed(state)) return;
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) {
@@ -1082,7 +1104,13 @@ function checkSame(path: string, message: string, found: number, expected: numbe
 }
 
 /** True for a saved device that its driver had begun to use. */
-function isUsed({ status, legacy }: Pick<DeviceState, "status" | "legacy">): boolean {
+function isUsed({
+  status,
+  legacy,
+}: {
+  readonly status: number;
+  readonly legacy?: { readonly inUse: boolean } | undefined;
+}): boolean {
   return (status & STATUS.DRIVER_OK) !== 0 || legacy?.inUse === true;
 }
 

@@ -107,7 +107,12 @@ export interface StateChange {
 
 /** A change of a device's state. */
 export interface DeviceChange extends StateChange {
-  /** Lets the device go on after {@link apply}: serves what is available, interrupts if due. */
+  /**
+   * After {@link apply}: the device is stopped if it was, and its transport told. A device whose
+   * owner or members are restored with it is settled before any of them goes on.
+   */
+  settle(): void;
+  /** Settles the device, and lets it go on: serves what is available, interrupts if due. */
   resume(): void;
 }
 

@@ -154,12 +154,14 @@ function bindAll(
 class ManyInterfaces implements AdminFacility {
   readonly queueCount: number;
   readonly maxSize: number;
+  readonly dialect: AdminQueues["dialect"];
   readonly #queues: AdminQueues;
   readonly #others: readonly CommandInterfaceBinding[];
 
   constructor(queues: AdminQueues, others: readonly CommandInterfaceBinding[]) {
     this.queueCount = queues.queueCount;
     this.maxSize = queues.maxSize;
+    this.dialect = queues.dialect;
     this.#queues = queues;
     this.#others = others;
   }

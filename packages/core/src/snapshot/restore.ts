@@ -78,7 +78,11 @@ export function restoreSnapshot(
     if (isVirtioError(error, "SNAPSHOT")) throw error;
     throw refuseState("snapshot", "the state could not be put in place", { cause: error });
   }
-  for (const device of devices) device.resume();
+  for (const device of devices) device.settle();
+  // The owner goes on last: commands that wait in its queues find its members as they were.
+  const [first, ...members] = devices;
+  for (const member of members) member.resume();
+  first?.resume();
 }
 
 /** Makes one change after the other; `make` remembers each, to undo them when one fails. */
