@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import {
   AdminExecutor,
   AdminQueues,
+  type CommandFamily,
   ConfigSpace,
   createGuestMemory,
   type DeviceHost,
@@ -86,6 +87,8 @@ export interface HostOptions {
   readonly memory?: RegionMemory;
   readonly owner?: Omit<PciDeviceInit, "device" | "sriov" | "interruptSink">;
   readonly group?: Partial<SriovGroupInit>;
+  /** The command families; management unless given. */
+  readonly families?: readonly CommandFamily[];
 }
 
 /** One host: device halves, and what they sent. */
@@ -105,7 +108,7 @@ export class Host {
   /** How often the group told of a change. */
   changes = 0;
 
-  constructor({ memory, owner, group }: HostOptions = {}) {
+  constructor({ memory, owner, group, families = [MANAGEMENT_FAMILY] }: HostOptions = {}) {
     this.memory = memory ?? createGuestMemory([{ base: BASE, bytes: new Uint8Array(LENGTH) }]);
     this.group = new SriovGroup({
       totalVfs: VFS,
@@ -119,7 +122,7 @@ export class Host {
     };
     this.executor = new AdminExecutor({
       groups: [new SelfGroup(), this.group],
-      families: [MANAGEMENT_FAMILY],
+      families,
     });
     const admin = new AdminQueues({ executor: this.executor, maxSize: RING });
     this.device = this.#makeDevice(0, admin);

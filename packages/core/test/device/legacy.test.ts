@@ -637,6 +637,55 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   ),
 );
 
+describe("a stopped device", () => {
+  it("serves a legacy driver that came without DRIVER_OK, once it goes on", () => {
+    const rig = makeLegacy();
+    rig.legacy.writeStatus(ACKNOWLEDGE | DRIVER);
+    void rig.device.stop();
+    const queue = place(rig, 0);
+    rig.device.notify(0);
+    expect(used(queue)).toBe(0);
+    rig.device.resume();
+    expect(used(queue)).toBe(1);
+    queue.add();
+    rig.device.notify(0);
+    expect(used(queue)).toBe(1);
+  });
+
+  it("serves such a driver where it was restored, once it goes on there", () => {
+    const rig = makeLegacy();
+    rig.legacy.writeStatus(ACKNOWLEDGE | DRIVER);
+    const queue = place(rig, 0);
+    rig.device.notify(0);
+    expect(used(queue)).toBe(1);
+    void rig.device.stop();
+    queue.add();
+    const { memory } = rig;
+    const target = new VirtioDevice({ model: new FillModel(), memory, transitional: true });
+    target.connect(makePort());
+    const change = target.prepareState(rig.device.saveState());
+    change.apply();
+    change.resume();
+    expect(used(queue)).toBe(0);
+    target.resume();
+    expect(used(queue)).toBe(1);
+  });
+
+  it("has no parts while a legacy driver has it, and takes none", () => {
+    const rig = makeLegacy();
+    rig.legacy.writeStatus(ACKNOWLEDGE | DRIVER);
+    rig.legacy.writeDriverFeatures(mask(0));
+    void rig.device.stop();
+    const before = rig.device.saveState();
+    const refusal = expect.objectContaining({ code: "DEVICE_PARTS", path: "legacy" });
+    expect(() => rig.device.readParts()).toThrow(refusal);
+    expect(() => rig.device.prepareParts([])).toThrow(refusal);
+    expect(rig.device.saveState()).toEqual(before);
+    rig.device.reset();
+    expect(rig.device.readParts().length).toBeGreaterThan(0);
+  });
+});
+
 describe("a hostile driver", () => {
   it("finds no sequence that throws, wedges the device, or mixes the interfaces", () => {
     fc.assert(

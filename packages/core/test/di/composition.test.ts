@@ -97,8 +97,16 @@ describe("composition", () => {
     registerCore(other);
     registerDevice(other);
     other.register(ADMIN_SETTINGS, { useValue: { dialect: "proposal-v5" } });
-    const { executor, device } = resolveOwner(other);
-    expect([executor.dialect, device.adminDialect]).toEqual(["proposal-v5", "proposal-v5"]);
+    const withInterface = other.createChildContainer();
+    registerDevice(withInterface);
+    withInterface.registerInstance(COMMAND_INTERFACE, {
+      name: "another way in",
+      bind: () => ({ reset: () => undefined }),
+    });
+    for (const each of [other, withInterface]) {
+      const { executor, device } = resolveOwner(each);
+      expect([executor.dialect, device.adminDialect]).toEqual(["proposal-v5", "proposal-v5"]);
+    }
   });
 
   it("finds a transport by its name, and connects the owner to it", () => {
