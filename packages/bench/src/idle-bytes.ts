@@ -1,6 +1,11 @@
 /** What a member costs that no driver uses: memory after a forced collection, before and after. */
-import { DeviceMember, PlatformGroup } from "@virtio-admin/core";
-import { idleDevice, idleModel, virtualFunctions } from "./member-paths.ts";
+import {
+  idleDevice,
+  idleModel,
+  MOST_VECTORS,
+  platformGroup,
+  virtualFunctions,
+} from "./measured-groups.ts";
 import { measuredRing } from "./raw-split.ts";
 
 /** Bytes for one member, each beyond the one before unless said. */
@@ -13,9 +18,9 @@ export interface IdleBytes {
   readonly platformMember: number;
   /** A virtual function that no command has named; its device is not made. */
   readonly virtualFunction: number;
-  /** The same after a command has asked for its vectors. */
-  readonly askedFunction: number;
-  /** The PCI function that its first MSIX_COUNT_SET or its driver has made, beyond its device. */
+  /** The same after a command has given it other vectors. */
+  readonly provisionedFunction: number;
+  /** The PCI function that its driver or its first FEATURES_SET has made, beyond its device. */
   readonly pciFunction: number;
 }
 
@@ -41,14 +46,11 @@ export function measureIdleBytes(members: number): IdleBytes | undefined {
   const { memory } = measuredRing(false);
   const models = Array.from({ length: members }, idleModel);
   const [devices, device] = bytesFor(members, () => models.map((m) => idleDevice(memory, m)));
-  const [, platformMember] = bytesFor(
-    members,
-    () => new PlatformGroup(devices.map((one, i) => new DeviceMember(i + 1, one))),
-  );
+  const [, platformMember] = bytesFor(members, () => platformGroup(devices));
   const deviceOf = (id: number) => devices[id - 1] ?? idleDevice(memory, idleModel());
   const [group, virtualFunction] = bytesFor(members, () => virtualFunctions(members, deviceOf));
-  const [, askedFunction] = bytesFor(members, () => {
-    for (const member of group.managedMembers()) void member.msixVectors;
+  const [, provisionedFunction] = bytesFor(members, () => {
+    for (const member of group.managedMembers()) member.provisionVectors?.(MOST_VECTORS);
   });
   const made = Math.min(members, MOST_PCI_FUNCTIONS);
   const [, pciFunction] = bytesFor(made, () => {
@@ -60,7 +62,7 @@ export function measureIdleBytes(members: number): IdleBytes | undefined {
     device,
     platformMember,
     virtualFunction,
-    askedFunction: virtualFunction + askedFunction,
+    provisionedFunction: virtualFunction + provisionedFunction,
     pciFunction,
   };
 }

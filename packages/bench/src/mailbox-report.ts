@@ -1,6 +1,6 @@
 /** `npm run bench -- --mailbox`: what queues are for, measured against a register mailbox. */
 import { availableParallelism, cpus } from "node:os";
-import { CountedGroup } from "./counted-group.ts";
+import { platformMembers } from "./measured-groups.ts";
 import { quantile } from "./pairs.ts";
 import { type Provisioning, throughMailbox, throughQueues, wait } from "./provisioning.ts";
 
@@ -48,9 +48,9 @@ export async function measureProvisioning(
   const rows: ProvisioningRow[] = [];
   for (const latencyUs of latenciesUs) {
     const latencyMs = latencyUs / 1000;
-    const paths: Provisioning[] = [throughMailbox(new CountedGroup(members), latencyMs)];
+    const paths: Provisioning[] = [throughMailbox(platformMembers(members), latencyMs)];
     for (const count of queueCounts) {
-      paths.push(await throughQueues(count, new CountedGroup(members), latencyMs));
+      paths.push(await throughQueues(count, platformMembers(members), latencyMs));
     }
     const waited = latencyUs === 0 ? 0 : await medianWait(latencyMs);
     const times = paths.map((): number[] => []);
@@ -157,6 +157,7 @@ How it was measured:
   each access, which is not in these figures.
 - The queues are on PCI, 256 entries each, both halves of the transport included: rings,
   notifications, interrupts, and a promise for each command (\`ManagementClient\`).
-- The members are the cheapest that a group can have, so that the way of the commands is what counts.
+- The members are idle devices in a platform group that keeps their vectors, so that the way of the
+  commands is what counts.
 `;
 }

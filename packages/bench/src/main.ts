@@ -18,8 +18,8 @@ import {
   provisioningReport,
   provisioningTable,
 } from "./mailbox-report.ts";
-import { functionsPath, membersPath } from "./member-paths.ts";
-import { measurePairs, type Paired } from "./pairs.ts";
+import { featuresPath, functionsPath, membersPath } from "./member-paths.ts";
+import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
 import { rawSplit } from "./raw-split.ts";
 import type { Subject } from "./subject.ts";
 import { transportPath } from "./transport-paths.ts";
@@ -105,7 +105,7 @@ async function measurePaths(options: Options): Promise<number> {
   for (const plugin of [PCI_TRANSPORT, MMIO_TRANSPORT, CCW_TRANSPORT]) {
     all.push(await transportPath(plugin));
   }
-  all.push(...againstOne(membersPath), ...againstOne(functionsPath));
+  for (const path of [membersPath, functionsPath, featuresPath]) all.push(...againstOne(path));
   const unknown = (options.path ?? []).find((path) => !all.some((one) => one.path === path));
   if (unknown !== undefined) {
     console.error(`no path ${unknown}: ${all.map(({ path }) => path).join(", ")}\n${USAGE}`);
@@ -127,7 +127,7 @@ async function measurePaths(options: Options): Promise<number> {
       const toV86 = await measurePairs(subject, v86, outstanding);
       const toC = typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding);
       const { baseline } = subject;
-      const toOne = baseline && (await measurePairs(subject, baseline, outstanding));
+      const toOne = baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES));
       progress("");
       rows.push(rowOf(subject.path, outstanding, toV86, toC, toOne));
       print(rows.at(-1) as Row);
@@ -189,11 +189,16 @@ function print(row: Row): void {
 /** What large groups cost: time for each command, memory for each member. */
 function printMembers(rows: readonly Row[]): IdleBytes | undefined {
   console.log(`\ntime ÷ that of a group of one (bar for ${MOST_MEMBERS} members: ${RATIO_BAR})`);
+  console.log("A command that reads and one that sets take turns, each to a member at random.\n");
   for (const { path, outstanding, over_one, over_one_spread } of rows) {
     if (over_one === undefined || over_one_spread === undefined) continue;
     const found = `${over_one.toFixed(2)} ±${(100 * over_one_spread).toFixed(0)}%`;
     console.log(`${path.padEnd(22)} ${String(outstanding).padStart(11)} ${found.padStart(14)}`);
   }
+  console.log(
+    "members-, functions-: MSI-X vectors, which the group keeps. features-: FEATURES_SET",
+  );
+  console.log("changes the device itself, somewhere in memory: docs/decisions/015.");
   progress("idle members");
   const idle = measureIdleBytes(MOST_MEMBERS);
   progress("");
@@ -205,11 +210,11 @@ function printMembers(rows: readonly Row[]): IdleBytes | undefined {
     `\nbytes for an idle member, of ${MOST_MEMBERS} (bar: ${BYTES_BAR} beyond its device model)`,
   );
   const lines: readonly (readonly [string, number])[] = [
-    ["device core, beyond its device model", idle.device],
-    ["member of a platform group, beyond its device core", idle.platformMember],
+    ["device core", idle.device],
+    ["member of a platform group, its device core included", idle.device + idle.platformMember],
     ["virtual function that no command has named", idle.virtualFunction],
-    ["virtual function whose vectors were asked for", idle.askedFunction],
-    ["PCI function once provisioned, beyond its device core", idle.pciFunction],
+    ["virtual function whose vectors were set", idle.provisionedFunction],
+    ["PCI function that was made, beyond its device core", idle.pciFunction],
   ];
   for (const [what, bytes] of lines) console.log(`${what.padEnd(54)} ${bytes.toFixed(0)}`);
   return idle;

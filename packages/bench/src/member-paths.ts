@@ -1,85 +1,104 @@
 /**
  * Commands to the members of large groups: the synchronous client, each command to a member drawn
- * at random, so that no cache helps a large group.
+ * at random, so that no cache helps a large group. A command that reads and one that sets take
+ * turns.
  */
 import {
+  type AdminChannel,
   AdminExecutor,
   accessors,
-  type DeviceModel,
-  type GuestMemory,
+  FEATURE,
+  FEATURES_DATA,
+  FEATURES_GET,
+  FEATURES_RESULT,
+  FEATURES_SET,
   MANAGEMENT_FAMILY,
   type ManagedGroup,
   MSIX_COUNT_DATA,
   MSIX_COUNT_GET,
   MSIX_COUNT_RESULT,
   MSIX_COUNT_SET,
-  VirtioDevice,
 } from "@virtio-admin/core";
-import { SriovGroup } from "@virtio-admin/transport-pci";
 import { channelOf, measuredOwner, releaseAll } from "./admin-paths.ts";
-import { CountedGroup, DEFAULT_VECTORS, MOST_VECTORS, useAll } from "./counted-group.ts";
+import {
+  idleDevice,
+  MOST_VECTORS,
+  platformMembers,
+  useAll,
+  virtualFunctions,
+} from "./measured-groups.ts";
 import { measuredRing } from "./raw-split.ts";
 import { nanoseconds, type Subject } from "./subject.ts";
 
-const data = accessors(MSIX_COUNT_DATA);
+const count = accessors(MSIX_COUNT_DATA);
+const features = accessors(FEATURES_DATA);
 /** How many members are drawn before the draw repeats; a power of two. */
 const DRAWS = 1 << 16;
-const ENTROPY_ID = 4;
+const MOST_FUNCTIONS = 0xffff;
 
-/** The path `members-COUNT`: MSIX_COUNT_GET and MSIX_COUNT_SET in turn. */
-export function membersPath(count: number): Subject {
-  return memberSubject(`members-${count}`, new CountedGroup(count), true);
+/** Submits one command to a member, the `turn`-th. */
+type Submit = (channel: AdminChannel, groupType: number, member: number, turn: number) => void;
+
+/** MSIX_COUNT_GET and MSIX_COUNT_SET. */
+const countVectors: Submit = (channel, groupType, member, turn) => {
+  const slot = channel.acquire();
+  if ((turn & 1) === 0) {
+    channel.submit(slot, MSIX_COUNT_GET.opcode, groupType, member, 0, MSIX_COUNT_RESULT.size);
+    return;
+  }
+  const vectors = 1 + ((turn >> 1) & (MOST_VECTORS - 1));
+  count.vectors.set(channel.view(slot), channel.dataAt(slot), vectors);
+  channel.submit(slot, MSIX_COUNT_SET.opcode, groupType, member, MSIX_COUNT_DATA.size, 0);
+};
+
+/** FEATURES_GET and FEATURES_SET, which switches VIRTIO_F_EVENT_IDX off and on. */
+const switchFeatures: Submit = (channel, groupType, member, turn) => {
+  const slot = channel.acquire();
+  if ((turn & 1) === 0) {
+    channel.submit(slot, FEATURES_GET.opcode, groupType, member, 0, FEATURES_RESULT.size);
+    return;
+  }
+  const view = channel.view(slot);
+  const at = channel.dataAt(slot);
+  const mask = 1 << FEATURE.VIRTIO_F_EVENT_IDX;
+  for (let i = 0; i < FEATURES_DATA.size; i += 4) view.setUint32(at + i, 0);
+  features.mask_low.setLow(view, at, mask);
+  features.value_low.setLow(view, at, (turn & 2) === 0 ? 0 : mask);
+  channel.submit(slot, FEATURES_SET.opcode, groupType, member, FEATURES_DATA.size, 0);
+};
+
+/** The path `members-COUNT`: the vectors of the members of a platform group, idle devices. */
+export function membersPath(members: number): Subject {
+  return memberSubject(`members-${members}`, platformMembers(members), countVectors);
+}
+
+/** The path `features-COUNT`: the features of the same. */
+export function featuresPath(members: number): Subject {
+  return memberSubject(`features-${members}`, platformMembers(members), switchFeatures);
 }
 
 /**
- * The path `functions-COUNT`: MSIX_COUNT_GET alone, to the virtual functions of an SR-IOV group.
- * MSIX_COUNT_SET would make each of them a whole PCI function.
+ * The path `functions-COUNT`: the vectors of so many virtual functions that nobody has looked at.
+ * The first, whose device is made as an example for all, is not among them.
  */
-export function functionsPath(count: number): Subject {
+export function functionsPath(functions: number): Subject {
   const { memory } = measuredRing(false);
-  const group = virtualFunctions(count, () => idleDevice(memory, idleModel()));
-  for (const { msixVectors } of group.managedMembers()) {
-    if (msixVectors !== DEFAULT_VECTORS) throw new Error("a virtual function lacks its vectors");
-  }
-  return memberSubject(`functions-${count}`, group, false);
+  const all = Math.min(functions + 1, MOST_FUNCTIONS);
+  const group = virtualFunctions(all, () => idleDevice(memory));
+  return memberSubject(`functions-${functions}`, group, countVectors, 2);
 }
 
-/** An SR-IOV group with VF Enable set. */
-export function virtualFunctions(
-  count: number,
-  makeDevice: (id: number) => VirtioDevice,
-): SriovGroup {
-  const msix = { vectors: DEFAULT_VECTORS, max: MOST_VECTORS };
-  const group = new SriovGroup({ totalVfs: count, makeDevice, msix });
-  group.connect({ barAddress: () => 0 }).switched({ count, memorySpace: true });
-  return group;
-}
-
-/** A device type that does nothing. */
-export function idleModel(): DeviceModel {
-  return {
-    name: "idle",
-    deviceId: ENTROPY_ID,
-    features: [],
-    queues: [{ name: "requestq", maxSize: 8 }],
-    attach: () => undefined,
-    start: () => undefined,
-    queueNotified: () => undefined,
-    reset: () => undefined,
-  };
-}
-
-/** A device that no driver uses. */
-export function idleDevice(memory: GuestMemory, model: DeviceModel): VirtioDevice {
-  return new VirtioDevice({ model, memory });
-}
-
-function memberSubject(path: string, group: ManagedGroup, sets: boolean): Subject {
+function memberSubject(
+  path: string,
+  group: ManagedGroup,
+  submit: Submit,
+  first: number = 1,
+): Subject {
   const executor = new AdminExecutor({ groups: [group], families: [MANAGEMENT_FAMILY] });
   useAll(executor, group.type.id);
   const channel = channelOf(measuredOwner(false, executor));
   const groupType = group.type.id;
-  const members = draw(group.memberCount);
+  const members = draw(first, group.memberCount);
   let next = 0;
   return {
     path,
@@ -87,16 +106,7 @@ function memberSubject(path: string, group: ManagedGroup, sets: boolean): Subjec
       const from = nanoseconds();
       for (let round = 0; round < rounds; round++) {
         for (let i = 0; i < outstanding; i++) {
-          const slot = channel.acquire();
-          const member = members[next & (DRAWS - 1)] as number;
-          if (sets && (next & 1) === 1) {
-            const vectors = 1 + ((next >> 1) & (MOST_VECTORS - 1));
-            data.vectors.set(channel.view(slot), channel.dataAt(slot), vectors);
-            channel.submit(slot, MSIX_COUNT_SET.opcode, groupType, member, MSIX_COUNT_DATA.size, 0);
-          } else {
-            const room = MSIX_COUNT_RESULT.size;
-            channel.submit(slot, MSIX_COUNT_GET.opcode, groupType, member, 0, room);
-          }
+          submit(channel, groupType, members[next & (DRAWS - 1)] as number, next);
           next = (next + 1) | 0;
         }
         channel.publish();
@@ -107,11 +117,11 @@ function memberSubject(path: string, group: ManagedGroup, sets: boolean): Subjec
   };
 }
 
-/** Member ids 1 to `count` at random, the same ones in every run. */
-function draw(count: number): Uint32Array {
+/** Member ids from `first` to `last` at random, the same ones in every run. */
+function draw(first: number, last: number): Uint32Array {
   let state = 1;
   return Uint32Array.from({ length: DRAWS }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return 1 + Math.floor((state / 2 ** 32) * count);
+    return first + Math.floor((state / 2 ** 32) * (last - first + 1));
   });
 }

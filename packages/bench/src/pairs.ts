@@ -17,28 +17,54 @@ export interface Paired {
   readonly pairs: number;
 }
 
-const PAIRS = 12;
-const ATTEMPTS = 60;
+/** How many pairs are measured, and how long each slice takes. */
+export interface PairingPlan {
+  /** How many pairs are to count. */
+  readonly pairs: number;
+  /** How many come before, and do not. */
+  readonly warmUp: number;
+  /** How many are measured at most until so many count. */
+  readonly attempts: number;
+  /** How long a slice takes, in nanoseconds. */
+  readonly slice: number;
+}
+
+/** Against another program: slices long enough for both to find their stride. */
+export const LONG_SLICES: PairingPlan = {
+  pairs: 12,
+  warmUp: 0,
+  attempts: 60,
+  slice: 8e6,
+};
+/** Against the same program: slices shorter than what a busy machine gives to others in between. */
+export const SHORT_SLICES: PairingPlan = {
+  pairs: 300,
+  warmUp: 200,
+  attempts: 1500,
+  slice: 5e5,
+};
+
 const DRIFT = 0.12;
-const SLICE_NANOSECONDS = 8e6;
-const WARM_UP_SLICES = 12;
+const WARM_UP_NANOSECONDS = 1e8;
+const LEAST_ROUNDS = 4;
 
 /** Measures `ours` against `reference` with that many round trips outstanding. */
 export async function measurePairs(
   ours: Subject,
   reference: Subject,
   outstanding: number,
+  plan: PairingPlan = LONG_SLICES,
 ): Promise<Paired> {
-  const ourRounds = await calibrate(ours, outstanding);
-  const theirRounds = await calibrate(reference, outstanding);
+  const ourRounds = await calibrate(ours, outstanding, plan.slice);
+  const theirRounds = await calibrate(reference, outstanding, plan.slice);
   const ratios: number[] = [];
   const times: number[] = [];
   let before = await reference.slice(outstanding, theirRounds);
-  for (let attempt = 0; attempt < ATTEMPTS && ratios.length < PAIRS; attempt++) {
+  for (let attempt = 0; attempt < plan.attempts && ratios.length < plan.pairs; attempt++) {
     const time = await ours.slice(outstanding, ourRounds);
     const after = await reference.slice(outstanding, theirRounds);
     const theirs = (before + after) / 2;
-    if (Math.abs(before - after) <= DRIFT * theirs) {
+    if (attempt >= plan.warmUp && Math.abs(before - after) <= DRIFT * theirs) {
       ratios.push(time / theirs);
       times.push(time);
     }
@@ -54,11 +80,12 @@ export async function measurePairs(
 }
 
 /** How many rounds make a slice, after warming up. */
-async function calibrate(subject: Subject, outstanding: number): Promise<number> {
+async function calibrate(subject: Subject, outstanding: number, slice: number): Promise<number> {
   let rounds = 64;
-  for (let i = 0; i < WARM_UP_SLICES; i++) {
+  for (let spent = 0; spent < WARM_UP_NANOSECONDS; ) {
     const time = await subject.slice(outstanding, rounds);
-    rounds = Math.max(16, Math.round(SLICE_NANOSECONDS / (time * outstanding)));
+    spent += time * outstanding * rounds;
+    rounds = Math.max(LEAST_ROUNDS, Math.round(slice / (time * outstanding)));
   }
   return rounds;
 }

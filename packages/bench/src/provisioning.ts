@@ -16,9 +16,10 @@ import {
   MSIX_COUNT_DATA,
   MSIX_COUNT_SET,
   PLATFORM_GROUP,
+  type PlatformGroup,
 } from "@virtio-admin/core";
 import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
-import { type CountedGroup, MOST_VECTORS, useAll } from "./counted-group.ts";
+import { MOST_VECTORS, useAll } from "./measured-groups.ts";
 import { clientOver } from "./transport-paths.ts";
 
 /** One way to provision all members of a group. */
@@ -68,7 +69,7 @@ function slowFamily(latencyMs: number): CommandFamily {
   };
 }
 
-function executorOf(group: CountedGroup, latencyMs: number): AdminExecutor {
+function executorOf(group: PlatformGroup, latencyMs: number): AdminExecutor {
   return new AdminExecutor({ groups: [group], families: [slowFamily(latencyMs)] });
 }
 
@@ -78,7 +79,7 @@ export function vectorsOf(member: number, run: number): number {
 }
 
 /** Through a register mailbox: write the request, start, wait for the interrupt, read the answer. */
-export function throughMailbox(group: CountedGroup, latencyMs: number): Provisioning {
+export function throughMailbox(group: PlatformGroup, latencyMs: number): Provisioning {
   const executor = executorOf(group, latencyMs);
   useAll(executor, PLATFORM_GROUP.id);
   let interrupt: () => void = () => undefined;
@@ -112,7 +113,7 @@ export function throughMailbox(group: CountedGroup, latencyMs: number): Provisio
 /** Through `count` administration virtqueues over PCI: all commands at once, a promise for each. */
 export async function throughQueues(
   count: number,
-  group: CountedGroup,
+  group: PlatformGroup,
   latencyMs: number,
 ): Promise<Provisioning> {
   const client = await clientOver(PCI_TRANSPORT, executorOf(group, latencyMs), count);

@@ -4,10 +4,10 @@ import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
 import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
 import { describe, expect, it } from "vitest";
 import { commandBatch, commandExecutor, commandPromise } from "../src/admin-paths.ts";
-import { CountedGroup, DEFAULT_VECTORS, MOST_VECTORS } from "../src/counted-group.ts";
 import { measureIdleBytes } from "../src/idle-bytes.ts";
 import { measureProvisioning, provisioningReport } from "../src/mailbox-report.ts";
-import { functionsPath, membersPath } from "../src/member-paths.ts";
+import { platformMembers } from "../src/measured-groups.ts";
+import { featuresPath, functionsPath, membersPath } from "../src/member-paths.ts";
 import { throughMailbox, throughQueues, vectorsOf } from "../src/provisioning.ts";
 import { rawSplit } from "../src/raw-split.ts";
 import { transportPath } from "../src/transport-paths.ts";
@@ -24,6 +24,8 @@ const SUBJECTS = [
   () => transportPath(CCW_TRANSPORT),
   () => membersPath(1),
   () => membersPath(300),
+  () => featuresPath(1),
+  () => featuresPath(300),
   () => functionsPath(1),
   () => functionsPath(300),
 ];
@@ -39,22 +41,6 @@ describe("a path of the benchmark", () => {
       }
     }
     expect(names.size).toBe(SUBJECTS.length);
-  });
-});
-
-describe("the counted group", () => {
-  it("keeps count of the free vectors as its members are provisioned", () => {
-    const group = new CountedGroup(5);
-    const counted = () =>
-      group.managedMembers().reduce((sum, { msixVectors = 0 }) => sum + msixVectors, 0);
-    expect(group.msix).toMatchObject({
-      total: 5 * MOST_VECTORS,
-      free: 5 * MOST_VECTORS - counted(),
-    });
-    expect(counted()).toBe(5 * DEFAULT_VECTORS);
-    group.member(3)?.provisionVectors?.(7);
-    group.member(5)?.provisionVectors?.(1);
-    expect(group.msix.free).toBe(5 * MOST_VECTORS - counted());
   });
 });
 
@@ -82,8 +68,8 @@ describe("provisioning", () => {
 
   it("reaches every member in every run", async () => {
     for (const latencyMs of [0, 0.05]) {
-      const groups = [1, 2, 3].map(() => new CountedGroup(20));
-      const [first, second, third] = groups as [CountedGroup, CountedGroup, CountedGroup];
+      const groups = [platformMembers(20), platformMembers(20), platformMembers(20)] as const;
+      const [first, second, third] = groups;
       const paths = [
         throughMailbox(first, latencyMs),
         await throughQueues(1, second, latencyMs),

@@ -1,5 +1,6 @@
 /**
- * What lies in the BARs of one function: regions that answer accesses, and nothing in between.
+ * What lies in the BARs of functions that are alike: regions that answer accesses, and nothing in
+ * between. Which function is accessed, the caller says.
  *
  * Hot path: an access in its natural alignment allocates nothing.
  */
@@ -7,68 +8,68 @@ import { BAR_COUNT } from "./layout.ts";
 import type { PciWindow } from "./placement.ts";
 
 /** What answers the accesses of a region. Offsets are relative to its beginning. */
-export interface BarRegion {
+export interface BarRegion<F> {
   /** True for the virtio structures, which the PCI configuration access capability reaches. */
   readonly structure: boolean;
   /** The name of what is at an offset, for traces. */
   readonly nameAt: (offset: number) => string | undefined;
-  /** Reads 1, 2 or 4 bytes, naturally aligned. */
-  readonly read: (offset: number, size: number) => number;
-  /** Writes 1, 2 or 4 bytes, naturally aligned. */
-  readonly write: (offset: number, size: number, value: number) => void;
+  /** Reads 1, 2 or 4 bytes of this function, naturally aligned. */
+  readonly read: (of: F, offset: number, size: number) => number;
+  /** Writes 1, 2 or 4 bytes of this function, naturally aligned. */
+  readonly write: (of: F, offset: number, size: number, value: number) => void;
 }
 
-interface PlacedRegion extends BarRegion {
+interface PlacedRegion<F> extends BarRegion<F> {
   readonly start: number;
   readonly end: number;
 }
 
 const LONGEST_UNIT = 4;
 
-/** The regions of all BARs of one function. What is outside them reads 0 and ignores writes. */
-export class BarSpace {
-  readonly #regions: readonly PlacedRegion[][] = Array.from({ length: BAR_COUNT }, () => []);
+/** The regions of all BARs. What is outside them reads 0 and ignores writes. */
+export class BarSpace<F> {
+  readonly #regions: readonly PlacedRegion<F>[][] = Array.from({ length: BAR_COUNT }, () => []);
 
   /** Adds a region; those that are accessed most often come first. */
-  add({ bar, offset, length }: PciWindow, region: BarRegion): void {
+  add({ bar, offset, length }: PciWindow, region: BarRegion<F>): void {
     this.#regions[bar]?.push({ ...region, start: offset, end: offset + length });
   }
 
   /** Reads 1, 2 or 4 bytes; a misaligned access is cut into aligned units. */
-  read(bar: number, offset: number, size: number): number {
-    if (offset % size === 0) return this.#readUnit(bar, offset, size);
+  read(of: F, bar: number, offset: number, size: number): number {
+    if (offset % size === 0) return this.#readUnit(of, bar, offset, size);
     let value = 0;
     for (let at = 0; at < size; ) {
       const unit = unitAt(offset + at, size - at);
-      value += this.#readUnit(bar, offset + at, unit) * 2 ** (8 * at);
+      value += this.#readUnit(of, bar, offset + at, unit) * 2 ** (8 * at);
       at += unit;
     }
     return value;
   }
 
   /** Writes 1, 2 or 4 bytes; a misaligned access is cut into aligned units. */
-  write(bar: number, offset: number, size: number, value: number): void {
+  write(of: F, bar: number, offset: number, size: number, value: number): void {
     if (offset % size === 0) {
-      this.#writeUnit(bar, offset, size, bitsOf(value, size));
+      this.#writeUnit(of, bar, offset, size, bitsOf(value, size));
       return;
     }
     for (let at = 0; at < size; ) {
       const unit = unitAt(offset + at, size - at);
-      this.#writeUnit(bar, offset + at, unit, bitsOf((value >>> 0) >>> (8 * at), unit));
+      this.#writeUnit(of, bar, offset + at, unit, bitsOf((value >>> 0) >>> (8 * at), unit));
       at += unit;
     }
   }
 
   /** Reads a virtio structure; 0 where there is none. */
-  readStructure(bar: number, offset: number, size: number): number {
+  readStructure(of: F, bar: number, offset: number, size: number): number {
     const region = this.#regionAt(bar, offset, size);
-    return region?.structure === true ? region.read(offset - region.start, size) : 0;
+    return region?.structure === true ? region.read(of, offset - region.start, size) : 0;
   }
 
   /** Writes a virtio structure; ignored where there is none. */
-  writeStructure(bar: number, offset: number, size: number, value: number): void {
+  writeStructure(of: F, bar: number, offset: number, size: number, value: number): void {
     const region = this.#regionAt(bar, offset, size);
-    if (region?.structure === true) region.write(offset - region.start, size, value);
+    if (region?.structure === true) region.write(of, offset - region.start, size, value);
   }
 
   /** The name of what is there, for traces. */
@@ -77,17 +78,17 @@ export class BarSpace {
     return region?.nameAt(offset - region.start);
   }
 
-  #readUnit(bar: number, offset: number, size: number): number {
+  #readUnit(of: F, bar: number, offset: number, size: number): number {
     const region = this.#regionAt(bar, offset, size);
-    return region === undefined ? 0 : region.read(offset - region.start, size);
+    return region === undefined ? 0 : region.read(of, offset - region.start, size);
   }
 
-  #writeUnit(bar: number, offset: number, size: number, value: number): void {
+  #writeUnit(of: F, bar: number, offset: number, size: number, value: number): void {
     const region = this.#regionAt(bar, offset, size);
-    region?.write(offset - region.start, size, value);
+    region?.write(of, offset - region.start, size, value);
   }
 
-  #regionAt(bar: number, offset: number, size: number): PlacedRegion | undefined {
+  #regionAt(bar: number, offset: number, size: number): PlacedRegion<F> | undefined {
     const regions = this.#regions[bar];
     if (regions === undefined) return undefined;
     for (const region of regions) {

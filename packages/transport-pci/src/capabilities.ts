@@ -149,9 +149,9 @@ function fill(view: DataView, size: number, cfgType: number, window: PciWindow |
 /** How the window of the PCI configuration access capability reaches a BAR. */
 export interface StructureAccess {
   /** Reads a structure; 0 where there is none. */
-  read(bar: number, offset: number, size: number): number;
+  readStructure(bar: number, offset: number, size: number): number;
   /** Writes a structure; ignored where there is none. */
-  write(bar: number, offset: number, size: number, value: number): void;
+  writeStructure(bar: number, offset: number, size: number, value: number): void;
 }
 
 /**
@@ -160,38 +160,34 @@ export interface StructureAccess {
  * or of another length than 1, 2 or 4 reads 0 and is ignored.
  */
 export class PciCfgAccess {
-  readonly #view: DataView;
   readonly #at: number;
   readonly #dataAt: number;
-  readonly #access: StructureAccess;
 
-  /** `at` is where the capability lies in `config`. */
-  constructor(config: DataView, at: number, access: StructureAccess) {
-    this.#view = config;
+  /** `at` is where the capability lies in configuration space. */
+  constructor(at: number) {
     this.#at = at;
     this.#dataAt = at + CFG_FIELDS.pci_cfg_data.offset;
-    this.#access = access;
   }
 
-  /** Fetches `pci_cfg_data` when a read of configuration space is about to touch it. */
-  beforeRead(offset: number, length: number): void {
+  /** Fetches `pci_cfg_data` when a read of `config` is about to touch it. */
+  beforeRead(config: DataView, access: StructureAccess, offset: number, length: number): void {
     if (!this.#touches(offset, length)) return;
-    const window = this.#window();
+    const window = this.#window(config);
     const value =
-      window === undefined ? 0 : this.#access.read(window.bar, window.offset, window.length);
-    if (window?.length === 4) this.#view.setUint32(this.#dataAt, value, true);
-    else if (window?.length === 2) this.#view.setUint16(this.#dataAt, value, true);
-    else if (window?.length === 1) this.#view.setUint8(this.#dataAt, value);
+      window === undefined ? 0 : access.readStructure(window.bar, window.offset, window.length);
+    if (window?.length === 4) config.setUint32(this.#dataAt, value, true);
+    else if (window?.length === 2) config.setUint16(this.#dataAt, value, true);
+    else if (window?.length === 1) config.setUint8(this.#dataAt, value);
   }
 
-  /** Executes `pci_cfg_data` when a write of configuration space touched it. */
-  afterWrite(offset: number, length: number): void {
+  /** Executes `pci_cfg_data` when a write of `config` touched it. */
+  afterWrite(config: DataView, access: StructureAccess, offset: number, length: number): void {
     if (!this.#touches(offset, length)) return;
-    const window = this.#window();
+    const window = this.#window(config);
     if (window === undefined) return;
-    const data = this.#view.getUint32(this.#dataAt, true);
+    const data = config.getUint32(this.#dataAt, true);
     const value = window.length === 4 ? data : data & (2 ** (8 * window.length) - 1);
-    this.#access.write(window.bar, window.offset, window.length, value);
+    access.writeStructure(window.bar, window.offset, window.length, value);
   }
 
   #touches(offset: number, length: number): boolean {
@@ -199,10 +195,10 @@ export class PciCfgAccess {
     return offset < this.#dataAt + count && offset + length > this.#dataAt;
   }
 
-  #window(): PciWindow | undefined {
-    const bar = CFG_CAP.bar.get(this.#view, this.#at);
-    const offset = CFG_CAP.offset.get(this.#view, this.#at);
-    const length = CFG_CAP.length.get(this.#view, this.#at);
+  #window(config: DataView): PciWindow | undefined {
+    const bar = CFG_CAP.bar.get(config, this.#at);
+    const offset = CFG_CAP.offset.get(config, this.#at);
+    const length = CFG_CAP.length.get(config, this.#at);
     const legal = length === 1 || length === 2 || length === 4;
     return legal && offset % length === 0 ? { bar, offset, length } : undefined;
   }

@@ -10,15 +10,15 @@ import { type CommonField, NO_VECTOR, VIRTIO_PCI_COMMON_CFG_LAYOUT } from "./lay
 
 /** What a field does; which direction a driver may use is the layout's to say. */
 interface Behaviour {
-  readonly read: () => number;
-  readonly write?: (value: number) => void;
+  readonly read: (common: CommonConfig) => number;
+  readonly write?: (common: CommonConfig, value: number) => void;
 }
 
 interface Register {
   readonly name: string;
   readonly width: number;
-  readonly read: () => number;
-  readonly write: ((value: number) => void) | undefined;
+  readonly read: Behaviour["read"];
+  readonly write: Behaviour["write"] | undefined;
   /** The feature without which the field does not exist. */
   readonly feature: number | undefined;
 }
@@ -37,23 +37,23 @@ export interface CommonRegisters {
   readonly queueVectors: readonly number[];
 }
 
-/** What the common configuration needs to know besides the device. */
-export interface CommonConfigInit {
+/** The function whose common configuration it is. */
+export interface CommonConfigOwner {
   /** The device behind the registers. */
   readonly device: TransportFacingDevice;
   /** The number of MSI-X vectors now; 0 without MSI-X. */
-  readonly vectors: () => number;
-  /** The notification offset of a queue, in units of the multiplier. */
-  readonly notifyOffset: (queue: number) => number;
+  readonly vectors: number;
   /** config_generation as the driver sees it. */
-  readonly generation: () => number;
+  readonly generation: number;
   /**
    * False where another structure has the place of the administration virtqueue (the dialect
    * proposal-v5): admin_queue_index and admin_queue_num read 0, which is none.
    */
   readonly tellsAdminPlace: boolean;
+  /** The notification offset of a queue, in units of the multiplier. */
+  notifyOffset(queue: number): number;
   /** Called when the driver wrote device_status. */
-  readonly statusWritten: () => void;
+  statusWritten(): void;
 }
 
 /** The MSI-X vectors of a function's events. */
@@ -81,9 +81,7 @@ type AreaField = keyof typeof AREAS;
 
 /** The registers of the common configuration structure of one function. */
 export class CommonConfig implements EventVectors {
-  readonly #init: CommonConfigInit;
-  /** By byte offset; halves of 64-bit fields have a register each. */
-  readonly #registers: (Register | undefined)[] = [];
+  readonly #owner: CommonConfigOwner;
   /** The vector of queue `i`; shorter than the number of queues, absent ones are unmapped. */
   #queueVectors: number[] = [];
   #configVector = NO_VECTOR;
@@ -92,44 +90,27 @@ export class CommonConfig implements EventVectors {
   #queueSelect = 0;
 
   /** Makes the registers; nothing of the device is touched. */
-  constructor(init: CommonConfigInit) {
-    this.#init = init;
-    const behaviours = this.#behaviours();
-    for (const field of Object.values(VIRTIO_PCI_COMMON_CFG_LAYOUT.fields)) {
-      const { name, offset, width } = field;
-      if (name in AREAS) {
-        this.#registers[offset] = this.#areaRegister(name as AreaField, 0);
-        this.#registers[offset + DWORD] = this.#areaRegister(name as AreaField, 1);
-        continue;
-      }
-      const { read, write } = behaviours[name as Exclude<CommonField, AreaField>];
-      this.#registers[offset] = {
-        name,
-        width,
-        read,
-        write: field.access === "R" ? undefined : write,
-        feature: field.gate?.feature,
-      };
-    }
+  constructor(owner: CommonConfigOwner) {
+    this.#owner = owner;
   }
 
   /** Reads `size` bytes at `offset`. */
   read(offset: number, size: number): number {
-    const register = this.#registers[offset];
+    const register = CommonConfig.#registers[offset];
     if (register === undefined || register.width !== size || !this.#exists(register)) return 0;
-    return register.read() >>> 0;
+    return register.read(this) >>> 0;
   }
 
   /** Writes `size` bytes at `offset`. */
   write(offset: number, size: number, value: number): void {
-    const register = this.#registers[offset];
+    const register = CommonConfig.#registers[offset];
     if (register === undefined || register.width !== size || !this.#exists(register)) return;
-    register.write?.(value >>> 0);
+    register.write?.(this, value >>> 0);
   }
 
   /** The name of the field at `offset`, for traces. */
-  nameAt(offset: number): string | undefined {
-    return this.#registers[offset]?.name;
+  static nameAt(offset: number): string | undefined {
+    return CommonConfig.#registers[offset]?.name;
   }
 
   /** What the driver has set; may be set as a whole, with vectors that there are. */
@@ -168,7 +149,7 @@ export class CommonConfig implements EventVectors {
 
   /** See {@link EventVectors.setQueueVector}. */
   setQueueVector(queue: number, vector: number): void {
-    if (this.#init.device.queueSizeMax(queue) === 0) return;
+    if (this.#device.queueSizeMax(queue) === 0) return;
     for (let i = this.#queueVectors.length; i < queue; i++) this.#queueVectors.push(NO_VECTOR);
     this.#queueVectors[queue] = this.#mapped(vector);
   }
@@ -188,102 +169,135 @@ export class CommonConfig implements EventVectors {
   }
 
   #exists(register: Register): boolean {
-    return register.feature === undefined || this.#init.device.negotiated(register.feature);
-  }
-
-  #areaRegister(name: AreaField, half: 0 | 1): Register {
-    const { device } = this.#init;
-    const area = AREAS[name];
-    return {
-      name: half === 0 ? `${name}.low` : `${name}.high`,
-      width: DWORD,
-      read: () => device.queueAddress(this.#queueSelect, area, half),
-      write: (value) => device.setQueueAddress(this.#queueSelect, area, half, value),
-      feature: undefined,
-    };
+    return register.feature === undefined || this.#device.negotiated(register.feature);
   }
 
   /** A vector that the table has, or NO_VECTOR: how a failed mapping is reported. */
   #mapped(vector: number): number {
-    return vector < this.#init.vectors() ? vector : NO_VECTOR;
+    return vector < this.#owner.vectors ? vector : NO_VECTOR;
   }
 
   #resetQueue(): void {
     const queue = this.#queueSelect;
-    this.#init.device.resetQueue(queue);
+    this.#device.resetQueue(queue);
     if (queue < this.#queueVectors.length) this.#queueVectors[queue] = NO_VECTOR;
   }
 
-  #behaviours(): Readonly<Record<Exclude<CommonField, AreaField>, Behaviour>> {
-    const { device, notifyOffset, generation, statusWritten, tellsAdminPlace } = this.#init;
+  get #device(): TransportFacingDevice {
+    return this.#owner.device;
+  }
+
+  static readonly #behaviours: Readonly<Record<Exclude<CommonField, AreaField>, Behaviour>> = {
+    device_feature_select: {
+      read: (common) => common.#deviceFeatureSelect,
+      write: (common, value) => {
+        common.#deviceFeatureSelect = value;
+      },
+    },
+    device_feature: {
+      read: (common) => common.#device.offeredFeatures.word(common.#deviceFeatureSelect),
+    },
+    driver_feature_select: {
+      read: (common) => common.#driverFeatureSelect,
+      write: (common, value) => {
+        common.#driverFeatureSelect = value;
+      },
+    },
+    driver_feature: {
+      read: (common) => common.#device.driverFeatures.word(common.#driverFeatureSelect),
+      write: (common, value) =>
+        common.#device.writeDriverFeatures(common.#driverFeatureSelect, value),
+    },
+    config_msix_vector: {
+      read: (common) => common.#configVector,
+      write: (common, value) => common.setConfigVector(value),
+    },
+    num_queues: { read: (common) => Math.min(common.#device.queueCount, LARGEST_LE16) },
+    device_status: {
+      read: (common) => common.#device.status,
+      write: (common, value) => {
+        common.#device.writeStatus(value);
+        common.#owner.statusWritten();
+      },
+    },
+    config_generation: { read: (common) => common.#owner.generation },
+    queue_select: {
+      read: (common) => common.#queueSelect,
+      write: (common, value) => {
+        common.#queueSelect = value;
+      },
+    },
+    queue_size: {
+      read: (common) => common.#device.queueSize(common.#queueSelect),
+      write: (common, value) => common.#device.setQueueSize(common.#queueSelect, value),
+    },
+    queue_msix_vector: {
+      read: (common) => common.queueVector(common.#queueSelect),
+      write: (common, value) => common.setQueueVector(common.#queueSelect, value),
+    },
+    queue_enable: {
+      read: (common) => (common.#device.queueEnabled(common.#queueSelect) ? 1 : 0),
+      // The driver never writes 0: a queue is stopped through queue_reset.
+      write: (common, value) => {
+        if (value === 1) common.#device.enableQueue(common.#queueSelect);
+      },
+    },
+    queue_notify_off: {
+      read: (common) =>
+        common.#device.queueSizeMax(common.#queueSelect) === 0
+          ? 0
+          : common.#owner.notifyOffset(common.#queueSelect),
+    },
+    queue_notif_config_data: { read: (common) => common.#queueSelect },
+    queue_reset: {
+      // The reset is over when the write returns, so the field never reads 1.
+      read: () => 0,
+      write: (common, value) => {
+        if (value === 1) common.#resetQueue();
+      },
+    },
+    admin_queue_index: {
+      read: (common) => (common.#owner.tellsAdminPlace ? common.#device.adminQueueIndex : 0),
+    },
+    admin_queue_num: {
+      read: (common) =>
+        common.#owner.tellsAdminPlace ? Math.min(common.#device.adminQueueNum, LARGEST_LE16) : 0,
+    },
+  };
+
+  /** By byte offset; halves of 64-bit fields have a register each. */
+  static readonly #registers: readonly (Register | undefined)[] = CommonConfig.#makeRegisters();
+
+  static #makeRegisters(): (Register | undefined)[] {
+    const registers: (Register | undefined)[] = [];
+    for (const field of Object.values(VIRTIO_PCI_COMMON_CFG_LAYOUT.fields)) {
+      const { name, offset, width } = field;
+      if (name in AREAS) {
+        registers[offset] = CommonConfig.#areaRegister(name as AreaField, 0);
+        registers[offset + DWORD] = CommonConfig.#areaRegister(name as AreaField, 1);
+        continue;
+      }
+      const { read, write } = CommonConfig.#behaviours[name as Exclude<CommonField, AreaField>];
+      registers[offset] = {
+        name,
+        width,
+        read,
+        write: field.access === "R" ? undefined : write,
+        feature: field.gate?.feature,
+      };
+    }
+    return registers;
+  }
+
+  static #areaRegister(name: AreaField, half: 0 | 1): Register {
+    const area = AREAS[name];
     return {
-      device_feature_select: {
-        read: () => this.#deviceFeatureSelect,
-        write: (value) => {
-          this.#deviceFeatureSelect = value;
-        },
-      },
-      device_feature: { read: () => device.offeredFeatures.word(this.#deviceFeatureSelect) },
-      driver_feature_select: {
-        read: () => this.#driverFeatureSelect,
-        write: (value) => {
-          this.#driverFeatureSelect = value;
-        },
-      },
-      driver_feature: {
-        read: () => device.driverFeatures.word(this.#driverFeatureSelect),
-        write: (value) => device.writeDriverFeatures(this.#driverFeatureSelect, value),
-      },
-      config_msix_vector: {
-        read: () => this.#configVector,
-        write: (value) => this.setConfigVector(value),
-      },
-      num_queues: { read: () => Math.min(device.queueCount, LARGEST_LE16) },
-      device_status: {
-        read: () => device.status,
-        write: (value) => {
-          device.writeStatus(value);
-          statusWritten();
-        },
-      },
-      config_generation: { read: generation },
-      queue_select: {
-        read: () => this.#queueSelect,
-        write: (value) => {
-          this.#queueSelect = value;
-        },
-      },
-      queue_size: {
-        read: () => device.queueSize(this.#queueSelect),
-        write: (value) => device.setQueueSize(this.#queueSelect, value),
-      },
-      queue_msix_vector: {
-        read: () => this.queueVector(this.#queueSelect),
-        write: (value) => this.setQueueVector(this.#queueSelect, value),
-      },
-      queue_enable: {
-        read: () => (device.queueEnabled(this.#queueSelect) ? 1 : 0),
-        // The driver never writes 0: a queue is stopped through queue_reset.
-        write: (value) => {
-          if (value === 1) device.enableQueue(this.#queueSelect);
-        },
-      },
-      queue_notify_off: {
-        read: () =>
-          device.queueSizeMax(this.#queueSelect) === 0 ? 0 : notifyOffset(this.#queueSelect),
-      },
-      queue_notif_config_data: { read: () => this.#queueSelect },
-      queue_reset: {
-        // The reset is over when the write returns, so the field never reads 1.
-        read: () => 0,
-        write: (value) => {
-          if (value === 1) this.#resetQueue();
-        },
-      },
-      admin_queue_index: { read: () => (tellsAdminPlace ? device.adminQueueIndex : 0) },
-      admin_queue_num: {
-        read: () => (tellsAdminPlace ? Math.min(device.adminQueueNum, LARGEST_LE16) : 0),
-      },
+      name: half === 0 ? `${name}.low` : `${name}.high`,
+      width: DWORD,
+      read: (common) => common.#device.queueAddress(common.#queueSelect, area, half),
+      write: (common, value) =>
+        common.#device.setQueueAddress(common.#queueSelect, area, half, value),
+      feature: undefined,
     };
   }
 }

@@ -1,145 +1,45 @@
 /**
- * PCI configuration space of one function: the type 0 header, BARs that can be sized, and the
- * capability list. It is bytes with a mask of what the driver may write; what a write means is its
- * owner's business.
+ * PCI configuration space of one function: bytes of which the driver may write some. What a write
+ * means is its owner's business.
  */
-import { accessors, toHex, VirtioError } from "@virtio-admin/core";
-import { PCI_EXTENDED_BASE, PCI_EXTENDED_HEADER_LAYOUT } from "./express-layout.ts";
-import { BAR_COUNT, PCI_BAR_LAYOUT, PCI_HEADER_LAYOUT } from "./layout.ts";
+import { accessors, toHex } from "@virtio-admin/core";
+import { bitsOf, type PciBar, type PciConfigTemplate } from "./config-template.ts";
+import { PCI_EXTENDED_BASE } from "./express-layout.ts";
+import { PCI_BAR_LAYOUT, PCI_HEADER_LAYOUT } from "./layout.ts";
 
 const HEADER = accessors(PCI_HEADER_LAYOUT);
 const FIELDS = PCI_HEADER_LAYOUT.fields;
 const COMMAND = FIELDS.command.bits;
 const BAR_BITS = PCI_BAR_LAYOUT.fields.bar.bits;
-const BAR_AT = FIELDS.bar.offset;
-const BAR_BYTES = FIELDS.bar.width;
 const WORD = 0x100000000;
-/** Capabilities are dword-aligned, lie above the header, and are linked by one byte. */
-const CAPABILITY_ALIGNMENT = 4;
-const CAPABILITIES_BASE = PCI_HEADER_LAYOUT.size;
-const CAPABILITIES_END = 0x100;
-const CAP_NEXT_AT = 1;
-const SMALLEST_BAR = 16;
-const LARGEST_BAR = 2 ** 31;
 /** What is read where nothing answers. */
 const ABSENT_BYTE = 0xff;
 
-/** What the ids of a virtual function read: they stand in its owner's SR-IOV capability. */
-const VIRTUAL_ID = 0xffff;
-const NEXT_BIT = PCI_EXTENDED_HEADER_LAYOUT.fields.header.bits.next;
-
-/** The identity in the header. */
-export interface PciIdentity {
-  /** The vendor id. */
-  readonly vendorId: number;
-  /** The device id. */
-  readonly deviceId: number;
-  /** The revision id, 1 or more for a device that is not transitional. */
-  readonly revisionId: number;
-  /** Base class, sub-class and programming interface: `0xff0000` for a device of no class. */
-  readonly classCode: number;
-  /** The subsystem vendor id. */
-  readonly subsystemVendorId: number;
-  /** The subsystem id, 0x40 or more for a device that is not transitional. */
-  readonly subsystemId: number;
-  /** 1 to 4 for INTA to INTD, 0 for a function without INTx. */
-  readonly interruptPin: number;
-}
-
-/** One memory BAR. */
-export interface PciBar {
-  /** The number of the register, 0 to 5. */
-  readonly index: number;
-  /** The bytes it maps: a power of two from 16 to 2^31. */
-  readonly length: number;
-  /** Its width in bits; one of 64 bits takes the next register too. 32 by default. */
-  readonly width?: 32 | 64;
-  /** Reads have no side effects: false by default, as reading ISR status has one. */
-  readonly prefetchable?: boolean;
-}
-
-/** What configuration space is made from. */
-export interface PciConfigSpaceInit {
-  /** 256 bytes, or 4096 for PCI Express. */
-  readonly size: 256 | 4096;
-  /** The identity. */
-  readonly identity: PciIdentity;
-  /** The BARs. */
-  readonly bars: readonly PciBar[];
-  /**
-   * True for the header of a virtual function: its ids read all ones, it has no BAR registers, and
-   * of Command only Bus Master Enable can be set.
-   */
-  readonly virtual?: boolean;
-  /** The extended capabilities in the order of their list; each begins where the last one ends. */
-  readonly extended?: readonly ExtendedCapability[];
-}
-
-/** An extended capability. */
-export interface ExtendedCapability {
-  /** Its bytes after a reset, a multiple of 4; the link is filled in. */
-  readonly bytes: Uint8Array;
-  /** The bits that the driver may write. */
-  readonly writable: Uint8Array;
-}
-
-/** Base address registers, six each: what they read at first, and the bits that can be written. */
-export interface BarRegisters {
-  /** The kind of each BAR; the addresses are 0. */
-  readonly values: readonly number[];
-  /** The address bits; those below the length stay 0, which is how a driver learns the length. */
-  readonly writable: readonly number[];
-  /** The BARs by their numbers; `undefined` for none, and for the upper half of a 64-bit one. */
-  readonly bars: readonly (PciBar | undefined)[];
-}
-
 /** The configuration space of one function. */
 export class PciConfigSpace {
-  /** The number of bytes. */
-  readonly size: number;
-  /** The BARs by their numbers; `undefined` for none, and for the upper half of a 64-bit one. */
-  readonly bars: readonly (PciBar | undefined)[];
-  /** Where the extended capabilities are, in their order. */
-  readonly extendedAt: readonly number[];
-
-  /** What is used of the space; the rest reads 0. */
-  readonly #bytes: Uint8Array;
+  readonly #template: PciConfigTemplate;
   readonly #view: DataView;
-  readonly #writable: Uint8Array;
-  readonly #initial: Uint8Array;
-  #lastLink: number = FIELDS.capabilities_pointer.offset;
-  #free: number = CAPABILITIES_BASE;
+  /** The template's, until it changes here. */
+  #writable: Uint8Array;
+  /** Where a le16 has bits that a reset leaves as they are, which, and what; none at first. */
+  #settledAt = 0;
+  #settledMask = 0;
+  #settled = 0;
 
-  /** @throws VirtioError `TRANSPORT_OPTIONS` when an id does not fit or BARs contradict. */
-  constructor(init: PciConfigSpaceInit) {
-    const { size, identity, virtual = false, extended = [] } = init;
-    this.size = size;
-    const used = extended.reduce((end, { bytes }) => end + bytes.length, PCI_EXTENDED_BASE);
-    if (used > Math.max(size, PCI_EXTENDED_BASE)) {
-      throw options("configSize", "the extended capabilities do not fit", size);
-    }
-    this.#bytes = new Uint8Array(used);
-    this.#view = new DataView(this.#bytes.buffer);
-    this.#writable = new Uint8Array(used);
-    this.#initial = new Uint8Array(used);
-    this.#writeIdentity(virtual ? virtualIdentity(identity) : identity);
-    const { values, writable: sizes, bars } = barRegisters(init.bars);
-    this.bars = bars;
-    const writable = new DataView(this.#writable.buffer);
-    if (virtual) HEADER.command.set(writable, 0, COMMAND.bus_master.mask);
-    else {
-      values.forEach((value, i) => {
-        HEADER.bar.set(this.#view, 0, i, value);
-        HEADER.bar.set(writable, 0, i, sizes[i] ?? 0);
-      });
-      const command = Object.values(COMMAND).reduce((mask, bit) => mask | bit.mask, 0);
-      HEADER.command.set(writable, 0, command);
-      HEADER.cache_line_size.set(writable, 0, 0xff);
-      HEADER.latency_timer.set(writable, 0, 0xff);
-      HEADER.interrupt_line.set(writable, 0, 0xff);
-    }
-    this.extendedAt = this.#writeExtended(extended);
-    this.#initial.set(this.#bytes);
+  constructor(template: PciConfigTemplate) {
+    this.#template = template;
+    this.#view = new DataView(template.bytes.slice().buffer);
+    this.#writable = template.writable;
+  }
+
+  /** The BARs by their numbers; `undefined` for none, and for the upper half of a 64-bit one. */
+  get bars(): readonly (PciBar | undefined)[] {
+    return this.#template.bars;
+  }
+
+  /** Where the extended capabilities are, in their order. */
+  get extendedAt(): readonly number[] {
+    return this.#template.extendedAt;
   }
 
   /** The bytes as they are, for their owner. */
@@ -177,62 +77,18 @@ export class PciConfigSpace {
     return bar.width === 64 ? HEADER.bar.get(this.#view, 0, index + 1) * WORD + low : low;
   }
 
-  /**
-   * Appends a capability to the list, at the lowest free offset unless one is given.
-   *
-   * @param bytes the capability; its `cap_next` is set here
-   * @param writable the bits that the driver may write, as long as `bytes`
-   * @returns its offset
-   * @throws VirtioError `TRANSPORT_OPTIONS` when it does not lie in free, aligned bytes below 256.
-   */
-  addCapability(bytes: Uint8Array, writable: Uint8Array, at: number = this.#free): number {
-    const end = at + Math.ceil(bytes.length / CAPABILITY_ALIGNMENT) * CAPABILITY_ALIGNMENT;
-    if (!Number.isInteger(at) || at % CAPABILITY_ALIGNMENT !== 0 || at < this.#free) {
-      throw new VirtioError("TRANSPORT_OPTIONS", {
-        message: "a capability lies at a multiple of 4, after the header and the one before it",
-        path: "capabilities.at",
-        value: at,
-        hint: `the lowest free offset is ${this.#free}`,
-      });
-    }
-    if (end > CAPABILITIES_END) {
-      throw new VirtioError("TRANSPORT_OPTIONS", {
-        message: "the capabilities do not fit into 256 bytes",
-        path: "capabilities.at",
-        value: at,
-        hint: "leave out capabilities, or place them closer together",
-      });
-    }
-    for (const target of [this.#bytes, this.#initial]) {
-      target.set(bytes, at);
-      target[at + CAP_NEXT_AT] = 0;
-      target[this.#lastLink] = at;
-    }
-    this.#writable.set(writable, at);
-    this.#lastLink = at + CAP_NEXT_AT;
-    this.#free = end;
-    const { mask } = FIELDS.status.bits.capabilities_list;
-    for (const target of [this.#view, new DataView(this.#initial.buffer)]) {
-      HEADER.status.set(target, 0, HEADER.status.get(target, 0) | mask);
-    }
-    return at;
-  }
-
   /** The byte at `offset`; all ones outside. */
   readByte(offset: number): number {
-    return this.#bytes[offset] ?? (offset >= 0 && offset < this.size ? 0 : ABSENT_BYTE);
+    if (!(offset >= 0 && offset < this.#template.size)) return ABSENT_BYTE;
+    const isUsed = Number.isInteger(offset) && offset < this.#view.byteLength;
+    return isUsed ? this.#view.getUint8(offset) : 0;
   }
 
   /** Writes the bits of a byte that the driver may write; the others, and bytes outside, stay. */
   writeByte(offset: number, value: number): void {
     const mask = this.#writable[offset];
     if (mask === undefined) return;
-    this.#bytes[offset] = ((this.#bytes[offset] ?? 0) & ~mask) | (value & mask);
-  }
-
-  /** The bits of a register of 1, 2 or 4 bytes that the driver may write. */
-  writableBits(offset: number, width: number): number {
-    return bitsOf(this.#writable, offset, width);
+    this.#view.setUint8(offset, (this.#view.getUint8(offset) & ~mask) | (value & mask));
   }
 
   /** The bits of a register of 1, 2 or 4 bytes. */
@@ -242,13 +98,13 @@ export class PciConfigSpace {
 
   /** The bits of a register of 1, 2 or 4 bytes after a reset. */
   resetBits(offset: number, width: number): number {
-    return bitsOf(this.#initial, offset, width);
+    return bitsOf(this.#afterReset(), offset, width);
   }
 
   /** Changes some bits of a register of 1, 2 or 4 bytes, whoever may write them. */
   putBits(offset: number, width: number, mask: number, value: number): void {
     const bits = (this.bits(offset, width) & ~mask) | (value & mask);
-    for (let i = 0; i < width; i++) this.#bytes[offset + i] = bits >>> (8 * i);
+    for (let i = 0; i < width; i++) this.#view.setUint8(offset + i, bits >>> (8 * i));
   }
 
   /**
@@ -256,118 +112,43 @@ export class PciConfigSpace {
    * bytes after a reset, and the bits that can be written below those capabilities.
    */
   get shape(): readonly [string, string] {
-    return [toHex(this.#initial), toHex(this.#writable.subarray(0, PCI_EXTENDED_BASE))];
+    return [toHex(this.#afterReset()), toHex(this.#writable.subarray(0, PCI_EXTENDED_BASE))];
   }
 
   /** Makes exactly these bits of an aligned dword writable; the value stays. */
   setWritable(offset: number, mask: number): void {
+    if (this.#writable === this.#template.writable) this.#writable = this.#writable.slice();
     new DataView(this.#writable.buffer).setUint32(offset, mask, true);
   }
 
-  /** Changes some bits of a le16 for good: a reset leaves them as they are now. */
+  /**
+   * Changes some bits, which the driver cannot write, of one le16 for good, always the same ones: a
+   * reset leaves them as they are.
+   */
   settle(offset: number, mask: number, value: number): void {
-    for (const view of [this.#view, new DataView(this.#initial.buffer)]) {
-      view.setUint16(offset, (view.getUint16(offset, true) & ~mask) | (value & mask), true);
-    }
+    this.#settledAt = offset;
+    this.#settledMask = mask;
+    this.#settled = value;
+    put(this.#view, offset, mask, value);
   }
 
   /** Puts everything back to what it was before the driver came. */
   reset(): void {
-    this.#bytes.set(this.#initial);
+    this.#bytes.set(this.#afterReset());
   }
 
-  #writeIdentity(identity: PciIdentity): void {
-    const view = this.#view;
-    HEADER.vendor_id.set(view, 0, fits("vendorId", identity.vendorId, 0xffff));
-    HEADER.device_id.set(view, 0, fits("deviceId", identity.deviceId, 0xffff));
-    HEADER.revision_id.set(view, 0, fits("revisionId", identity.revisionId, 0xff));
-    const classCode = fits("classCode", identity.classCode, 0xffffff);
-    HEADER.prog_if.set(view, 0, classCode & 0xff);
-    HEADER.sub_class.set(view, 0, (classCode >>> 8) & 0xff);
-    HEADER.base_class.set(view, 0, classCode >>> 16);
-    const subsystemVendor = fits("subsystemVendorId", identity.subsystemVendorId, 0xffff);
-    HEADER.subsystem_vendor_id.set(view, 0, subsystemVendor);
-    HEADER.subsystem_id.set(view, 0, fits("subsystemId", identity.subsystemId, 0xffff));
-    HEADER.interrupt_pin.set(view, 0, fits("interruptPin", identity.interruptPin, 4));
+  get #bytes(): Uint8Array {
+    return new Uint8Array(this.#view.buffer);
   }
 
-  #writeExtended(extended: readonly ExtendedCapability[]): number[] {
-    const places: number[] = [];
-    let at = PCI_EXTENDED_BASE;
-    extended.forEach(({ bytes, writable }, i) => {
-      places.push(at);
-      this.#bytes.set(bytes, at);
-      this.#writable.set(writable, at);
-      const next = i + 1 < extended.length ? at + bytes.length : 0;
-      const header = this.#view.getUint32(at, true);
-      this.#view.setUint32(at, (header | (next << NEXT_BIT.at)) >>> 0, true);
-      at += bytes.length;
-    });
-    return places;
+  #afterReset(): Uint8Array {
+    const bytes = this.#template.bytes.slice();
+    put(new DataView(bytes.buffer), this.#settledAt, this.#settledMask, this.#settled);
+    return bytes;
   }
 }
 
-/**
- * Makes the registers of memory BARs, in a header or in an SR-IOV capability.
- *
- * @throws VirtioError `TRANSPORT_OPTIONS` when two take one register, or a length cannot be.
- */
-export function barRegisters(bars: readonly PciBar[]): BarRegisters {
-  const values: number[] = new Array(BAR_COUNT).fill(0);
-  const writable: number[] = new Array(BAR_COUNT).fill(0);
-  const found: (PciBar | undefined)[] = new Array(BAR_COUNT).fill(undefined);
-  const taken = new Set<number>();
-  for (const bar of bars) {
-    const path = `bars[${bar.index}]`;
-    const registers = bar.width === 64 ? [bar.index, bar.index + 1] : [bar.index];
-    for (const register of registers) {
-      if (!Number.isInteger(register) || register < 0 || register >= BAR_COUNT) {
-        throw options(path, "there are BARs 0 to 5", register);
-      }
-      if (taken.has(register)) throw options(path, "the BAR register is taken", register);
-      taken.add(register);
-    }
-    const { length } = bar;
-    if (!isPowerOfTwo(length) || length < SMALLEST_BAR || length > LARGEST_BAR) {
-      throw options(path, "the length of a BAR is a power of two from 16 to 2^31", length);
-    }
-    values[bar.index] =
-      (bar.width === 64 ? BAR_BITS.wide.mask : 0) |
-      (bar.prefetchable === true ? BAR_BITS.prefetchable.mask : 0);
-    writable[bar.index] = -length >>> 0;
-    if (bar.width === 64) writable[bar.index + 1] = 0xffffffff;
-    found[bar.index] = bar;
-  }
-  return { values, writable, bars: found };
-}
-
-function virtualIdentity(identity: PciIdentity): PciIdentity {
-  return { ...identity, vendorId: VIRTUAL_ID, deviceId: VIRTUAL_ID, interruptPin: 0 };
-}
-
-/** The name of the header field at `offset`, for traces. */
-export function headerFieldAt(offset: number): string | undefined {
-  if (offset >= BAR_AT && offset < BAR_AT + BAR_COUNT * BAR_BYTES) {
-    return `bar${Math.floor((offset - BAR_AT) / BAR_BYTES)}`;
-  }
-  return Object.values(FIELDS).find((field) => field.offset === offset)?.name;
-}
-
-function bitsOf(bytes: Uint8Array, offset: number, width: number): number {
-  let bits = 0;
-  for (let i = 0; i < width; i++) bits |= (bytes[offset + i] ?? 0) << (8 * i);
-  return bits >>> 0;
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return Number.isInteger(value) && value > 0 && Math.log2(value) % 1 === 0;
-}
-
-function fits(path: string, value: number, largest: number): number {
-  if (Number.isInteger(value) && value >= 0 && value <= largest) return value;
-  throw options(`identity.${path}`, `the value is an integer from 0 to ${largest}`, value);
-}
-
-function options(path: string, message: string, value: unknown): VirtioError {
-  return new VirtioError("TRANSPORT_OPTIONS", { message, path, value });
+function put(view: DataView, offset: number, mask: number, value: number): void {
+  const old = view.getUint16(offset, true);
+  view.setUint16(offset, (old & ~mask) | (value & mask), true);
 }

@@ -47,31 +47,31 @@ type FieldPart = keyof typeof FIELD_PARTS;
 
 const isFieldPart = (name: CommonField): name is FieldPart => Object.hasOwn(FIELD_PARTS, name);
 
-/** What the parts of a function need to know besides its registers. */
-export interface FunctionPartsInit {
+/** The function whose parts they are. */
+export interface FunctionPartsOwner {
   /** The common configuration. */
   readonly common: CommonConfig;
   /** How many queues the device has. */
-  readonly queueCount: () => number;
+  readonly queueCount: number;
   /** The number of MSI-X vectors now; 0 without MSI-X. */
-  readonly vectors: () => number;
+  readonly vectors: number;
   /** The notification offset of a queue, in units of the multiplier. */
-  readonly notifyOffset: (queue: number) => number;
+  notifyOffset(queue: number): number;
 }
 
 /** The parts that a function adds to those of its device. */
 export class FunctionParts {
-  readonly #init: FunctionPartsInit;
+  readonly #owner: FunctionPartsOwner;
 
   /** Makes the parts; nothing is read. */
-  constructor(init: FunctionPartsInit) {
-    this.#init = init;
+  constructor(owner: FunctionPartsOwner) {
+    this.#owner = owner;
   }
 
   /** The parts now, in order. */
   read(): readonly DevicePart[] {
-    const { queueCount } = this.#init;
-    const registers = this.#init.common.registers;
+    const { queueCount } = this.#owner;
+    const registers = this.#owner.common.registers;
     const fields = (Object.keys(FIELD_PARTS) as FieldPart[]).map((name) => {
       const { offset, width } = FIELDS[name];
       return commonPart(
@@ -80,7 +80,7 @@ export class FunctionParts {
         offset,
       );
     });
-    const queues = Array.from({ length: queueCount() }, (_, queue) =>
+    const queues = Array.from({ length: queueCount }, (_, queue) =>
       commonPart("VQ_NOTIFY_CFG", this.#notifyOf(queue), queue),
     );
     return [...fields, ...queues];
@@ -92,7 +92,7 @@ export class FunctionParts {
    * @throws VirtioError `DEVICE_PARTS`
    */
   prepare(parts: readonly DevicePart[]): StateChange {
-    const before = this.#init.common.registers;
+    const before = this.#owner.common.registers;
     const after = { ...before, queueVectors: [...before.queueVectors] };
     for (const part of parts) {
       switch (part.type) {
@@ -108,7 +108,7 @@ export class FunctionParts {
           this.#compareNotify(part);
       }
     }
-    const { common } = this.#init;
+    const { common } = this.#owner;
     const put = (registers: CommonRegisters) => () => {
       common.registers = registers;
     };
@@ -142,25 +142,25 @@ export class FunctionParts {
   #valueOf(name: FieldPart, registers: CommonRegisters): number {
     const register = FIELD_PARTS[name];
     if (register !== "invariant") return registers[register];
-    return Math.min(this.#init.queueCount(), LARGEST_LE16);
+    return Math.min(this.#owner.queueCount, LARGEST_LE16);
   }
 
   /** A driver that was given a vector relies on it: one that is not there cannot be left out. */
   #mapped(part: DevicePart, vector: number): number {
-    const vectors = this.#init.vectors();
+    const vectors = this.#owner.vectors;
     if (vector < vectors || vector === NO_VECTOR) return vector;
     throw refuse(part, `the function here has ${vectors} MSI-X vectors`, vector);
   }
 
   #notifyOf(queue: number): Uint8Array {
     const view = new DataView(new ArrayBuffer(VIRTIO_DEV_PART_VQ_NOTIFY_DATA.size));
-    NOTIFY.queue_notify_off.set(view, 0, this.#init.notifyOffset(queue));
+    NOTIFY.queue_notify_off.set(view, 0, this.#owner.notifyOffset(queue));
     return new Uint8Array(view.buffer);
   }
 
   /** The driver knows where it notifies, and will not ask again. */
   #compareNotify(part: DevicePart): void {
-    const here = this.#init.notifyOffset(selectorOf(part));
+    const here = this.#owner.notifyOffset(selectorOf(part));
     const there = NOTIFY.queue_notify_off.get(viewOf(part.value), 0);
     if (there !== here) throw refuse(part, `queue_notify_off is ${here} here`, there);
   }

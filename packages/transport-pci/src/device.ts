@@ -16,50 +16,32 @@ import {
   type DevicePort,
   type DeviceState,
   FEATURE,
-  type Field,
   fingerprint,
   isPartsDevice,
   type LegacyMember,
   type LegacyNotifyPlace,
   type ProvisionRefusal,
+  type ProvisionWatcher,
   type StateChange,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
-import { type BarRegion, BarSpace, unitAt } from "./bar-space.ts";
-import { capabilityBytes, PciCfgAccess } from "./capabilities.ts";
-import { CommonConfig } from "./common-config.ts";
-import { headerFieldAt, PciConfigSpace } from "./config-space.ts";
-import { FunctionParts } from "./device-parts.ts";
+import { unitAt } from "./bar-space.ts";
+import type { StructureAccess } from "./capabilities.ts";
+import { CommonConfig, type CommonConfigOwner } from "./common-config.ts";
+import { PciConfigSpace } from "./config-space.ts";
+import { FunctionParts, type FunctionPartsOwner } from "./device-parts.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
+import { type FunctionRegisters, FunctionShape } from "./function-shape.ts";
 import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
-import {
-  MSIX_CAPABILITY_LAYOUT,
-  PCI_HEADER_LAYOUT,
-  PROPOSAL_V5_PCI_MISC_CFG_LAYOUT,
-  VIRTIO_PCI_ISR_LAYOUT,
-} from "./layout.ts";
+import { MSIX_CAPABILITY_LAYOUT } from "./layout.ts";
 import { LegacyConfig } from "./legacy.ts";
-import { MsixTable, msixPendingBytes, msixTableBytes, type VectorMasking } from "./msix.ts";
+import { type MsixReceiver, MsixTable, type VectorMasking } from "./msix.ts";
 import { OwnerMember } from "./owner-member.ts";
-import {
-  featuresWithoutRegisters,
-  LEGACY_NOTIFY_STRIDE,
-  PCI_UNSUPPORTED_FEATURES,
-  type PciPlacement,
-  type PciWindow,
-  type ResolvedPlacement,
-  resolvePlacement,
-} from "./placement.ts";
+import { LEGACY_NOTIFY_STRIDE, type PciPlacement, type ResolvedPlacement } from "./placement.ts";
 import { commonRegisters, type SavedPci, saveCommon, savedPci } from "./saved-state.ts";
-import { ariCapability, SriovRegisters, sriovCapability } from "./sriov-registers.ts";
+import { SriovRegisters } from "./sriov-registers.ts";
 import type { VirtualFunctionPlace, VirtualFunctions } from "./virtual-function.ts";
-import {
-  prepareRegisters,
-  type RegisterPlace,
-  saveRegisters,
-  type WritableRegister,
-  writableRegisters,
-} from "./writable-registers.ts";
+import { prepareRegisters, saveRegisters } from "./writable-registers.ts";
 
 /** What a PCI device half is made from. */
 export interface PciDeviceInit extends PciPlacement {
@@ -79,124 +61,87 @@ const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
 const DEVICE_CONTROL = PCI_EXPRESS_CAPABILITY_LAYOUT.fields.device_control;
 const NOTIFICATION_BYTES = 2;
 const UNIT_BYTES = 4;
-const ENTRY_NAMES = [
-  "message_address.low",
-  "message_address.high",
-  "message_data",
-  "vector_control",
-];
 
 /** One virtio device as a PCI function. */
 export class PciDevice implements DevicePort {
   /** The transport's name. */
   readonly transport: string = "pci";
-  /** The features that this function has no registers for, or that the transport does not carry. */
-  readonly reservedFeatures: readonly number[];
-  /** VIRTIO_F_SR_IOV where there is an SR-IOV capability. */
-  readonly ownFeatures: readonly number[];
-  /** Where everything is. */
-  readonly placement: ResolvedPlacement;
-
   readonly #device: TransportFacingDevice;
+  readonly #shape: FunctionShape;
+  readonly #inside: FunctionRegisters & StructureAccess & FunctionPartsOwner;
   readonly #config: PciConfigSpace;
   readonly #common: CommonConfig;
-  readonly #parts: FunctionParts;
   readonly #legacy: LegacyConfig | undefined;
   readonly #msix: MsixTable | undefined;
   readonly #interrupts: FunctionInterrupts;
-  readonly #space = new BarSpace();
-  readonly #capabilityNames = new Map<number, string>();
-  readonly #registers: WritableRegister[] = [];
-  readonly #cfgAccess: PciCfgAccess | undefined;
   readonly #virtual: VirtualFunctionPlace | undefined;
+  readonly #virtualFunctions: VirtualFunctions | undefined;
   readonly #sriov: SriovRegisters | undefined;
-  #msixControlAt: number | undefined;
-  #deviceControlAt: number | undefined;
-  /** Scratch for one unit. */
-  readonly #unit = new Uint8Array(UNIT_BYTES);
-  readonly #unitView = new DataView(this.#unit.buffer);
   /** Queues that were notified while the function was no bus master. */
-  readonly #waiting = new Set<number>();
+  #waiting: Set<number> | undefined = undefined;
+  /** Who is told of changes, and what it calls this function. */
+  #watcher: ProvisionWatcher | undefined = undefined;
+  #watchedAs = 0;
+  #toldEnabled = false;
   #memorySpace = false;
   #busMaster = false;
   #generation = 0;
   #seenGeneration: number;
 
   /**
-   * Makes the function and connects it to the device. `virtual` is what a group gives
-   * to its virtual functions.
+   * Makes the function and connects it to the device. `virtual` is what a group gives to its virtual
+   * functions, `like` another one of them that is placed in the same way: they share what is the
+   * same in both.
    *
    * @throws VirtioError `TRANSPORT_OPTIONS` when the placement contradicts itself, or the group has
    * an owner already.
    */
-  constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace) {
+  constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace, like?: PciDevice) {
     const { device, sriov } = init;
     const kind = virtual !== undefined ? "virtual" : sriov !== undefined ? "physical" : "plain";
     const reachesLegacy = virtual?.owner.hasLegacyAccess === true;
-    const placement = resolvePlacement(device, init, kind, reachesLegacy);
-    const { windows, msix, identity } = placement;
+    const alike = like === undefined ? undefined : like.#shape;
+    const shape =
+      alike?.suits(device) === true
+        ? alike
+        : new FunctionShape(device, init, {
+            kind,
+            reachesLegacy,
+            sriov: sriov?.constants,
+          });
+    const { msix, identity } = shape.placement;
+    const inside = new PciDevice.#Inside(this);
     this.#device = device;
     this.#virtual = virtual;
-    this.placement = placement;
-    this.ownFeatures = sriov === undefined ? [] : [FEATURE.VIRTIO_F_SR_IOV];
-    this.reservedFeatures = [
-      ...new Set([
-        ...PCI_UNSUPPORTED_FEATURES,
-        ...(sriov === undefined ? [FEATURE.VIRTIO_F_SR_IOV] : []),
-        ...featuresWithoutRegisters(windows),
-      ]),
-    ];
+    this.#shape = shape;
+    this.#inside = inside;
     this.#seenGeneration = device.configGeneration;
-    this.#msix =
-      msix === undefined
-        ? undefined
-        : new MsixTable(
-            msix.vectors,
-            (vector, address, data) => this.#interrupts.sink?.msix(vector, address, data),
-            init.vectorMasking,
-          );
-    this.#config = new PciConfigSpace({
-      size: placement.configSize,
-      identity,
-      bars: placement.bars,
-      virtual: virtual !== undefined,
-      extended:
-        sriov !== undefined
-          ? [sriovCapability(sriov.constants), ariCapability()]
-          : virtual !== undefined
-            ? [ariCapability()]
-            : [],
-    });
-    this.#interrupts = new FunctionInterrupts(
-      this.#config,
-      this.#msix,
-      identity.interruptPin !== 0 && virtual === undefined,
-    );
+    this.#msix = msix && new MsixTable(msix.vectors, inside, init.vectorMasking);
+    this.#config = new PciConfigSpace(shape.config);
+    const hasLine = identity.interruptPin !== 0 && virtual === undefined;
+    this.#interrupts = new FunctionInterrupts(this.#config, this.#msix, hasLine);
     this.#interrupts.sink = init.interruptSink;
-    this.#common = new CommonConfig({
-      device,
-      vectors: () => this.#msix?.vectors ?? 0,
-      notifyOffset: (queue) => this.#notifyOffset(queue),
-      generation: () => this.#generation,
-      tellsAdminPlace: windows.miscellaneous === undefined,
-      statusWritten: () => {
-        if (sriov !== undefined && device.negotiated(FEATURE.VIRTIO_F_SR_IOV)) {
-          this.#sriov?.unlock();
-        }
-      },
-    });
-    this.#parts = new FunctionParts({
-      common: this.#common,
-      queueCount: () => device.queueCount,
-      vectors: () => this.#msix?.vectors ?? 0,
-      notifyOffset: (queue) => this.#notifyOffset(queue),
-    });
+    this.#common = new CommonConfig(inside);
+    if (virtual?.vectors !== undefined) this.#resizeMsix(virtual.vectors);
     this.#legacy = reachesLegacy ? this.#makeLegacy() : undefined;
-    this.#placeRegions();
-    this.#placeLegacyNotify(sriov);
-    this.#cfgAccess = this.#addCapabilities();
+    this.#virtualFunctions = sriov;
     this.#sriov = sriov === undefined ? undefined : this.#addSriov(sriov);
     device.connect(this);
+  }
+
+  /** Where everything is. */
+  get placement(): ResolvedPlacement {
+    return this.#shape.placement;
+  }
+
+  /** The features that this function has no registers for, or that the transport does not carry. */
+  get reservedFeatures(): readonly number[] {
+    return this.#shape.reservedFeatures;
+  }
+
+  /** VIRTIO_F_SR_IOV where there is an SR-IOV capability. */
+  get ownFeatures(): readonly number[] {
+    return this.#shape.ownFeatures;
   }
 
   /**
@@ -214,7 +159,7 @@ export class PciDevice implements DevicePort {
   legacyNotified(queue: number): void {
     if (this.#legacy === undefined) return;
     if (this.#busMaster) this.#device.notify(queue);
-    else if (this.#device.queueSizeMax(queue) > 0) this.#waiting.add(queue);
+    else if (this.#device.queueSizeMax(queue) > 0) this.#wait(queue);
   }
 
   /** Where interrupts go; `undefined` for nowhere. */
@@ -278,15 +223,36 @@ export class PciDevice implements DevicePort {
    */
   setMsixVectors(vectors: number): ProvisionRefusal | undefined {
     const table = this.#msix;
-    const at = this.#msixControlAt;
-    if (table === undefined || at === undefined) return "invalid";
+    if (table === undefined || this.#shape.msixControlAt === undefined) return "invalid";
     if (!Number.isInteger(vectors) || vectors < 1 || vectors > table.capacity) return "invalid";
     if (this.#device.status !== 0 || table.enabled) return "in use";
-    table.resize(vectors);
-    this.#common.unmapVectors();
-    const { at: shift, mask } = CONTROL.bits.table_size;
-    this.#config.settle(at, mask, (vectors - 1) << shift);
+    const virtual = this.#virtual;
+    if (virtual?.owner.takeVectors?.(virtual.id, vectors) === false) return "invalid";
+    this.#resizeMsix(vectors);
+    this.#watcher?.changed(this.#watchedAs, "vectors");
     return undefined;
+  }
+
+  /**
+   * Has `watcher` told, under this id, whenever MSI-X Enable or the number of MSI-X vectors changes:
+   * for a function that is a member of a platform group, whose device tells the rest; `undefined`
+   * ends it.
+   *
+   * @returns false when somebody else is told already, and nothing changed
+   */
+  watch(watcher: ProvisionWatcher | undefined, id: number): boolean {
+    if (watcher !== undefined && this.#watcher !== undefined) return false;
+    this.#watcher = watcher;
+    this.#watchedAs = id;
+    return true;
+  }
+
+  #resizeMsix(vectors: number): void {
+    this.#msix?.resize(vectors);
+    this.#common.unmapVectors();
+    if (this.#shape.msixControlAt === undefined) return;
+    const { at, mask } = CONTROL.bits.table_size;
+    this.#config.settle(this.#shape.msixControlAt, mask, (vectors - 1) << at);
   }
 
   /** The bytes that a BAR maps; 0 when there is no such BAR. */
@@ -296,15 +262,14 @@ export class PciDevice implements DevicePort {
 
   /** Reads 1, 2 or 4 bytes of configuration space, little-endian; all ones beyond its end. */
   configRead(offset: number, size: number): number {
-    const bytes = this.#unit.subarray(0, isUnitSize(size) ? size : 0);
+    const bytes = new Uint8Array(isUnitSize(size) ? size : 0);
     this.configReadBytes(offset, bytes);
     return bytes.reduceRight((value, byte) => value * 0x100 + byte, 0);
   }
 
   /** Writes 1, 2 or 4 bytes of configuration space; read-only bits stay. */
   configWrite(offset: number, size: number, value: number): void {
-    this.#unitView.setUint32(0, value, true);
-    this.configWriteBytes(offset, this.#unit.slice(0, isUnitSize(size) ? size : 0));
+    this.configWriteBytes(offset, unitOf(value).subarray(0, isUnitSize(size) ? size : 0));
   }
 
   /** Reads any run of configuration space into `target`; all ones beyond its end. */
@@ -312,16 +277,17 @@ export class PciDevice implements DevicePort {
     const config = this.#config;
     const data = new Uint8Array(target.length);
     if (this.present) {
-      this.#cfgAccess?.beforeRead(offset, target.length);
+      const { cfgAccess } = this.#shape;
+      cfgAccess?.beforeRead(config.view, this.#inside, offset, target.length);
       for (let i = 0; i < data.length; i++) data[i] = config.readByte(offset + i);
     } else data.fill(0xff);
     target.set(data);
-    this.#emit("read", "config", offset, data, () => this.#configName(offset));
+    this.#emit("read", "config", offset, data, () => this.#shape.configName(offset));
   }
 
   /** Writes any run of configuration space; read-only bits, and what is beyond its end, stay. */
   configWriteBytes(offset: number, source: Uint8Array): void {
-    this.#emit("write", "config", offset, source, () => this.#configName(offset));
+    this.#emit("write", "config", offset, source, () => this.#shape.configName(offset));
     if (!this.present) return;
     const data = source.slice();
     for (let i = 0; i < data.length; i++) this.#config.writeByte(offset + i, data[i] ?? 0);
@@ -330,7 +296,7 @@ export class PciDevice implements DevicePort {
       return;
     }
     this.#applySwitches();
-    this.#cfgAccess?.afterWrite(offset, data.length);
+    this.#shape.cfgAccess?.afterWrite(this.#config.view, this.#inside, offset, data.length);
   }
 
   /** Reads 1, 2 or 4 bytes of a BAR, little-endian. */
@@ -338,7 +304,7 @@ export class PciDevice implements DevicePort {
     if (!isUnitSize(size)) return 0;
     let value: number;
     if (!this.#answers(bar, offset)) value = 2 ** (8 * size) - 1;
-    else value = this.#space.read(bar, offset, size);
+    else value = this.#shape.space.read(this.#inside, bar, offset, size);
     if (this.#device.trace !== undefined) this.#emitValue("read", bar, offset, size, value);
     return value;
   }
@@ -348,7 +314,7 @@ export class PciDevice implements DevicePort {
     if (!isUnitSize(size)) return;
     if (this.#device.trace !== undefined) this.#emitValue("write", bar, offset, size, value);
     if (!this.#answers(bar, offset)) return;
-    this.#space.write(bar, offset, size, value);
+    this.#shape.space.write(this.#inside, bar, offset, size, value);
   }
 
   /** Reads any run of a BAR into `target`. */
@@ -357,26 +323,24 @@ export class PciDevice implements DevicePort {
     for (let at = 0; at < data.length; ) {
       const size = unitAt(offset + at, data.length - at);
       const answers = this.#answers(bar, offset + at);
-      this.#unitView.setUint32(
-        0,
-        answers ? this.#space.read(bar, offset + at, size) : 0xffffffff,
-        true,
-      );
-      data.set(this.#unit.subarray(0, size), at);
+      const value = answers
+        ? this.#shape.space.read(this.#inside, bar, offset + at, size)
+        : 0xffffffff;
+      data.set(unitOf(value).subarray(0, size), at);
       at += size;
     }
     target.set(data);
-    this.#emit("read", `bar${bar}`, offset, data, () => this.#space.nameAt(bar, offset));
+    this.#emit("read", `bar${bar}`, offset, data, () => this.#shape.space.nameAt(bar, offset));
   }
 
   /** Writes any run of a BAR. */
   barWriteBytes(bar: number, offset: number, source: Uint8Array): void {
-    this.#emit("write", `bar${bar}`, offset, source, () => this.#space.nameAt(bar, offset));
+    this.#emit("write", `bar${bar}`, offset, source, () => this.#shape.space.nameAt(bar, offset));
     const data = new DataView(source.slice().buffer);
     for (let at = 0; at < data.byteLength; ) {
       const size = unitAt(offset + at, data.byteLength - at);
       if (this.#answers(bar, offset + at)) {
-        this.#space.write(bar, offset + at, size, readUnit(data, at, size));
+        this.#shape.space.write(this.#inside, bar, offset + at, size, readUnit(data, at, size));
       }
       at += size;
     }
@@ -413,7 +377,7 @@ export class PciDevice implements DevicePort {
   deviceReset(): void {
     this.#common.reset();
     this.#legacy?.reset();
-    this.#waiting.clear();
+    this.#waiting = undefined;
     this.#interrupts.reset();
   }
 
@@ -429,19 +393,19 @@ export class PciDevice implements DevicePort {
 
   /** Part of `DevicePort`: the device parts that are a function's. */
   readParts(): readonly DevicePart[] {
-    return this.#parts.read();
+    return new FunctionParts(this.#inside).read();
   }
 
   /** Part of `DevicePort`: checks the device parts that are a function's. */
   prepareParts(parts: readonly DevicePart[]): StateChange {
-    return this.#parts.prepare(parts);
+    return new FunctionParts(this.#inside).prepare(parts);
   }
 
   // Snapshots
 
   /** Part of `DevicePort`: the registers that live here, and the virtual functions that they make. */
   save(): SavedPci {
-    const config = saveRegisters(this.#config, this.#registers);
+    const config = saveRegisters(this.#config, this.#shape.registers);
     const common = saveCommon(this.#common.registers);
     const msix = this.#msix?.save();
     const sriov = this.#sriov?.save();
@@ -457,7 +421,7 @@ export class PciDevice implements DevicePort {
       ...(isrStatus === 0 ? {} : { isr_status: isrStatus }),
       ...(msix === undefined ? {} : { msix }),
       ...(legacyQueue === 0 ? {} : { legacy_queue_select: legacyQueue }),
-      ...(this.#waiting.size === 0 ? {} : { waiting: [...this.#waiting] }),
+      ...(this.#waiting === undefined ? {} : { waiting: [...this.#waiting] }),
       ...(sriov === undefined ? {} : { sriov }),
     };
   }
@@ -479,7 +443,7 @@ export class PciDevice implements DevicePort {
     })(value, path);
     const putRegisters = prepareRegisters(
       this.#config,
-      this.#registers,
+      this.#shape.registers,
       saved.config,
       `${path}.config`,
     );
@@ -492,8 +456,8 @@ export class PciDevice implements DevicePort {
       this.#interrupts.isrStatus = saved.isr_status ?? 0;
       this.#msix?.put(saved.msix);
       if (this.#legacy !== undefined) this.#legacy.queueSelect = saved.legacy_queue_select ?? 0;
-      this.#waiting.clear();
-      for (const queue of saved.waiting ?? []) this.#waiting.add(queue);
+      this.#waiting = undefined;
+      for (const queue of saved.waiting ?? []) this.#wait(queue);
       this.#takeSwitches();
       putSriov?.();
     };
@@ -506,7 +470,7 @@ export class PciDevice implements DevicePort {
 
   /** Part of `DevicePort`: notifications wait while the function is no bus master. */
   holdsBack(queue: number): boolean {
-    if (!this.#busMaster) this.#waiting.add(queue);
+    if (!this.#busMaster) this.#wait(queue);
     return !this.#busMaster;
   }
 
@@ -530,9 +494,9 @@ export class PciDevice implements DevicePort {
     this.#msix?.release();
     this.#interrupts.update();
     this.#sriov?.update();
-    if (this.#busMaster && this.#waiting.size > 0) {
-      const queues = [...this.#waiting];
-      this.#waiting.clear();
+    if (this.#busMaster && this.#waiting !== undefined) {
+      const queues = this.#waiting;
+      this.#waiting = undefined;
       for (const queue of queues) this.#device.notify(queue);
     }
   }
@@ -542,8 +506,8 @@ export class PciDevice implements DevicePort {
     const config = this.#config;
     this.#memorySpace = config.memorySpace;
     this.#busMaster = config.busMaster;
-    if (this.#msix !== undefined && this.#msixControlAt !== undefined) {
-      const control = config.view.getUint16(this.#msixControlAt, true);
+    if (this.#msix !== undefined && this.#shape.msixControlAt !== undefined) {
+      const control = config.view.getUint16(this.#shape.msixControlAt, true);
       const isSet = (mask: number) => (control & mask) !== 0;
       this.#msix.configure(
         isSet(CONTROL.bits.msix_enable.mask),
@@ -551,43 +515,14 @@ export class PciDevice implements DevicePort {
         this.#busMaster,
       );
     }
-  }
-
-  #addCapabilities(): PciCfgAccess | undefined {
-    let access: PciCfgAccess | undefined;
-    this.#addRegisters(Object.values<Field>(PCI_HEADER_LAYOUT.fields));
-    for (const { name, at } of this.placement.capabilities) {
-      const { bytes, writable, fields } = capabilityBytes(name, this.placement);
-      const start = this.#config.addCapability(bytes, writable, at);
-      for (const { name: field, offset } of fields) {
-        this.#capabilityNames.set(start + offset, `${name}.${field}`);
-      }
-      this.#addRegisters(fields, {
-        prefix: `${name}.`,
-        at: start,
-        transient: { device_control: DEVICE_CONTROL.bits.initiate_function_level_reset.mask },
-      });
-      if (name === "msix") this.#msixControlAt = start + CONTROL.offset;
-      if (name === "express") this.#deviceControlAt = start + DEVICE_CONTROL.offset;
-      if (name === "pci-cfg") {
-        access = new PciCfgAccess(this.#config.view, start, {
-          read: (bar, offset, size) => this.#space.readStructure(bar, offset, size),
-          write: (bar, offset, size, value) => this.#space.writeStructure(bar, offset, size, value),
-        });
-      }
+    if (this.msixEnabled !== this.#toldEnabled) {
+      this.#toldEnabled = this.msixEnabled;
+      this.#watcher?.changed(this.#watchedAs, "use");
     }
-    return access;
-  }
-
-  #addRegisters(fields: readonly Field[], place?: RegisterPlace): void {
-    this.#registers.push(...writableRegisters(this.#config, fields, place));
   }
 
   #addSriov(group: VirtualFunctions): SriovRegisters {
     const [at = 0] = this.#config.extendedAt;
-    for (const { name, offset } of sriovCapability(group.constants).fields) {
-      this.#capabilityNames.set(at + offset, `sriov.${name}`);
-    }
     const barAddress = (id: number, bar: number) => this.#sriov?.barAddress(id, bar) ?? 0;
     const { legacyNotify } = this.placement;
     const member = new OwnerMember(this.#device, this);
@@ -597,97 +532,105 @@ export class PciDevice implements DevicePort {
 
   /** True when the driver has just asked for a function level reset. */
   #resetIsInitiated(): boolean {
-    const at = this.#deviceControlAt;
+    const at = this.#shape.deviceControlAt;
     if (at === undefined) return false;
     const { mask } = DEVICE_CONTROL.bits.initiate_function_level_reset;
     return (this.#config.view.getUint16(at, true) & mask) !== 0;
   }
 
-  #configName(offset: number): string | undefined {
-    return this.#capabilityNames.get(offset) ?? headerFieldAt(offset);
-  }
-
   // BARs
 
-  #placeRegions(): void {
-    const { windows, msix } = this.placement;
-    const common = this.#common;
-    const table = this.#msix;
-    const space = this.#space;
-    const addStructure = (window: PciWindow, region: Omit<BarRegion, "structure">) =>
-      space.add(window, { ...region, structure: true });
-    // First, as this is the region of the hot path.
-    addStructure(windows.notify, {
-      nameAt: () => "queue_notify",
-      read: () => 0,
-      write: (offset, size, value) => this.#notify(offset, size, value),
-    });
-    addStructure(windows.common, {
-      nameAt: (offset) => common.nameAt(offset),
-      read: (offset, size) => common.read(offset, size),
-      write: (offset, size, value) => common.write(offset, size, value),
-    });
-    addStructure(windows.isr, {
-      nameAt: (offset) => (offset === 0 ? VIRTIO_PCI_ISR_LAYOUT.fields.isr_status.name : undefined),
-      // The reserved bits above the byte are read along where the window has room for them.
-      read: (offset) => (offset === 0 ? this.#interrupts.readIsrStatus() : 0),
-      write: () => {},
-    });
-    if (windows.device !== undefined) {
-      addStructure(windows.device, {
-        nameAt: () => "device_config",
-        read: (offset, size) => this.#readDeviceConfig(offset, size),
-        write: (offset, size, value) => this.#writeDeviceConfig(offset, size, value),
-      });
-    }
-    if (windows.miscellaneous !== undefined) {
-      const { admin_queue_index: index } = PROPOSAL_V5_PCI_MISC_CFG_LAYOUT.fields;
-      addStructure(windows.miscellaneous, {
-        nameAt: (offset) => (offset === index.offset ? index.name : undefined),
-        read: (offset, size) =>
-          offset === index.offset && size === index.width ? this.#device.adminQueueIndex : 0,
-        write: () => {},
-      });
-    }
-    if (msix !== undefined && table !== undefined) {
-      space.add(
-        { ...msix.table, length: msixTableBytes(msix.vectors) },
-        {
-          structure: false,
-          nameAt: (offset) => `msix_table[${offset >> 4}].${ENTRY_NAMES[(offset >> 2) & 3]}`,
-          read: (offset, size) => table.read(offset, size),
-          write: (offset, size, value) => table.write(offset, size, value),
-        },
-      );
-      space.add(
-        { ...msix.pba, length: msixPendingBytes(msix.vectors) },
-        {
-          structure: false,
-          nameAt: () => "msix_pba",
-          read: (offset, size) => table.readPending(offset, size),
-          write: () => {},
-        },
-      );
-    }
-  }
+  /**
+   * What the parts of the function see of it: an object without closures, as there may be many
+   * functions.
+   */
+  static readonly #Inside = class
+    implements
+      FunctionRegisters,
+      StructureAccess,
+      CommonConfigOwner,
+      FunctionPartsOwner,
+      MsixReceiver
+  {
+    readonly #pci: PciDevice;
 
-  #placeLegacyNotify(group: VirtualFunctions | undefined): void {
-    const { legacyNotify } = this.placement;
-    if (legacyNotify === undefined) return;
-    this.#space.add(legacyNotify, {
-      structure: false,
-      nameAt: () => "legacy_notify",
-      read: () => 0,
-      write: (offset, size, queue) => {
-        if (size !== NOTIFICATION_BYTES) return;
-        if (group === undefined) {
-          if (offset === 0) this.legacyNotified(queue);
-        } else if (offset % LEGACY_NOTIFY_STRIDE === 0) {
-          group.legacyNotified?.(1 + offset / LEGACY_NOTIFY_STRIDE, queue);
-        }
-      },
-    });
-  }
+    constructor(pci: PciDevice) {
+      this.#pci = pci;
+    }
+
+    get device(): TransportFacingDevice {
+      return this.#pci.#device;
+    }
+
+    get common(): CommonConfig {
+      return this.#pci.#common;
+    }
+
+    get interrupts(): FunctionInterrupts {
+      return this.#pci.#interrupts;
+    }
+
+    get msix(): MsixTable | undefined {
+      return this.#pci.#msix;
+    }
+
+    get vectors(): number {
+      return this.#pci.#msix?.vectors ?? 0;
+    }
+
+    get generation(): number {
+      return this.#pci.#generation;
+    }
+
+    get queueCount(): number {
+      return this.#pci.#device.queueCount;
+    }
+
+    get tellsAdminPlace(): boolean {
+      return this.#pci.placement.windows.miscellaneous === undefined;
+    }
+
+    get adminQueueIndex(): number {
+      return this.#pci.#device.adminQueueIndex;
+    }
+
+    notifyOffset(queue: number): number {
+      return this.#pci.#notifyOffset(queue);
+    }
+
+    notify(offset: number, size: number, queue: number): void {
+      this.#pci.#notify(offset, size, queue);
+    }
+
+    legacyNotify(offset: number, size: number, queue: number): void {
+      this.#pci.#legacyNotify(offset, size, queue);
+    }
+
+    readDeviceConfig(offset: number, size: number): number {
+      return this.#pci.#readDeviceConfig(offset, size);
+    }
+
+    writeDeviceConfig(offset: number, size: number, value: number): void {
+      this.#pci.#writeDeviceConfig(offset, size, value);
+    }
+
+    readStructure(bar: number, offset: number, size: number): number {
+      return this.#pci.#shape.space.readStructure(this, bar, offset, size);
+    }
+
+    writeStructure(bar: number, offset: number, size: number, value: number): void {
+      this.#pci.#shape.space.writeStructure(this, bar, offset, size, value);
+    }
+
+    message(vector: number, address: number, data: number): void {
+      this.#pci.#interrupts.sink?.msix(vector, address, data);
+    }
+
+    statusWritten(): void {
+      const pci = this.#pci;
+      if (pci.#device.negotiated(FEATURE.VIRTIO_F_SR_IOV)) pci.#sriov?.unlock();
+    }
+  };
 
   #answers(bar: number, offset: number): boolean {
     return (
@@ -712,7 +655,23 @@ export class PciDevice implements DevicePort {
     if (size !== NOTIFICATION_BYTES) return;
     if (offset !== this.#notifyOffset(queue) * this.placement.notifyOffMultiplier) return;
     if (this.#busMaster) this.#device.notify(queue);
-    else if (this.#device.queueEnabled(queue)) this.#waiting.add(queue);
+    else if (this.#device.queueEnabled(queue)) this.#wait(queue);
+  }
+
+  /** A legacy notification: at a place of the function's own, or at one of each virtual function. */
+  #legacyNotify(offset: number, size: number, queue: number): void {
+    if (size !== NOTIFICATION_BYTES) return;
+    const group = this.#virtualFunctions;
+    if (group === undefined) {
+      if (offset === 0) this.legacyNotified(queue);
+    } else if (offset % LEGACY_NOTIFY_STRIDE === 0) {
+      group.legacyNotified?.(1 + offset / LEGACY_NOTIFY_STRIDE, queue);
+    }
+  }
+
+  #wait(queue: number): void {
+    this.#waiting ??= new Set();
+    this.#waiting.add(queue);
   }
 
   #readDeviceConfig(offset: number, size: number): number {
@@ -722,15 +681,13 @@ export class PciDevice implements DevicePort {
       this.#seenGeneration = generation;
       this.#generation = (this.#generation + 1) & 0xff;
     }
-    const bytes = this.#unit.subarray(0, size);
-    this.#unit.fill(0);
-    this.#device.readConfig(offset, bytes);
-    return this.#unitView.getUint32(0, true);
+    const unit = unitOf(0);
+    this.#device.readConfig(offset, unit.subarray(0, size));
+    return new DataView(unit.buffer).getUint32(0, true);
   }
 
   #writeDeviceConfig(offset: number, size: number, value: number): void {
-    this.#unitView.setUint32(0, value, true);
-    this.#device.writeConfig(offset, this.#unit.slice(0, size));
+    this.#device.writeConfig(offset, unitOf(value).subarray(0, size));
   }
 
   #makeLegacy(): LegacyConfig | undefined {
@@ -761,10 +718,8 @@ export class PciDevice implements DevicePort {
   // Trace
 
   #emitValue(op: "read" | "write", bar: number, offset: number, size: number, value: number): void {
-    const data = new Uint8Array(UNIT_BYTES);
-    new DataView(data.buffer).setUint32(0, value, true);
-    this.#emit(op, `bar${bar}`, offset, data.subarray(0, size), () =>
-      this.#space.nameAt(bar, offset),
+    this.#emit(op, `bar${bar}`, offset, unitOf(value).subarray(0, size), () =>
+      this.#shape.space.nameAt(bar, offset),
     );
   }
 
@@ -791,6 +746,13 @@ export class PciDevice implements DevicePort {
 
 function isUnitSize(size: number): boolean {
   return size === 1 || size === 2 || size === 4;
+}
+
+/** Four bytes, little-endian. */
+function unitOf(value: number): Uint8Array {
+  const bytes = new Uint8Array(UNIT_BYTES);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
 }
 
 function readUnit(view: DataView, at: number, size: number): number {

@@ -12,7 +12,7 @@ export {
   type PciBus,
   type PciInterrupt,
 } from "./bus.ts";
-export type { PciBar, PciIdentity } from "./config-space.ts";
+export type { PciBar, PciIdentity } from "./config-template.ts";
 export { PciDevice, type PciDeviceInit } from "./device.ts";
 export type { DiscoveredMsix, Discovery, PassedOver, StructureName } from "./discovery.ts";
 export { PciDriver, type PciDriverInit, type VirtualFunctionIdentity } from "./driver.ts";

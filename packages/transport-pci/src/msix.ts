@@ -19,8 +19,11 @@ const DWORD = 4;
 /** The pending bits come in units of 64. */
 const PENDING_UNIT_BITS = 64;
 
-/** Where a message of a vector goes. Must not throw. */
-export type MsixDelivery = (vector: number, address: number, data: number) => void;
+/** Where the messages of vectors go. */
+export interface MsixReceiver {
+  /** Sends the message of a vector. Must not throw. */
+  message(vector: number, address: number, data: number): void;
+}
 
 /**
  * Who holds back a masked vector: the device, which has the table, or the VMM in front of it,
@@ -47,16 +50,18 @@ export class MsixTable {
   readonly masking: VectorMasking;
 
   #vectors: number;
-  readonly #deliver: MsixDelivery;
-  readonly #table: DataView;
-  readonly #pending: DataView;
+  readonly #receiver: MsixReceiver;
+  /** Absent while all entries are as after a reset. */
+  #table: DataView | undefined = undefined;
+  /** Absent while nothing has been pending since the last reset. */
+  #pending: DataView | undefined = undefined;
   #enabled = false;
   #functionMask = false;
   #busMaster = false;
   #held = false;
 
   /** @throws VirtioError `VALUE_RANGE` when `vectors` is not 1 to 2048. */
-  constructor(vectors: number, deliver: MsixDelivery, masking: VectorMasking = "table") {
+  constructor(vectors: number, receiver: MsixReceiver, masking: VectorMasking = "table") {
     if (!Number.isInteger(vectors) || vectors < 1 || vectors > MSIX_VECTORS_MAX) {
       throw new VirtioError("VALUE_RANGE", {
         message: `an MSI-X table has 1 to ${MSIX_VECTORS_MAX} vectors`,
@@ -66,11 +71,8 @@ export class MsixTable {
     }
     this.capacity = vectors;
     this.#vectors = vectors;
-    this.#deliver = deliver;
+    this.#receiver = receiver;
     this.masking = masking;
-    this.#table = new DataView(new ArrayBuffer(msixTableBytes(vectors)));
-    this.#pending = new DataView(new ArrayBuffer(msixPendingBytes(vectors)));
-    this.reset();
   }
 
   /** The number of vectors now, 1 to {@link capacity}. */
@@ -122,13 +124,13 @@ export class MsixTable {
 
   /** True while the message of `vector` waits. */
   isPending(vector: number): boolean {
-    if (vector < 0 || vector >= this.vectors) return false;
+    if (this.#pending === undefined || vector < 0 || vector >= this.vectors) return false;
     return ((this.#pending.getUint8(vector >>> 3) >>> (vector & 7)) & 1) === 1;
   }
 
   /** Forgets what waits: after a device reset nothing may be sent for what was before. */
   clearPending(): void {
-    new Uint8Array(this.#pending.buffer).fill(0);
+    if (this.#pending !== undefined) new Uint8Array(this.#pending.buffer).fill(0);
   }
 
   /** Puts table, pending bits and switches back to their values after a function reset. */
@@ -141,7 +143,8 @@ export class MsixTable {
 
   /** Reads the table; 0 beyond its last vector. */
   read(offset: number, size: number): number {
-    return this.#isEntry(offset, size) ? this.#table.getUint32(offset, true) : 0;
+    if (!this.#isEntry(offset, size)) return 0;
+    return this.#table === undefined ? atReset(offset) : this.#table.getUint32(offset, true);
   }
 
   /** Writes the table; unmasking a vector sends what was pending. */
@@ -149,13 +152,16 @@ export class MsixTable {
     if (!this.#isEntry(offset, size)) return;
     const at = offset % ENTRY_BYTES;
     const kept = at === 0 ? value & ADDRESS_LOW_MASK : at === CONTROL_AT ? value & MASK : value;
-    this.#table.setUint32(offset, kept >>> 0, true);
+    if (this.#table !== undefined || kept !== atReset(offset)) {
+      this.#table ??= tableAtReset(this.capacity);
+      this.#table.setUint32(offset, kept >>> 0, true);
+    }
     if (at === CONTROL_AT && this.#open) this.#release((offset - at) / ENTRY_BYTES);
   }
 
   /** Reads the pending bits, which no driver writes. */
   readPending(offset: number, size: number): number {
-    return isDword(offset, size, this.#pending.byteLength)
+    return this.#pending !== undefined && isDword(offset, size, this.#pending.byteLength)
       ? this.#pending.getUint32(offset, true)
       : 0;
   }
@@ -163,17 +169,9 @@ export class MsixTable {
   /** The table and its pending bits; `undefined` when both are as after a reset. */
   save(): SavedMsix | undefined {
     const vectors = Array.from({ length: this.#vectors }, (_, vector) => vector);
-    const table = vectors.flatMap((vector) => {
-      const at = vector * ENTRY_BYTES;
-      const [low, high] = [
-        ENTRY.message_address.getLow(this.#table, at),
-        ENTRY.message_address.getHigh(this.#table, at),
-      ];
-      const data = ENTRY.message_data.get(this.#table, at);
-      const masked = (ENTRY.vector_control.get(this.#table, at) & MASK) !== 0;
-      if (low === 0 && high === 0 && data === 0 && masked) return [];
-      return [{ vector, address: addressToHex(low, high), data, masked }];
-    });
+    const entries = this.#table;
+    const table =
+      entries === undefined ? [] : vectors.flatMap((vector) => entryOf(entries, vector));
     const pending = vectors.filter((vector) => this.isPending(vector));
     return table.length + pending.length === 0 ? undefined : { table, pending };
   }
@@ -181,15 +179,18 @@ export class MsixTable {
   /** Puts in place what {@link save} told of as many vectors; nothing is sent before {@link release}. */
   put(saved: SavedMsix | undefined): void {
     this.#clear();
-    for (const { vector, address, data, masked } of saved?.table ?? []) {
+    if (saved === undefined) return;
+    const entries = tableAtReset(this.capacity);
+    if (saved.table.length > 0) this.#table = entries;
+    for (const { vector, address, data, masked } of saved.table) {
       const at = vector * ENTRY_BYTES;
       const [low, high] = addressFromHex(address);
-      ENTRY.message_address.setLow(this.#table, at, low);
-      ENTRY.message_address.setHigh(this.#table, at, high);
-      ENTRY.message_data.set(this.#table, at, data);
-      ENTRY.vector_control.set(this.#table, at, masked ? MASK : 0);
+      ENTRY.message_address.setLow(entries, at, low);
+      ENTRY.message_address.setHigh(entries, at, high);
+      ENTRY.message_data.set(entries, at, data);
+      ENTRY.vector_control.set(entries, at, masked ? MASK : 0);
     }
-    for (const vector of saved?.pending ?? []) this.#setPending(vector, true);
+    for (const vector of saved.pending) this.#setPending(vector, true);
   }
 
   #isEntry(offset: number, size: number): boolean {
@@ -197,11 +198,8 @@ export class MsixTable {
   }
 
   #clear(): void {
-    new Uint8Array(this.#table.buffer).fill(0);
-    for (let vector = 0; vector < this.capacity; vector++) {
-      ENTRY.vector_control.set(this.#table, vector * ENTRY_BYTES, MASK);
-    }
-    this.clearPending();
+    this.#table = undefined;
+    this.#pending = undefined;
   }
 
   get #open(): boolean {
@@ -210,6 +208,7 @@ export class MsixTable {
 
   #masked(vector: number): boolean {
     if (this.masking === "vmm") return false;
+    if (this.#table === undefined) return true;
     return (ENTRY.vector_control.get(this.#table, vector * ENTRY_BYTES) & MASK) !== 0;
   }
 
@@ -220,6 +219,7 @@ export class MsixTable {
   }
 
   #setPending(vector: number, pending: boolean): void {
+    this.#pending ??= new DataView(new ArrayBuffer(msixPendingBytes(this.capacity)));
     const bit = 1 << (vector & 7);
     const byte = this.#pending.getUint8(vector >>> 3);
     this.#pending.setUint8(vector >>> 3, pending ? byte | bit : byte & ~bit);
@@ -227,12 +227,34 @@ export class MsixTable {
 
   #send(vector: number): void {
     const at = vector * ENTRY_BYTES;
-    this.#deliver(
-      vector,
-      ENTRY.message_address.getNumber(this.#table, at),
-      ENTRY.message_data.get(this.#table, at),
-    );
+    const table = this.#table;
+    const address = table === undefined ? 0 : ENTRY.message_address.getNumber(table, at);
+    const data = table === undefined ? 0 : ENTRY.message_data.get(table, at);
+    this.#receiver.message(vector, address, data);
   }
+}
+
+/** What a dword of the table reads after a reset: every vector is masked. */
+function atReset(offset: number): number {
+  return offset % ENTRY_BYTES === CONTROL_AT ? MASK : 0;
+}
+
+function entryOf(table: DataView, vector: number): SavedMsix["table"] {
+  const at = vector * ENTRY_BYTES;
+  const low = ENTRY.message_address.getLow(table, at);
+  const high = ENTRY.message_address.getHigh(table, at);
+  const data = ENTRY.message_data.get(table, at);
+  const masked = (ENTRY.vector_control.get(table, at) & MASK) !== 0;
+  if (low === 0 && high === 0 && data === 0 && masked) return [];
+  return [{ vector, address: addressToHex(low, high), data, masked }];
+}
+
+function tableAtReset(vectors: number): DataView {
+  const table = new DataView(new ArrayBuffer(msixTableBytes(vectors)));
+  for (let vector = 0; vector < vectors; vector++) {
+    ENTRY.vector_control.set(table, vector * ENTRY_BYTES, MASK);
+  }
+  return table;
 }
 
 function isDword(offset: number, size: number, length: number): boolean {

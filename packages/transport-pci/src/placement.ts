@@ -3,7 +3,7 @@
  * and everything can be said, so that a device answers exactly as another one that was recorded.
  */
 import { FEATURE, type TransportFacingDevice, VirtioError } from "@virtio-admin/core";
-import type { PciBar, PciIdentity } from "./config-space.ts";
+import type { PciBar, PciIdentity } from "./config-template.ts";
 import {
   BAR_COUNT,
   MSIX_VECTORS_MAX,

@@ -10,7 +10,8 @@
  */
 import { accessors, type Field, refuseState } from "@virtio-admin/core";
 import type { CapabilityBytes } from "./capabilities.ts";
-import { type BarRegisters, barRegisters, type PciConfigSpace } from "./config-space.ts";
+import type { PciConfigSpace } from "./config-space.ts";
+import { type BarRegisters, barRegisters } from "./config-template.ts";
 import {
   ARI_CAPABILITY_LAYOUT,
   PCI_EXTENDED_CAPABILITY,

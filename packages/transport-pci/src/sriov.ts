@@ -3,26 +3,24 @@
  * virtio device of its own, and members of the group that the physical function owns (section
  * "Device groups").
  *
- * A member costs nothing until something looks at it: its device is made then, and kept for as long
- * as the group, however often VF Enable is switched.
+ * A member costs a few bytes until something looks at its function, or switches its features: its
+ * device is made then, and kept for as long as the group, however often VF Enable is switched. Its
+ * vectors are a number of the group's.
  */
 import {
   DeviceMember,
   type FeatureSet,
   type GroupType,
   isPartsDevice,
-  isSnapshotDevice,
   type LegacyGroup,
   type LegacyMember,
   type ManagedGroup,
   type ManagedMember,
-  type MemberDefaults,
   type MsixPool,
   type PartsDevice,
   type PartsGroup,
   type ProvisionableDevice,
   type ProvisionRefusal,
-  type SnapshotDevice,
   SR_IOV_GROUP,
   type TransportFacingDevice,
   VirtioError,
@@ -36,6 +34,7 @@ import {
   type PciPlace,
   type PciPlacement,
 } from "./placement.ts";
+import { type MadeFunction, type MemberParts, VirtualFunctionMember } from "./sriov-member.ts";
 import type {
   PhysicalFunction,
   SriovConnection,
@@ -98,17 +97,15 @@ export interface SriovGroupInit {
   readonly interruptSink?: (id: number) => PciInterruptSink | undefined;
 }
 
+// What stands in a cell
+const VECTORS = 0x0fff;
+const MADE = 0x8000;
+
 const MOST_VFS = 0xffff;
 const LARGEST_ROUTING_ID = 0xffff;
 const LARGEST_TOTAL = 0xffff_ffff;
 /** 4 KiB, 8 KiB, 64 KiB, 256 KiB, 1 MiB and 4 MiB: what PCI Express asks for. */
 const DEFAULT_PAGE_SIZES = 0x553;
-
-/** A virtual function that has been looked at. */
-interface MadeFunction {
-  readonly pci: PciDevice;
-  readonly device: MemberDevice;
-}
 
 /**
  * The virtual functions of one physical function, as the group that it owns. The group is made
@@ -119,9 +116,7 @@ interface MadeFunction {
  * what was provisioned, and answers nothing until it is there again. A reset of the owner's virtio
  * device changes nothing for the members.
  */
-export class SriovGroup
-  implements ManagedGroup, PartsGroup, LegacyGroup, VirtualFunctions, VirtualFunctionOwner
-{
+export class SriovGroup implements ManagedGroup, PartsGroup, LegacyGroup, VirtualFunctions {
   /** Always `SR_IOV_GROUP`. */
   readonly type: GroupType = SR_IOV_GROUP;
   /** What the SR-IOV capability of the owner says. */
@@ -141,13 +136,20 @@ export class SriovGroup
   readonly #init: SriovGroupInit;
   readonly #placement: PciPlacement;
   readonly #defaultVectors: number;
+  /** By number: the functions that have been looked at. */
   readonly #made = new Map<number, MadeFunction>();
-  /** The members that were asked for since VF Enable was set. */
+  /** By number: the members that {@link member} was asked for since VF Enable was set. */
   readonly #members = new Map<number, VirtualFunctionMember>();
+  /** By number: its vectors while it is there, and whether its function is made. */
+  readonly #cells: Uint16Array;
+  readonly #parts: MemberParts;
+  readonly #place: VirtualFunctionOwner;
+  readonly #borrowed: VirtualFunctionMember;
   #owner: PhysicalFunction | undefined;
   #count = 0;
   #memorySpace = false;
   #allocated = 0;
+  #epoch = 0;
 
   /**
    * Makes the group; it does not exist before a driver sets VF Enable.
@@ -182,7 +184,15 @@ export class SriovGroup
       },
     };
     this.msix = pool === undefined ? undefined : this.#makePool(pool);
+    this.#cells = new Uint16Array(totalVfs + 1);
+    this.#parts = this.#makeParts();
+    this.#place = this.#makePlace();
+    this.#borrowed = new VirtualFunctionMember(1, this.#parts);
     const { pci } = this.#make(1, example);
+    if (pool !== undefined && !pci.placement.capabilities.some(({ name }) => name === "msix")) {
+      const message = "virtual functions with MSI-X vectors have the MSI-X capability";
+      throw refuse("placement.capabilities", message, undefined);
+    }
     this.constants = {
       totalVfs,
       firstVfOffset,
@@ -210,7 +220,7 @@ export class SriovGroup
 
   /** The features that can be switched; the members are alike. */
   get settableFeatures(): FeatureSet {
-    return this.#featuresOf(1).settableFeatures;
+    return this.#example.settableFeatures;
   }
 
   /** The physical function; `undefined` before it was made. It has id 0, and is not provisioned. */
@@ -228,17 +238,15 @@ export class SriovGroup
     if (!this.hasMember(id)) return undefined;
     let member = this.#members.get(id);
     if (member === undefined) {
-      member = new VirtualFunctionMember(id, {
-        defaultVectors: this.msix === undefined ? undefined : this.#defaultVectors,
-        isThere: () => this.#members.get(id) === member,
-        made: () => this.#made.get(id),
-        make: () => this.#functionOf(id),
-        features: () => this.#featuresOf(id),
-        provisionVectors: (vectors) => this.#provisionVectors(id, vectors),
-      });
+      member = new VirtualFunctionMember(id, this.#parts);
       this.#members.set(id, member);
     }
     return member;
+  }
+
+  /** See `ManagedGroup.borrow`. */
+  borrow(id: number): ManagedMember | undefined {
+    return this.hasMember(id) ? this.#borrowed.standFor(id) : undefined;
   }
 
   /** All members that there are now. */
@@ -264,13 +272,6 @@ export class SriovGroup
   /** See {@link LegacyGroup.legacyMember}. */
   legacyMember(id: number): LegacyMember | undefined {
     return this.function(id)?.legacy;
-  }
-
-  /** See {@link VirtualFunctionOwner.legacyPlace}. */
-  legacyPlace(id: number): PciPlace | undefined {
-    const window = this.#owner?.legacyNotify;
-    if (window === undefined) return undefined;
-    return { bar: window.bar, offset: window.offset + (id - 1) * LEGACY_NOTIFY_STRIDE };
   }
 
   /** See {@link VirtualFunctions.legacyNotified}. */
@@ -323,6 +324,54 @@ export class SriovGroup
     });
   }
 
+  /** What members ask for, in one object: there may be many of them. */
+  #makeParts(): MemberParts {
+    const group = this;
+    const msixVectors = this.msix === undefined ? undefined : this.#defaultVectors;
+    return {
+      defaults: {
+        get features(): FeatureSet {
+          return group.#example.defaults.features;
+        },
+        msixVectors,
+      },
+      get settableFeatures(): FeatureSet {
+        return group.settableFeatures;
+      },
+      get epoch(): number {
+        return group.#epoch;
+      },
+      vectorsOf: (id) => this.#vectorsOf(id),
+      made: (id) => (((this.#cells[id] as number) & MADE) === 0 ? undefined : this.#made.get(id)),
+      make: (id) => this.#functionOf(id),
+      provisionVectors: (id, vectors) => this.#provisionVectors(id, vectors),
+      provisionFeatures: (id, features) => this.#provisionFeatures(id, features),
+    };
+  }
+
+  /** What the functions see of the group: no one else takes vectors for them. */
+  #makePlace(): VirtualFunctionOwner {
+    const group = this;
+    return {
+      get memberCount(): number {
+        return group.#count;
+      },
+      get memorySpace(): boolean {
+        return group.#memorySpace;
+      },
+      hasLegacyAccess: this.hasLegacyAccess,
+      legacyPlace: (id) => this.#legacyPlace(id),
+      barAddress: (id, bar) => this.barAddress(id, bar),
+      takeVectors: (id, vectors) => this.#takeVectors(id, vectors),
+    };
+  }
+
+  #legacyPlace(id: number): PciPlace | undefined {
+    const window = this.#owner?.legacyNotify;
+    if (window === undefined) return undefined;
+    return { bar: window.bar, offset: window.offset + (id - 1) * LEGACY_NOTIFY_STRIDE };
+  }
+
   /** Takes over what the driver switched. NumVFs does not change while VF Enable is set. */
   #switch({ count, memorySpace }: SriovSwitches): void {
     const before = this.#count;
@@ -330,8 +379,11 @@ export class SriovGroup
     this.#count = count;
     if (before !== count) {
       // Whoever still holds a member of before holds nothing from here on.
+      this.#epoch++;
       this.#members.clear();
-      this.#allocated = this.msix === undefined ? 0 : count * this.#defaultVectors;
+      this.#cells.fill(this.#defaultVectors);
+      for (const id of this.#made.keys()) this.#cells[id] = MADE | this.#defaultVectors;
+      this.#allocated = count * this.#defaultVectors;
       if (count === 0) for (const made of this.#made.values()) this.#retire(made);
     }
   }
@@ -345,15 +397,33 @@ export class SriovGroup
   }
 
   #provisionVectors(id: number, vectors: number): ProvisionRefusal | undefined {
+    const made = this.#parts.made(id);
+    if (made !== undefined) return made.pci.setMsixVectors(vectors);
+    return this.#takeVectors(id, vectors) ? undefined : "invalid";
+  }
+
+  /** A function that is not there has its defaults, and can have nothing else. */
+  #takeVectors(id: number, vectors: number): boolean {
     const { msix } = this;
-    if (msix === undefined) return "invalid";
-    const { pci } = this.#functionOf(id);
-    const more = vectors - (pci.msixVectors ?? 0);
-    const fits = vectors >= msix.min && vectors <= msix.max && more <= (msix.free ?? 0);
-    if (!fits) return "invalid";
-    const refusal = pci.setMsixVectors(vectors);
-    if (refusal === undefined) this.#allocated += more;
-    return refusal;
+    if (msix === undefined) return false;
+    if (!this.hasMember(id)) return vectors === this.#defaultVectors;
+    const more = vectors - this.#vectorsOf(id);
+    const fits = vectors >= msix.min && vectors <= msix.max && this.#allocated + more <= msix.total;
+    if (!fits || !Number.isInteger(vectors)) return false;
+    this.#cells[id] = ((this.#cells[id] as number) & MADE) | vectors;
+    this.#allocated += more;
+    return true;
+  }
+
+  #provisionFeatures(id: number, features: FeatureSet): ProvisionRefusal | undefined {
+    const isMade = this.#made.has(id);
+    if (!isMade && features.equals(this.#example.defaults.features)) return undefined;
+    return this.#featuresOf(id).provisionFeatures(features);
+  }
+
+  /** The function that shows what all of them are like while nobody has provisioned them. */
+  get #example(): DeviceMember {
+    return this.#featuresOf(1);
   }
 
   #featuresOf(id: number): DeviceMember {
@@ -374,94 +444,25 @@ export class SriovGroup
         device,
         ...(interruptSink === undefined ? {} : { interruptSink }),
       },
-      { owner: this, id },
+      { owner: this.#place, id, vectors: this.msix && this.#vectorsAtFirst(id) },
+      this.#made.get(1)?.pci,
     );
     if (id !== 1 && pci.placement.identity.deviceId !== this.constants.vfDeviceId) {
       const message = "virtual functions of one owner have one device id";
       throw refuse(`makeDevice(${id}).deviceId`, message, device.deviceId);
     }
-    if (this.msix !== undefined) pci.setMsixVectors(this.#defaultVectors);
     const made = { pci, device };
     this.#made.set(id, made);
+    this.#cells[id] = (this.#cells[id] as number) | MADE;
     return made;
   }
-}
 
-/** What a member asks of its group. */
-interface MemberParts {
-  readonly defaultVectors: number | undefined;
-  /** False for a member of before VF Enable was cleared. */
-  readonly isThere: () => boolean;
-  /** The function, when anything has looked at it. */
-  readonly made: () => MadeFunction | undefined;
-  /** The function, made if it has to be. */
-  readonly make: () => MadeFunction;
-  readonly features: () => DeviceMember;
-  readonly provisionVectors: (vectors: number) => ProvisionRefusal | undefined;
-}
-
-/** A virtual function as its owner provisions it. Once VF Enable was cleared it refuses all. */
-class VirtualFunctionMember implements ManagedMember {
-  readonly id: number;
-  readonly #parts: MemberParts;
-
-  constructor(id: number, parts: MemberParts) {
-    this.id = id;
-    this.#parts = parts;
+  #vectorsAtFirst(id: number): number {
+    return this.hasMember(id) ? this.#vectorsOf(id) : this.#defaultVectors;
   }
 
-  /** Made when it is asked for: whoever does is about to save or restore it. */
-  get device(): SnapshotDevice | undefined {
-    if (!this.#parts.isThere()) return undefined;
-    const { device } = this.#parts.make();
-    return isSnapshotDevice(device) ? device : undefined;
-  }
-
-  get deviceStatus(): number {
-    return this.#made?.device.status ?? 0;
-  }
-
-  get msixEnabled(): boolean {
-    return this.#made?.pci.msixEnabled === true;
-  }
-
-  get msixVectors(): number | undefined {
-    const { defaultVectors } = this.#parts;
-    return defaultVectors === undefined
-      ? undefined
-      : (this.#made?.pci.msixVectors ?? defaultVectors);
-  }
-
-  get defaults(): MemberDefaults {
-    const { defaultVectors, features } = this.#parts;
-    return {
-      // Whoever asks for the vectors alone does not have the device made.
-      get features(): FeatureSet {
-        return features().defaults.features;
-      },
-      msixVectors: defaultVectors,
-    };
-  }
-
-  get offeredFeatures(): FeatureSet {
-    return this.#parts.features().offeredFeatures;
-  }
-
-  get settableFeatures(): FeatureSet {
-    return this.#parts.features().settableFeatures;
-  }
-
-  provisionVectors(vectors: number): ProvisionRefusal | undefined {
-    return this.#parts.isThere() ? this.#parts.provisionVectors(vectors) : "invalid";
-  }
-
-  provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
-    if (!this.#parts.isThere()) return "invalid";
-    return this.msixEnabled ? "in use" : this.#parts.features().provisionFeatures(features);
-  }
-
-  get #made(): MadeFunction | undefined {
-    return this.#parts.isThere() ? this.#parts.made() : undefined;
+  #vectorsOf(id: number): number {
+    return (this.#cells[id] as number) & VECTORS;
   }
 }
 

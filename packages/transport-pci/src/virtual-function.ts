@@ -1,6 +1,6 @@
 /** Between a physical function and its virtual functions. */
 import type { ManagedMember } from "@virtio-admin/core";
-import type { PciBar } from "./config-space.ts";
+import type { PciBar } from "./config-template.ts";
 import type { PciPlace, PciWindow } from "./placement.ts";
 
 /** The owner of a virtual function, as that function sees it. */
@@ -15,6 +15,11 @@ export interface VirtualFunctionOwner {
   legacyPlace(id: number): PciPlace | undefined;
   /** The address of a BAR of the virtual function with this number; 0 when it has none. */
   barAddress(id: number, bar: number): number;
+  /**
+   * Takes so many MSI-X vectors for the virtual function with this number, in place of those that it
+   * has; false, and nothing changes, when it cannot have them. Absent: it can.
+   */
+  takeVectors?(id: number, vectors: number): boolean;
 }
 
 /** What virtual functions need of the physical function that is their owner. */
@@ -33,6 +38,8 @@ export interface VirtualFunctionPlace {
   readonly owner: VirtualFunctionOwner;
   /** Its number, from 1; also its member identifier. */
   readonly id: number;
+  /** How many MSI-X vectors it has at first; as many as its table has room for when absent. */
+  readonly vectors?: number | undefined;
 }
 
 /** The registers of an SR-IOV capability that never change. */

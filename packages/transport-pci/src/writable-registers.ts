@@ -5,6 +5,7 @@
  */
 import { type Field, refuseState, savedInteger, savedObject } from "@virtio-admin/core";
 import type { PciConfigSpace } from "./config-space.ts";
+import type { PciConfigTemplate } from "./config-template.ts";
 
 /** The bits of one register, and what they hold, by the names of the registers. */
 export type SavedRegisters = Readonly<Record<string, number>>;
@@ -30,7 +31,7 @@ const WIDEST = 4;
  * @param transient bits that act when they are written, and never stay, by the name of the field
  */
 export function writableRegisters(
-  config: PciConfigSpace,
+  config: PciConfigTemplate,
   fields: readonly Field[],
   { prefix = "", at = 0, transient = {} }: RegisterPlace = {},
 ): WritableRegister[] {

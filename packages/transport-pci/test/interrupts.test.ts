@@ -1,4 +1,5 @@
 /** Interrupts of the device half: ISR status and INTx, vectors, masks and pending bits. */
+import type { ProvisionWatcher } from "@virtio-admin/core";
 import { NO_VECTOR } from "@virtio-admin/transport-pci";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -187,6 +188,64 @@ describe("MSI-X", () => {
     expect(rig.messages).toEqual([]);
     rig.command("memory_space", "bus_master");
     expect(rig.messages.map(({ vector }) => vector)).toEqual([1]);
+  });
+
+  it("tells who watches of MSI-X Enable and of other vectors, and nobody else", () => {
+    const { pci, setMsix, set } = makeRig();
+    const told: unknown[] = [];
+    const watcher: ProvisionWatcher = {
+      changed: (id, what) => void told.push([id, what, pci.msixEnabled, pci.msixVectors]),
+    };
+    expect(pci.watch(watcher, 9)).toBe(true);
+    expect(pci.watch({ changed: () => told.push("another") }, 1)).toBe(false);
+    expect(pci.setMsixVectors(2)).toBeUndefined();
+    expect(pci.setMsixVectors(0)).toBe("invalid");
+    setMsix(true);
+    setMsix(true, true);
+    expect(pci.setMsixVectors(3)).toBe("in use");
+    setMsix(false);
+    setMsix(true);
+    set("device_status", 1);
+    pci.reset();
+    expect(told).toEqual([
+      [9, "vectors", false, 2],
+      [9, "use", true, 2],
+      [9, "use", false, 2],
+      [9, "use", true, 2],
+      [9, "use", false, 2],
+    ]);
+    expect(pci.watch(undefined, 9)).toBe(true);
+    setMsix(true);
+    expect([told.length, pci.watch(watcher, 3)]).toEqual([5, true]);
+  });
+
+  it("has a table that is masked and empty before it is written, and after a reset", () => {
+    const rig = makeRig();
+    const { table, pba, vectors } = rig.pci.placement.msix!;
+    const read = () =>
+      Array.from({ length: 4 * vectors }, (_, i) =>
+        rig.pci.barRead(table.bar, table.offset + 4 * i, 4),
+      );
+    const atReset = Array.from({ length: vectors }, () => [0, 0, 0, 1]).flat();
+    rig.command("memory_space", "bus_master");
+    expect(read()).toEqual(atReset);
+    // What is written as it stands changes nothing; an event of a vector that waits shows.
+    rig.pci.barWrite(table.bar, table.offset + 12, 4, 1);
+    rig.pci.barWrite(table.bar, table.offset + 8, 4, 0);
+    expect(read()).toEqual(atReset);
+    rig.setMsix(true);
+    rig.negotiate([]);
+    rig.set("config_msix_vector", 1);
+    rig.set("device_status", 0xf);
+    expect(rig.pci.barRead(pba.bar, pba.offset, 4)).toBe(0);
+    rig.model.host.configChanged();
+    expect(rig.pci.barRead(pba.bar, pba.offset, 4)).toBe(2);
+    rig.entry(1, 0xfee0_0000, 7);
+    expect(rig.messages).toEqual([{ vector: 1, address: 0xfee0_0000, data: 7 }]);
+    expect(read()).toEqual([0, 0, 0, 1, 0xfee0_0000, 0, 7, 0, ...atReset.slice(8)]);
+    rig.pci.reset();
+    rig.command("memory_space");
+    expect([read(), rig.pci.barRead(pba.bar, pba.offset, 4)]).toEqual([atReset, 0]);
   });
 
   it("keeps the table in whole dwords", () => {

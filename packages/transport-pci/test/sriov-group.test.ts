@@ -3,6 +3,7 @@ import {
   AdminCommandError,
   AdminExecutor,
   type CommandFamily,
+  type DeviceModel,
   FEATURE,
   FeatureSet,
   freeVectors,
@@ -201,6 +202,18 @@ describe("the vectors of members", () => {
     expect(device.offeredFeatures.equals(device.defaultFeatures)).toBe(true);
   });
 
+  it("need the capability that shows how many there are", () => {
+    const capabilities = ["common", "isr", "notify", "pci-cfg", "express"] as const;
+    const placement = { capabilities: capabilities.map((name) => ({ name })) };
+    expect(() => makeSriovRig({ placement })).toThrow(
+      expect.objectContaining({
+        code: "TRANSPORT_OPTIONS",
+        path: "sriov.placement.capabilities",
+      }),
+    );
+    expect(makeSriovRig({ placement, msix: false }).vfs.msix).toBeUndefined();
+  });
+
   it("can be the features that the maker says, and no others", () => {
     const settable = FeatureSet.of(VIRTIO_F_RING_RESET);
     const rig = makeSriovRig({ ...NEGOTIATED, settable });
@@ -209,6 +222,56 @@ describe("the vectors of members", () => {
     expect(rig.vfs.settableFeatures.equals(settable)).toBe(true);
     expect(withdraw(rig, 1)).toEqual(OK);
     expect(rig.command(OP.FEATURES_SET, 1, [0, 0, 0, 0x10])).toEqual([22, 3]);
+  });
+});
+
+describe("virtual functions that share a shape", () => {
+  /** Configuration space and BARs, as far as anything is there. */
+  const read = (pci: PciDevice) => {
+    const bytes = new Uint8Array(0x110);
+    pci.configReadBytes(0, bytes);
+    const table = new Uint8Array(POOL.max * 16);
+    pci.barReadBytes(1, 0, table);
+    const pending = pci.barRead(1, 0x800, 4);
+    return [...bytes, ...table, pending, pci.barRead(0, STATUS_AT, 1)].join();
+  };
+
+  it("share nothing that a driver or an owner changes", () => {
+    const rig = ready();
+    const [one, two] = [rig.functionOf(1), rig.functionOf(2)];
+    const fresh = read(one);
+    expect([one.placement, read(two)]).toEqual([two.placement, fresh]);
+    expect(one.placement).toBe(two.placement);
+    setVectors(rig, 2, 5);
+    two.configWrite(4, 2, 4);
+    two.configWrite(msixControlOf(two), 2, 0x4000);
+    two.barWrite(1, 16, 4, 0xfee0_0000);
+    two.barWrite(1, 28, 4, 0);
+    two.barWrite(0, STATUS_AT, 1, 1);
+    expect(read(one)).toBe(fresh);
+    expect(read(two)).not.toBe(fresh);
+    expect(read(rig.functionOf(3))).toBe(fresh);
+    two.reset();
+    expect(tableSizeOf(two)).toBe(4);
+    setVectors(rig, 2, 2);
+    expect(read(two)).toBe(fresh);
+  });
+
+  it("are told apart where the device of one is another", () => {
+    const model = (features: readonly number[], queues: number): DeviceModel => ({
+      name: "other",
+      deviceId: 4,
+      features,
+      queues: Array.from({ length: queues }, (_, i) => ({ name: `q${i}`, maxSize: 4 })),
+      attach() {},
+      queueNotified() {},
+      reset() {},
+    });
+    const rig = makeSriovRig({ ...NEGOTIATED, models: (id) => model([], id) });
+    rig.enable(2);
+    const queues = [1, 2].map((id) => rig.functionOf(id).barRead(0, 18, 2));
+    expect(queues).toEqual([1, 2]);
+    expect(rig.functionOf(1).placement).toEqual(rig.functionOf(2).placement);
   });
 });
 
@@ -223,6 +286,10 @@ describe("VF Enable cleared by a driver that does not wait", () => {
     expect(held.provisionVectors?.(5)).toBe("invalid");
     expect(held.provisionFeatures(held.defaults.features)).toBe("invalid");
     expect([freeVectors(rig.vfs), rig.functionOf(2).msixVectors]).toEqual([12, 2]);
+    const gone = rig.functionOf(2);
+    rig.disable();
+    expect([gone.setMsixVectors(3), gone.setMsixVectors(2)]).toEqual(["invalid", undefined]);
+    expect([freeVectors(rig.vfs), gone.msixVectors]).toEqual([20, 2]);
   });
 
   it("lets a command that waits be answered once, without a member", async () => {
@@ -322,14 +389,38 @@ describe("TotalVFs of 65535", () => {
     expect((await management.msixCount(1, 0x8000)).vectors).toBe(2);
     expect([...rig.members.keys()]).toEqual([1]);
     await management.setMsixCount(1, 0xffff, 4);
-    expect([...rig.members.keys()]).toEqual([1, 0xffff]);
+    expect((await management.features(1, 0xffff)).offered.has(VIRTIO_F_EVENT_IDX)).toBe(true);
+    expect([...rig.members.keys()]).toEqual([1]);
     expect(tableSizeOf(rig.functionOf(0xffff))).toBe(3);
+    await management.setFeatures(1, 2, FeatureSet.of(VIRTIO_F_EVENT_IDX), FeatureSet.EMPTY);
+    expect([...rig.members.keys()]).toEqual([1, 0xffff, 2]);
     expect(rig.functionOf(0xffff).barAddress(1) - rig.functionOf(1).barAddress(1)).toBe(
       0xfffe * 0x1000,
     );
     await sriov.disable(client);
     expect(freeVectors(rig.vfs)).toBe(140_000);
     await owner.close();
+  });
+
+  it("are told what they are like without one being made, and refuse what they cannot be", () => {
+    const rig = makeSriovRig({ ...NEGOTIATED, totalVfs: 0xffff, msix: { vectors: 2, max: 4 } });
+    rig.enable(0xffff);
+    const member = rig.vfs.member(0x8000)!;
+    const { features } = member.defaults;
+    expect(member.offeredFeatures.equals(features)).toBe(true);
+    expect(member.settableFeatures.isEmpty).toBe(false);
+    expect(member.provisionFeatures(features)).toBeUndefined();
+    for (const vectors of [0, 5, 1.5, 3]) {
+      expect([vectors, member.provisionVectors?.(vectors)]).toEqual([vectors, "invalid"]);
+    }
+    expect(member.provisionVectors?.(1)).toBeUndefined();
+    expect(rig.vfs.member(1)!.provisionVectors?.(3)).toBeUndefined();
+    expect([...rig.members.keys()]).toEqual([1]);
+    expect(rig.functionOf(0x8000).msixVectors).toBe(1);
+    expect(member.device).toBe(rig.members.get(0x8000)?.device);
+    expect(rig.vfs.member(2)?.device).toBe(rig.members.get(2)?.device);
+    rig.disable();
+    expect([member.device, member.offeredFeatures.equals(features)]).toEqual([undefined, true]);
   });
 
   it("has members that can all be listed", () => {
@@ -345,7 +436,7 @@ describe("TotalVFs of 65535", () => {
 type Action =
   | { readonly do: "num" | "control"; readonly value: number }
   | {
-      readonly do: "vectors" | "withdraw" | "touch" | "status" | "flr";
+      readonly do: "vectors" | "withdraw" | "touch" | "status" | "flr" | "own vectors";
       readonly id: number;
       readonly value: number;
     }
@@ -355,7 +446,7 @@ const ACTION: fc.Arbitrary<Action> = fc.oneof(
   fc.record({ do: fc.constant("num" as const), value: fc.integer({ min: 0, max: 9 }) }),
   fc.record({ do: fc.constant("control" as const), value: fc.constantFrom(0, 1, 8, 9, 9, 9) }),
   fc.record({
-    do: fc.constantFrom("vectors", "vectors", "withdraw", "touch", "status", "flr"),
+    do: fc.constantFrom("vectors", "vectors", "withdraw", "touch", "status", "flr", "own vectors"),
     id: fc.integer({ min: 0, max: 9 }),
     value: fc.integer({ min: 0, max: 9 }),
   }),
@@ -434,6 +525,26 @@ describe("whatever the driver switches, in whatever order", () => {
                 else model.running.delete(action.id);
               }
               break;
+            case "own vectors": {
+              // What the function is given by itself comes out of the same pool.
+              const pci = held.get(action.id);
+              if (pci === undefined) break;
+              const had = there ? (model.vectors.get(action.id) ?? POOL.vectors) : POOL.vectors;
+              const most = there ? Math.min(POOL.max, had + model.free) : had;
+              const fits = action.value >= (there ? 1 : had) && action.value <= most;
+              const isCount = action.value >= 1 && action.value <= POOL.max;
+              const inUse = model.running.has(action.id);
+              const expected = !isCount
+                ? "invalid"
+                : inUse
+                  ? "in use"
+                  : fits
+                    ? undefined
+                    : "invalid";
+              expect(pci.setMsixVectors(action.value)).toBe(expected);
+              if (expected === undefined && there) model.vectors.set(action.id, action.value);
+              break;
+            }
             case "flr":
               held.get(action.id)?.reset();
               model.running.delete(action.id);
@@ -462,8 +573,16 @@ describe("whatever the driver switches, in whatever order", () => {
           expect([rig.get("num_vfs"), rig.get("control")]).toEqual([model.num, model.control]);
           expect([rig.vfs.exists, rig.vfs.memberCount]).toEqual([model.count > 0, model.count]);
           expect(freeVectors(rig.vfs)).toBe(model.free);
+          let counted = POOL.total;
+          for (const member of rig.vfs.managedMembers()) counted -= member.msixVectors ?? 0;
+          expect(counted).toBe(model.free);
           for (let id = 0; id <= 9; id++) {
             expect(rig.vfs.hasMember(id)).toBe(id >= 1 && id <= model.count);
+            const member = rig.vfs.member(id);
+            expect(rig.vfs.borrow(id)?.msixVectors).toBe(member?.msixVectors);
+            expect(member?.offeredFeatures.has(VIRTIO_F_RING_RESET)).toBe(
+              member && !model.withdrawn.has(id),
+            );
             const made = rig.members.get(id);
             if (made === undefined) continue;
             const { device } = made;

@@ -12,7 +12,7 @@ import type { TraceSink } from "../trace/types.ts";
 import { createDeviceQueue, ringPosition } from "../virtqueue/index.ts";
 import { type DeviceQueue, type DeviceQueueInit, QUEUE_DEFECTS } from "../virtqueue/types.ts";
 import { checkTellable, commonParts, prepareCommonParts } from "./common-parts.ts";
-import { Deliveries } from "./deliveries.ts";
+import { Deliveries, type Recipients } from "./deliveries.ts";
 import { FeatureOffer } from "./feature-offer.ts";
 import {
   describeDependency,
@@ -51,6 +51,7 @@ import type {
   LegacyFacingDevice,
   ProvisionableDevice,
   ProvisionRefusal,
+  ProvisionWatcher,
   QueueArea,
   QueueConsumer,
   TransportFacingDevice,
@@ -104,20 +105,10 @@ export class VirtioDevice
   #toldGeneration: number;
   /** What was restored, until the device goes on. */
   #toResume: DeviceState | undefined = undefined;
-
-  readonly #deliveries = new Deliveries({
-    consume: (slot) => this.#consume(slot),
-    interrupt: ({ index }) => {
-      this.#trace?.emit({ op: "interrupt", queue: index });
-      this.#port?.usedBuffers(index);
-    },
-    interruptConfiguration: () => {
-      this.#trace?.emit({ op: "interrupt" });
-      this.#port?.configurationChange();
-    },
-    failed: (error) => this.#needsReset(`the transport failed: ${messageOf(error)}`),
-    quiet: () => this.#settleStop(),
-  });
+  readonly #deliveries: Deliveries;
+  /** Who is told of changes, and what it calls this device. */
+  #watcher: ProvisionWatcher | undefined = undefined;
+  #watchedAs = 0;
 
   /**
    * Makes a device that is reset and connected to no transport.
@@ -134,7 +125,10 @@ export class VirtioDevice
     this.#admin = admin;
     this.#memory = init.memory;
     this.#trace = init.trace;
-    this.#dependencies = [...FEATURE_DEPENDENCIES, ...(model.featureDependencies ?? [])];
+    this.#dependencies =
+      model.featureDependencies === undefined
+        ? FEATURE_DEPENDENCIES
+        : [...FEATURE_DEPENDENCIES, ...model.featureDependencies];
     const own = FeatureSet.of(
       ...model.features,
       ...features,
@@ -149,7 +143,8 @@ export class VirtioDevice
     }
     this.#slots = slots;
     this.#legacy = init.transitional === true ? this.#makeLegacy() : undefined;
-    const host = this.#makeHost();
+    const host = new VirtioDevice.#Host(this);
+    this.#deliveries = new Deliveries(host);
     model.attach(host);
     admin?.attach(host);
   }
@@ -190,6 +185,7 @@ export class VirtioDevice
     }
     this.#port = port;
     this.#offer.connect(port);
+    this.#watcher?.changed(this.#watchedAs, "features");
   }
 
   // Features
@@ -217,7 +213,17 @@ export class VirtioDevice
   /** See {@link ProvisionableDevice.provisionFeatures}. */
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
     if (this.#status !== 0 || this.#legacy?.active === true) return "in use";
-    return this.#offer.provision(features) ? undefined : "invalid";
+    if (!this.#offer.provision(features)) return "invalid";
+    this.#watcher?.changed(this.#watchedAs, "features");
+    return undefined;
+  }
+
+  /** See {@link ProvisionableDevice.watch}. */
+  watch(watcher: ProvisionWatcher | undefined, id: number): boolean {
+    if (watcher !== undefined && this.#watcher !== undefined) return false;
+    this.#watcher = watcher;
+    this.#watchedAs = id;
+    return true;
   }
 
   /** See {@link TransportFacingDevice.driverFeatures}. */
@@ -262,7 +268,7 @@ export class VirtioDevice
       if (why === undefined) this.#features = this.#driverFeatures;
       else bits &= ~STATUS.FEATURES_OK;
     }
-    this.#status |= bits;
+    this.#setStatus(this.#status | bits);
     this.#trace?.emit({
       op: "status",
       status: this.#status,
@@ -289,7 +295,7 @@ export class VirtioDevice
     this.#toResume = undefined;
     this.#legacy?.reset();
     // No notification goes out from here on, not even for a consumer that fails below.
-    this.#status = 0;
+    this.#setStatus(0);
     for (const slot of this.#slots) slot.reset();
     this.#deliveries.forgetAll();
     this.#features = FeatureSet.EMPTY;
@@ -298,7 +304,7 @@ export class VirtioDevice
     this.#resetConsumers();
     // A consumer that fails to forget its driver holds stopped queues: it can do no harm, and the
     // status must read 0 all the same.
-    this.#status = 0;
+    this.#setStatus(0);
     this.#trace?.emit({ op: "reset" });
     this.#attempt("transport", () => this.#port?.deviceReset(), this.#traceFault);
   }
@@ -551,14 +557,14 @@ export class VirtioDevice
       apply: () => {
         this.#driverFeatures = driverFeatures;
         this.#features = features;
-        this.#status = status;
+        this.#setStatus(status);
         this.#due = "takeover";
         this.#running = false;
       },
       undo: () => {
         this.#driverFeatures = before.driverFeatures;
         this.#features = before.features;
-        this.#status = before.status;
+        this.#setStatus(before.status);
         this.#due = before.due;
         this.#running = before.running;
       },
@@ -770,7 +776,7 @@ export class VirtioDevice
     config?.read(0, before.bytes);
     return {
       apply: () => {
-        this.#status = state.status;
+        this.#setStatus(state.status);
         if (state.legacy !== undefined) this.#legacy?.restore(state.legacy.inUse);
         this.#toResume = state;
         this.#due = "nothing";
@@ -780,7 +786,7 @@ export class VirtioDevice
         config?.restore(bytes, generation);
       },
       undo: () => {
-        this.#status = 0;
+        this.#setStatus(0);
         this.#legacy?.reset();
         this.#toResume = undefined;
         this.#due = before.due;
@@ -843,40 +849,87 @@ export class VirtioDevice
 
   // What the consumers of the queues see
 
-  #makeHost(): DeviceHost {
-    const device = this;
-    return {
-      memory: this.#memory,
-      adminQueueBase: this.#model.queues.length,
-      trace: this.#trace,
-      get features(): FeatureSet {
-        return device.#features;
-      },
-      get running(): boolean {
-        return device.#serving;
-      },
-      queue(index: number): DeviceQueue | undefined {
-        return device.#serving ? device.#slot(index)?.queue : undefined;
-      },
-      publish(index: number): void {
-        device.#publish(index);
-      },
-      revisit(index: number): void {
-        const slot = device.#slot(index);
-        if (slot !== undefined) device.#visit(slot);
-      },
-      checkDefect(index: number): boolean {
-        const slot = device.#slot(index);
-        return slot !== undefined && device.#checkDefect(slot);
-      },
-      needsReset(why: string): void {
-        device.#needsReset(why);
-      },
-      configChanged(): void {
-        device.#configChanged();
-      },
-    };
-  }
+  /** What a device shows to them, and where its deliveries go: an object without closures. */
+  static readonly #Host = class implements DeviceHost, Recipients {
+    readonly #device: VirtioDevice;
+
+    constructor(device: VirtioDevice) {
+      this.#device = device;
+    }
+
+    get memory(): GuestMemory {
+      return this.#device.#memory;
+    }
+
+    get adminQueueBase(): number {
+      return this.#device.#model.queues.length;
+    }
+
+    get trace(): TraceSink | undefined {
+      return this.#device.#trace;
+    }
+
+    get features(): FeatureSet {
+      return this.#device.#features;
+    }
+
+    get running(): boolean {
+      return this.#device.#serving;
+    }
+
+    queue(index: number): DeviceQueue | undefined {
+      const device = this.#device;
+      return device.#serving ? device.#slot(index)?.queue : undefined;
+    }
+
+    publish(index: number): void {
+      this.#device.#publish(index);
+    }
+
+    revisit(index: number): void {
+      const device = this.#device;
+      const slot = device.#slot(index);
+      if (slot !== undefined) device.#visit(slot);
+    }
+
+    checkDefect(index: number): boolean {
+      const device = this.#device;
+      const slot = device.#slot(index);
+      return slot !== undefined && device.#checkDefect(slot);
+    }
+
+    needsReset(why: string): void {
+      this.#device.#needsReset(why);
+    }
+
+    configChanged(): void {
+      this.#device.#configChanged();
+    }
+
+    consume(slot: QueueSlot): void {
+      this.#device.#consume(slot);
+    }
+
+    interrupt({ index }: QueueSlot): void {
+      const device = this.#device;
+      device.#trace?.emit({ op: "interrupt", queue: index });
+      device.#port?.usedBuffers(index);
+    }
+
+    interruptConfiguration(): void {
+      const device = this.#device;
+      device.#trace?.emit({ op: "interrupt" });
+      device.#port?.configurationChange();
+    }
+
+    failed(error: unknown): void {
+      this.#device.#needsReset(`the transport failed: ${messageOf(error)}`);
+    }
+
+    quiet(): void {
+      this.#device.#settleStop();
+    }
+  };
 
   /** Consumers of queues may work: a device that is about to stop lets them finish. */
   get #serving(): boolean {
@@ -905,7 +958,7 @@ export class VirtioDevice
       },
       addStatus: (bits) => {
         const status = this.#status | bits;
-        this.#status = status;
+        this.#setStatus(status);
         this.#trace?.emit({ op: "status", status });
       },
       reset: () => this.reset(),
@@ -935,20 +988,26 @@ export class VirtioDevice
   }
 
   /** In an error state that only a reset ends, no queue is served any more. */
-  readonly #needsReset = (why: string): void => {
+  #needsReset(why: string): void {
     if ((this.#status & STATUS.DEVICE_NEEDS_RESET) !== 0) return;
-    this.#status |= STATUS.DEVICE_NEEDS_RESET;
+    this.#setStatus(this.#status | STATUS.DEVICE_NEEDS_RESET);
     this.#running = false;
     for (const slot of this.#slots) slot.queue?.stop();
     this.#deliveries.forgetAll();
     this.#traceFault(why);
     this.#tellConfiguration();
     this.#settleStop();
-  };
+  }
 
-  readonly #traceFault = (why: string): void => {
+  #traceFault(why: string): void {
     this.#trace?.emit({ op: "needs-reset", why });
-  };
+  }
+
+  #setStatus(status: number): void {
+    const wasInUse = this.#status !== 0;
+    this.#status = status;
+    if ((status !== 0) !== wasInUse) this.#watcher?.changed(this.#watchedAs, "use");
+  }
 
   #configChanged(): void {
     const config = this.#model.config;
@@ -1017,11 +1076,15 @@ export class VirtioDevice
     this.#checkDefect(slot);
   }
 
-  #attempt(who: string, action: () => void, failed: (why: string) => void): void {
+  #attempt(
+    who: string,
+    action: () => void,
+    failed: (this: VirtioDevice, why: string) => void,
+  ): void {
     try {
       action();
     } catch (error) {
-      failed(`${who}: ${messageOf(error)}`);
+      failed.call(this, `${who}: ${messageOf(error)}`);
     }
   }
 

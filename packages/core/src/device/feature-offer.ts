@@ -4,6 +4,7 @@
  */
 import { type FeatureDependency, violatedDependency, withoutUnmet } from "./feature-rules.ts";
 import { FEATURE, FeatureSet } from "./features.ts";
+import { shared } from "./shared-features.ts";
 import type { DevicePort } from "./types.ts";
 
 /** The features of one device, from what it has to what its driver reads. */
@@ -14,12 +15,14 @@ export class FeatureOffer {
   /** Kept rather than what is left: a transport that connects later brings its own features. */
   #withdrawn: FeatureSet = FeatureSet.EMPTY;
   #withheld: FeatureSet = FeatureSet.EMPTY;
+  #provisioned: FeatureSet;
   #offered: FeatureSet;
 
   constructor(own: FeatureSet, dependencies: readonly FeatureDependency[]) {
-    this.#own = own;
+    this.#own = shared(own);
     this.#dependencies = dependencies;
-    this.#full = withoutUnmet(own, dependencies);
+    this.#full = shared(withoutUnmet(own, dependencies));
+    this.#provisioned = this.#full;
     this.#offered = this.#full;
   }
 
@@ -30,7 +33,7 @@ export class FeatureOffer {
 
   /** What is left of {@link full} by who provisioned the device; what is withheld counts. */
   get provisioned(): FeatureSet {
-    return withoutUnmet(this.#full.minus(this.#withdrawn), this.#dependencies);
+    return this.#provisioned;
   }
 
   /** What the driver reads. */
@@ -41,13 +44,13 @@ export class FeatureOffer {
   /** Takes the features of the transport into account. */
   connect({ ownFeatures = [], reservedFeatures }: DevicePort): void {
     const carried = this.#own.union(FeatureSet.of(...ownFeatures)).without(...reservedFeatures);
-    this.#full = withoutUnmet(carried, this.#dependencies);
+    this.#full = shared(withoutUnmet(carried, this.#dependencies));
     this.#update();
   }
 
   /** Withholds these bits, and no others, until the next call. */
   withhold(bits: readonly number[]): void {
-    this.#withheld = FeatureSet.of(...bits);
+    this.#withheld = shared(FeatureSet.of(...bits));
     this.#update();
   }
 
@@ -58,12 +61,18 @@ export class FeatureOffer {
       features.isSubsetOf(this.#full) &&
       violatedDependency(features, this.#dependencies) === undefined;
     if (!sound) return false;
-    this.#withdrawn = this.#full.minus(features);
+    this.#withdrawn = shared(this.#full.minus(features));
     this.#update();
     return true;
   }
 
   #update(): void {
-    this.#offered = withoutUnmet(this.provisioned.minus(this.#withheld), this.#dependencies);
+    this.#provisioned = this.#without(this.#full, this.#withdrawn);
+    this.#offered = this.#without(this.#provisioned, this.#withheld);
+  }
+
+  /** Less these features, and less those that required one of them. */
+  #without(features: FeatureSet, less: FeatureSet): FeatureSet {
+    return less.isEmpty ? features : shared(withoutUnmet(features.minus(less), this.#dependencies));
   }
 }

@@ -135,7 +135,7 @@ export class FeatureSet {
 
   /** True when both sets have the same bits. */
   equals(other: FeatureSet): boolean {
-    return this.#words.every((word, i) => word === other.word(i));
+    return this === other || this.#words.every((word, i) => word === other.word(i));
   }
 
   /** The bits in ascending order. */

@@ -3,6 +3,12 @@ import type { DeviceQueue, QueueAddresses } from "../virtqueue/types.ts";
 import type { QueueArea } from "./types.ts";
 
 const HALF = 0x1_0000_0000;
+/** Where an area's halves stand. */
+const PLACE: Readonly<Record<QueueArea, number>> = {
+  descriptorArea: 0,
+  driverArea: 2,
+  deviceArea: 4,
+};
 
 /** The areas of a virtqueue in the order of their registers. */
 export const QUEUE_AREAS: readonly QueueArea[] = ["descriptorArea", "driverArea", "deviceArea"];
@@ -24,11 +30,8 @@ export class QueueSlot {
   /** True when the driver is to be interrupted. */
   interrupting = false;
 
-  readonly #halves: Record<QueueArea, [number, number]> = {
-    descriptorArea: [0, 0],
-    driverArea: [0, 0],
-    deviceArea: [0, 0],
-  };
+  /** Low and high half of each area's address; absent while all of them are 0. */
+  #halves: number[] | undefined = undefined;
 
   constructor(index: number, name: string, maxSize: number) {
     this.index = index;
@@ -39,18 +42,21 @@ export class QueueSlot {
 
   /** Half of an area's address. */
   half(area: QueueArea, half: 0 | 1): number {
-    return this.#halves[area][half];
+    return this.#halves?.[PLACE[area] + half] ?? 0;
   }
 
   /** Writes half of an area's address. */
   setHalf(area: QueueArea, half: 0 | 1, value: number): void {
-    this.#halves[area][half] = value >>> 0;
+    if (this.#halves === undefined) {
+      if (value === 0) return;
+      this.#halves = [0, 0, 0, 0, 0, 0];
+    }
+    this.#halves[PLACE[area] + half] = value >>> 0;
   }
 
   /** An area's address; one above 2^53-1 comes out inexact, and inside no memory. */
   address(area: QueueArea): number {
-    const [low, high] = this.#halves[area];
-    return high * HALF + low;
+    return this.half(area, 1) * HALF + this.half(area, 0);
   }
 
   /** True for a size that the queue can have. */
@@ -60,10 +66,9 @@ export class QueueSlot {
 
   /** Writes the addresses of all areas, each up to 2^53-1. */
   place(areas: QueueAddresses): void {
-    for (const [area, halves] of Object.entries(this.#halves)) {
-      const address = areas[area as QueueArea];
-      halves[0] = address >>> 0;
-      halves[1] = Math.floor(address / HALF);
+    for (const area of QUEUE_AREAS) {
+      this.setHalf(area, 0, areas[area] >>> 0);
+      this.setHalf(area, 1, Math.floor(areas[area] / HALF));
     }
   }
 
@@ -72,6 +77,6 @@ export class QueueSlot {
     this.queue?.stop();
     this.queue = undefined;
     this.size = this.maxSize;
-    for (const halves of Object.values(this.#halves)) halves.fill(0);
+    this.#halves = undefined;
   }
 }

@@ -122,6 +122,22 @@ export interface DeviceHost {
 export type ProvisionRefusal = "in use" | "invalid";
 
 /**
+ * What may change about a device or a member that its group keeps in mind: whether a driver uses
+ * it, its features (those it offers, its defaults, those that can be switched), how many MSI-X
+ * vectors it has.
+ */
+export type ProvisionAspect = "use" | "features" | "vectors";
+
+/** Who keeps in mind what a device or a member is like, and is told of every change; a group. */
+export interface ProvisionWatcher {
+  /**
+   * Called after something about the member of this id has changed, for whatever reason. What it
+   * is now is read from the member. Never throws.
+   */
+  changed(id: number, what: ProvisionAspect): void;
+}
+
+/**
  * A device whose features somebody else than its driver may settle, while no driver uses it. What
  * was settled stays until it is settled anew: a reset of the device does not touch it.
  */
@@ -143,6 +159,14 @@ export interface ProvisionableDevice {
    * VIRTIO_F_VERSION_1, or lack one that another of them requires
    */
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined;
+  /**
+   * Has `watcher` told, under this id, whenever the status leaves 0 or goes back to it, and when
+   * {@link defaultFeatures} or {@link provisionedFeatures} change; `undefined` ends it. Absent for
+   * a device that cannot.
+   *
+   * @returns false when somebody else is told already, and nothing changed
+   */
+  watch?(watcher: ProvisionWatcher | undefined, id: number): boolean;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { FEATURE, type FeatureSet } from "../device/features.ts";
 import { isSnapshotDevice, type SnapshotDevice } from "../device/saved-state.ts";
-import type { ProvisionableDevice, ProvisionRefusal } from "../device/types.ts";
+import type { ProvisionableDevice, ProvisionRefusal, ProvisionWatcher } from "../device/types.ts";
 import type { ManagedMember, MemberDefaults } from "./managed.ts";
 
 /** How a {@link DeviceMember} may be provisioned. */
@@ -58,5 +58,10 @@ export class DeviceMember implements ManagedMember {
     const changed = features.minus(offered).union(offered.minus(features));
     if (!changed.isSubsetOf(this.settableFeatures)) return "invalid";
     return this.#device.provisionFeatures(features);
+  }
+
+  /** See {@link ManagedMember.watch}: true where the device can tell, and tells nobody else. */
+  watch(watcher: ProvisionWatcher | undefined): boolean {
+    return this.#device.watch?.(watcher, this.id) === true;
   }
 }

@@ -20,7 +20,12 @@ export {
   restoreDefaults,
 } from "./managed.ts";
 export { isPartsGroup, type PartsGroup } from "./parts.ts";
-export { PLATFORM_GROUP, PlatformGroup, type PlatformGroupOptions } from "./platform.ts";
+export {
+  PLATFORM_GROUP,
+  PlatformGroup,
+  type PlatformGroupOptions,
+  type PlatformMsix,
+} from "./platform.ts";
 export { SELF_GROUP, SELF_MEMBER_ID, SelfGroup } from "./self.ts";
 export { SR_IOV_GROUP } from "./sr-iov.ts";
 export type { DeviceGroup, GroupType } from "./types.ts";

@@ -4,7 +4,7 @@
  */
 import type { FeatureSet } from "../device/features.ts";
 import type { SnapshotDevice } from "../device/saved-state.ts";
-import type { ProvisionRefusal } from "../device/types.ts";
+import type { ProvisionRefusal, ProvisionWatcher } from "../device/types.ts";
 import type { DeviceGroup } from "./types.ts";
 
 /** The most MSI-X vectors that one function can have: Table Size has 11 bits and is one less. */
@@ -53,6 +53,15 @@ export interface ManagedMember {
    * settable, or one would be offered without another that it requires.
    */
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined;
+  /**
+   * Called by the group that the member is added to: from now on it tells `watcher` of every change
+   * that is a `ProvisionAspect`, under its {@link id}; `undefined` ends it. A group keeps count of
+   * members that tell, and finds them quickly however many there are. One that cannot tell of all
+   * its changes has no such method: it is looked at each time.
+   *
+   * @returns false when it tells somebody else already, and nothing changed
+   */
+  watch?(watcher: ProvisionWatcher | undefined): boolean;
 }
 
 /** The MSI-X vectors that the members of a group share. */
@@ -63,7 +72,7 @@ export interface MsixPool {
   readonly min: number;
   /** The most that one member can have, min..2048. */
   readonly max: number;
-  /** How many of them no member has, where the group keeps count; see {@link freeVectors}. */
+  /** How many of them no member has, where the group keeps count; else {@link freeVectors} counts. */
   readonly free?: number | undefined;
 }
 
@@ -89,6 +98,12 @@ export interface ManagedGroup extends DeviceGroup {
    * object each time as long as the member is there, and another once it was gone in between.
    */
   member(id: number): ManagedMember | undefined;
+  /**
+   * The same as {@link member} for whoever is done with it before anything else is asked of the
+   * group: a command is. It may be one object for all members, which does not have to look for the
+   * member itself. Absent: {@link member} serves.
+   */
+  borrow?(id: number): ManagedMember | undefined;
   /** The members that there are now and that can be provisioned. */
   managedMembers(): Iterable<ManagedMember>;
 }
@@ -106,8 +121,7 @@ export function isMemberInUse(member: ManagedMember): boolean {
 
 /**
  * How many MSI-X vectors of the group's pool no member has; 0 for a group without MSI-X. Unless the
- * group keeps count, it is counted from the members: a member that leaves, or goes back to its
- * defaults, cannot be missed.
+ * group keeps count, it is counted from the members, which takes longer the more there are.
  */
 export function freeVectors(group: ManagedGroup): number {
   if (group.msix === undefined) return 0;

@@ -1,4 +1,8 @@
+import type { FeatureSet } from "../device/features.ts";
+import type { ProvisionRefusal } from "../device/types.ts";
 import { VirtioError } from "../errors.ts";
+import { BorrowedMember } from "./borrowed-member.ts";
+import { KeptVectors } from "./kept-vectors.ts";
 import {
   freeVectors,
   type ManagedGroup,
@@ -6,6 +10,7 @@ import {
   MSIX_VECTOR_LIMIT,
   type MsixPool,
 } from "./managed.ts";
+import { MemberTable } from "./member-table.ts";
 import type { GroupType } from "./types.ts";
 
 const LARGEST_TOTAL = 0xffff_ffff;
@@ -22,10 +27,26 @@ export const PLATFORM_GROUP: GroupType = {
   cite: "this project: platform group",
 };
 
+/** The MSI-X vectors of a platform group: a pool, and who keeps the number of every member. */
+export interface PlatformMsix extends MsixPool {
+  /**
+   * How many each member has at first, where the group keeps the numbers; min..max. Its members
+   * then have no MSI-X of their own (a `DeviceMember` is one such), and whoever emulates it asks
+   * {@link PlatformGroup.vectorsOf}. Absent: each member keeps its own number.
+   */
+  readonly vectors?: number;
+  /**
+   * Asked when a member is to get another number that the group keeps, which is one it can have, and
+   * its status is 0. What it returns is the refusal: the member then has what it had. The place to
+   * look at MSI-X Enable, and to resize a table.
+   */
+  readonly settle?: (id: number, vectors: number) => ProvisionRefusal | undefined;
+}
+
 /** What a {@link PlatformGroup} has besides its members. */
 export interface PlatformGroupOptions {
   /** The MSI-X vectors that the members share; absent when the members have no MSI-X. */
-  readonly msix?: MsixPool;
+  readonly msix?: PlatformMsix;
 }
 
 /**
@@ -39,7 +60,9 @@ export class PlatformGroup implements ManagedGroup {
   readonly exists: boolean = true;
   /** The MSI-X vectors that the members share, if they have MSI-X. */
   readonly msix: MsixPool | undefined;
-  readonly #members = new Map<number, ManagedMember | undefined>();
+  readonly #table: MemberTable;
+  readonly #kept: KeptVectors | undefined;
+  readonly #borrowed: BorrowedMember;
 
   /**
    * Makes a group of these members, each an id or a member that the owner may provision.
@@ -48,33 +71,63 @@ export class PlatformGroup implements ManagedGroup {
    * that {@link add} refuses.
    */
   constructor(members: Iterable<number | ManagedMember> = [], options: PlatformGroupOptions = {}) {
-    this.msix = options.msix === undefined ? undefined : checkPool(options.msix);
+    const { msix } = options;
+    if (msix !== undefined) checkPool(msix);
+    this.#table = new MemberTable(msix?.vectors);
+    const pool = msix && poolOf(msix, this.#table);
+    this.msix = pool;
+    if (pool !== undefined && msix?.vectors !== undefined) {
+      this.#kept = new KeptVectors(this.#table, pool, msix.settle);
+    }
+    this.#borrowed = new BorrowedMember(this.#table, this.#kept);
     for (const member of members) this.add(member);
   }
 
   /** How many members there are now. */
   get memberCount(): number {
-    return this.#members.size;
+    return this.#table.size;
   }
 
   /** The member ids in the order in which they were added. */
   get members(): readonly number[] {
-    return [...this.#members.keys()];
+    return this.#table.ids();
   }
 
   /** True when this id names a member now. */
   hasMember(id: number): boolean {
-    return this.#members.has(id);
+    return this.#table.rowOf(id) >= 0;
+  }
+
+  /** The features that can be switched on some member. */
+  get settableFeatures(): FeatureSet {
+    return this.#table.settableFeatures;
   }
 
   /** See {@link ManagedGroup.member}. */
   member(id: number): ManagedMember | undefined {
-    return this.#members.get(id);
+    const member = this.#table.memberAt(this.#table.rowOf(id));
+    return member && this.#seen(member);
+  }
+
+  /** See {@link ManagedGroup.borrow}. */
+  borrow(id: number): ManagedMember | undefined {
+    const table = this.#table;
+    const row = table.rowOf(id);
+    if (row >= 0 && table.isKnown(row)) return this.#borrowed.standFor(id, row);
+    return this.member(id);
+  }
+
+  /**
+   * How many MSI-X vectors the member of this id has now, as {@link member} says; `undefined`
+   * without MSI-X, and for no such member.
+   */
+  vectorsOf(id: number): number | undefined {
+    return this.borrow(id)?.msixVectors;
   }
 
   /** See {@link ManagedGroup.managedMembers}. */
   managedMembers(): readonly ManagedMember[] {
-    return [...this.#members.values()].filter((member) => member !== undefined);
+    return this.#table.managed().map((member) => this.#seen(member));
   }
 
   /**
@@ -82,7 +135,8 @@ export class PlatformGroup implements ManagedGroup {
    * as allocated.
    *
    * @throws VirtioError `GROUP_INVALID` when the id is not an integer from 0 to 2^53-1, or taken;
-   * when only one of group and member has MSI-X, or the pool has too few vectors left. The group
+   * when only one of group and member has MSI-X, or both keep its vectors; when the pool has too
+   * few of them left. The group
    * is then as before.
    */
   add(member: number | ManagedMember): void {
@@ -95,7 +149,7 @@ export class PlatformGroup implements ManagedGroup {
         value: id,
       });
     }
-    if (this.#members.has(id)) {
+    if (this.hasMember(id)) {
       throw new VirtioError("GROUP_INVALID", {
         path: "group.members",
         message: "two members of one group have the same id",
@@ -104,12 +158,14 @@ export class PlatformGroup implements ManagedGroup {
       });
     }
     if (managed !== undefined) this.#checkVectors(managed);
-    this.#members.set(id, managed);
+    this.#table.add(id, managed);
   }
 
   /** Removes a member; false when there was none of that id. Its vectors are free then. */
   remove(id: number): boolean {
-    return this.#members.delete(id);
+    const member = this.#table.memberAt(this.#table.rowOf(id));
+    if (member !== undefined) this.#kept?.forget(member);
+    return this.#table.remove(id);
   }
 
   /** The ids of the members, for a snapshot. */
@@ -125,7 +181,7 @@ export class PlatformGroup implements ManagedGroup {
    */
   restore(value: unknown): () => void {
     const ids = Array.isArray(value) ? (value as readonly unknown[]).slice() : undefined;
-    const members = new Map<number, ManagedMember | undefined>();
+    const members = new Set<number>();
     for (const id of ids ?? [value]) {
       const isId = typeof id === "number" && Number.isSafeInteger(id) && id >= 0;
       if (ids === undefined || !isId || members.has(id)) {
@@ -135,7 +191,7 @@ export class PlatformGroup implements ManagedGroup {
           value: id,
         });
       }
-      members.set(id, this.#members.get(id));
+      members.add(id);
     }
     for (const { id } of this.managedMembers()) {
       if (members.has(id)) continue;
@@ -146,43 +202,76 @@ export class PlatformGroup implements ManagedGroup {
         hint: "remove it from the group first",
       });
     }
-    return () => {
-      this.#members.clear();
-      for (const [id, member] of members) this.#members.set(id, member);
-    };
+    return () => this.#table.arrange([...members]);
   }
 
-  #checkVectors({ id, msixVectors }: ManagedMember): void {
+  /** As its owner sees it. */
+  #seen(member: ManagedMember): ManagedMember {
+    return this.#kept === undefined ? member : this.#kept.memberWith(member);
+  }
+
+  #checkVectors({ id, msixVectors: own }: ManagedMember): void {
+    const { msix } = this;
     const path = `group.members[${id}].msixVectors`;
-    if ((msixVectors === undefined) !== (this.msix === undefined)) {
+    if (this.#kept !== undefined && own !== undefined) {
+      throw new VirtioError("GROUP_INVALID", {
+        path,
+        message: "the group keeps the vectors of its members, and this one has its own",
+        value: own,
+        hint: "leave out msix.vectors, or add the device as a DeviceMember",
+      });
+    }
+    const vectors = this.#kept === undefined ? own : this.#table.vectorsAtFirst;
+    if ((vectors === undefined) !== (msix === undefined)) {
       throw new VirtioError("GROUP_INVALID", {
         path,
         message: "either the group and all its members have MSI-X, or none has",
-        value: msixVectors,
+        value: vectors,
         hint: "give the group a pool of vectors, or put the member into a group of its own",
       });
     }
-    if (this.msix === undefined || msixVectors === undefined) return;
-    const { min, max } = this.msix;
+    if (msix === undefined || vectors === undefined) return;
+    const { min, max } = msix;
     const free = freeVectors(this);
     const most = Math.min(max, free);
-    if (Number.isInteger(msixVectors) && msixVectors >= min && msixVectors <= most) return;
+    if (isWhole(vectors, min, most)) return;
     throw new VirtioError("GROUP_INVALID", {
       path,
       message: `a member of this group has ${min} to ${max} vectors, and ${free} are free`,
-      value: msixVectors,
+      value: vectors,
     });
   }
 }
 
-function checkPool({ total, min, max }: MsixPool): MsixPool {
+function checkPool({ total, min, max, vectors, settle }: PlatformMsix): void {
   const sound =
     isWhole(total, 0, LARGEST_TOTAL) && isWhole(min, 1, max) && isWhole(max, 1, MSIX_VECTOR_LIMIT);
-  if (sound) return Object.freeze({ total, min, max });
+  if (!sound) {
+    throw new VirtioError("GROUP_INVALID", {
+      path: "group.msix",
+      message: `a pool has a total of 32 bits, and 1 <= min <= max <= ${MSIX_VECTOR_LIMIT}`,
+      value: `total ${total}, min ${min}, max ${max}`,
+    });
+  }
+  const isKept = vectors !== undefined;
+  if (isKept ? isWhole(vectors, min, max) : settle === undefined) return;
   throw new VirtioError("GROUP_INVALID", {
-    path: "group.msix",
-    message: `a pool has a total of 32 bits, and 1 <= min <= max <= ${MSIX_VECTOR_LIMIT}`,
-    value: `total ${total}, min ${min}, max ${max}`,
+    path: "group.msix.vectors",
+    message: isKept
+      ? `a member has ${min} to ${max} vectors`
+      : "only vectors that the group keeps can be settled",
+    value: vectors,
+  });
+}
+
+function poolOf({ total, min, max }: MsixPool, table: MemberTable): MsixPool {
+  return Object.freeze({
+    total,
+    min,
+    max,
+    get free(): number {
+      return total - table.vectors;
+    },
   });
 }
 

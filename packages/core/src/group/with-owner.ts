@@ -56,6 +56,12 @@ class ManagedGroupWithOwner extends GroupWithOwner<ManagedGroup> implements Mana
     return id === this.ownerId ? this.owner : this.group.member(id);
   }
 
+  borrow(id: number): ManagedMember | undefined {
+    const { group } = this;
+    if (id === this.ownerId) return this.owner;
+    return group.borrow === undefined ? group.member(id) : group.borrow(id);
+  }
+
   /** Those whose vectors and features are provisioned: the owner's are not. */
   managedMembers(): Iterable<ManagedMember> {
     return this.group.managedMembers();

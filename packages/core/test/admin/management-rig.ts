@@ -4,6 +4,7 @@ import {
   FEATURE,
   FeatureSet,
   type ProvisionRefusal,
+  type ProvisionWatcher,
   STATUS,
   VirtioDevice,
 } from "../../src/device/index.ts";
@@ -81,20 +82,40 @@ export function makeMemberDevice(): VirtioDevice {
 export class MsixMember implements ManagedMember {
   readonly id: number;
   readonly virtio: VirtioDevice = makeMemberDevice();
-  msixEnabled = false;
-  msixVectors: number;
   readonly #features: DeviceMember;
   readonly #defaultVectors: number;
+  #msixEnabled = false;
+  #msixVectors: number;
+  #watcher: ProvisionWatcher | undefined;
 
   constructor(id: number, vectors: number) {
     this.id = id;
-    this.msixVectors = vectors;
+    this.#msixVectors = vectors;
     this.#defaultVectors = vectors;
     this.#features = new DeviceMember(id, this.virtio);
   }
 
   get deviceStatus(): number {
     return this.virtio.status;
+  }
+
+  get msixEnabled(): boolean {
+    return this.#msixEnabled;
+  }
+
+  set msixEnabled(enabled: boolean) {
+    this.#msixEnabled = enabled;
+    this.#watcher?.changed(this.id, "use");
+  }
+
+  get msixVectors(): number {
+    return this.#msixVectors;
+  }
+
+  /** Whatever the pool says. */
+  set msixVectors(vectors: number) {
+    this.#msixVectors = vectors;
+    this.#watcher?.changed(this.id, "vectors");
   }
 
   get defaults(): MemberDefaults {
@@ -117,6 +138,12 @@ export class MsixMember implements ManagedMember {
 
   provisionFeatures(features: FeatureSet): ProvisionRefusal | undefined {
     return this.msixEnabled ? "in use" : this.#features.provisionFeatures(features);
+  }
+
+  watch(watcher: ProvisionWatcher | undefined): boolean {
+    if (!this.#features.watch(watcher)) return false;
+    this.#watcher = watcher;
+    return true;
   }
 }
 

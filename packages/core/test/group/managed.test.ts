@@ -9,6 +9,8 @@ import {
   type ManagedGroup,
   type ManagedMember,
   PlatformGroup,
+  type ProvisionableDevice,
+  type ProvisionWatcher,
   RING_FEATURES,
   restoreDefaults,
   SelfGroup,
@@ -139,6 +141,101 @@ describe("a device whose features are provisioned", () => {
         }
       }),
     );
+  });
+});
+
+describe("a device that is watched", () => {
+  function watched() {
+    const { device } = makeDevice();
+    const told: unknown[] = [];
+    const watcher: ProvisionWatcher = {
+      changed: (id, what) =>
+        void told.push([id, what, device.status, device.provisionedFeatures.has(1)]),
+    };
+    expect(device.watch(watcher, 4)).toBe(true);
+    return { device, told, watcher };
+  }
+
+  it("tells when it comes into use and goes out of it, and of nothing in between", () => {
+    const { device, told } = watched();
+    for (const status of [0, 1, 3, 3, 0, 0, 1]) device.writeStatus(status);
+    device.reset();
+    expect(told).toEqual([
+      [4, "use", 1, true],
+      [4, "use", 0, true],
+      [4, "use", 1, true],
+      [4, "use", 0, true],
+    ]);
+  });
+
+  it("tells of an error before any driver came, and of a state that is restored", () => {
+    const model = new FillModel();
+    const device = new VirtioDevice({ model, memory: makeMemory().memory });
+    const told: number[] = [];
+    device.watch({ changed: () => void told.push(device.status) }, 4);
+    model.host.needsReset("planted");
+    device.reset();
+    device.writeStatus(STATUS.ACKNOWLEDGE);
+    const state = device.saveState();
+    device.reset();
+    const change = device.prepareState(state);
+    change.apply();
+    change.undo();
+    expect(told).toEqual([STATUS.DEVICE_NEEDS_RESET, 0, 1, 0, 1, 0]);
+  });
+
+  it("tells of other features once they are settled or its transport brings them", () => {
+    const { device, told } = watched();
+    expect(device.provisionFeatures(OFFERED.with(5))).toBe("invalid");
+    expect(device.provisionFeatures(OFFERED.without(1))).toBeUndefined();
+    device.withholdFeatures([0]);
+    device.connect({
+      transport: "test",
+      reservedFeatures: [],
+      usedBuffers() {},
+      configurationChange() {},
+      deviceReset() {},
+    });
+    expect(told).toEqual([
+      [4, "features", 0, false],
+      [4, "features", 0, false],
+    ]);
+  });
+
+  it("tells one at a time", () => {
+    const { device, told, watcher } = watched();
+    expect(device.watch({ changed: () => void told.push("another") }, 5)).toBe(false);
+    device.writeStatus(1);
+    expect(device.watch(undefined, 4)).toBe(true);
+    device.reset();
+    expect(told).toEqual([[4, "use", 1, true]]);
+    expect(device.watch(watcher, 6)).toBe(true);
+  });
+
+  it("tells for a member of it, where it can", () => {
+    const { device } = makeDevice();
+    const told: unknown[] = [];
+    const watcher: ProvisionWatcher = { changed: (id, what) => void told.push([id, what]) };
+    const silent: ProvisionableDevice = {
+      status: 0,
+      defaultFeatures: OFFERED,
+      provisionedFeatures: OFFERED,
+      provisionFeatures: () => undefined,
+    };
+    expect(new DeviceMember(8, silent).watch(watcher)).toBe(false);
+    expect(new DeviceMember(9, device).watch(watcher)).toBe(true);
+    expect(new DeviceMember(10, device).watch(watcher)).toBe(false);
+    device.writeStatus(1);
+    expect(told).toEqual([[9, "use"]]);
+  });
+
+  it("offers what others like it offer as the same object", () => {
+    const [one, two] = [makeDevice().device, makeDevice().device];
+    expect(one.offeredFeatures).toBe(two.offeredFeatures);
+    one.provisionFeatures(OFFERED.without(1));
+    two.provisionFeatures(OFFERED.without(1));
+    expect(one.provisionedFeatures).toBe(two.provisionedFeatures);
+    expect(one.defaultFeatures.equals(OFFERED)).toBe(true);
   });
 });
 
@@ -290,6 +387,6 @@ describe("a platform group of members that may be provisioned", () => {
     const msix = { ...pool };
     const group = new PlatformGroup([], { msix });
     msix.total = 1;
-    expect(group.msix).toEqual(pool);
+    expect(group.msix).toEqual({ ...pool, free: 10 });
   });
 });

@@ -87,7 +87,7 @@ function forMember(handle: MemberHandler): CommandHandler {
   return (call) => {
     const { group, memberId } = call;
     if (!isManagedGroup(group)) return OUTCOME.INVALID_MEMBER;
-    const member = group.member(memberId);
+    const member = group.borrow === undefined ? group.member(memberId) : group.borrow(memberId);
     return member === undefined ? OUTCOME.INVALID_MEMBER : handle(call, group, member);
   };
 }
