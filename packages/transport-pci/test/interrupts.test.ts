@@ -219,6 +219,21 @@ describe("MSI-X", () => {
     expect([told.length, pci.watch(watcher, 3)]).toEqual([5, true]);
   });
 
+  it("tells who watches when a restore switches it, before anything goes on", () => {
+    const saving = makeRig();
+    saving.setMsix(true);
+    const saved = saving.pci.save();
+    const { pci } = makeRig();
+    const told: unknown[] = [];
+    pci.watch({ changed: (id, what) => void told.push([id, what, pci.msixEnabled]) }, 9);
+    const put = pci.restore(saved, "port");
+    expect(told).toEqual([]);
+    put();
+    expect(told).toEqual([[9, "use", true]]);
+    pci.restored();
+    expect(told.length).toBe(1);
+  });
+
   it("has a table that is masked and empty before it is written, and after a reset", () => {
     const rig = makeRig();
     const { table, pba, vectors } = rig.pci.placement.msix!;

@@ -275,6 +275,19 @@ describe("virtual functions that share a shape", () => {
   });
 });
 
+describe("a member", () => {
+  it("is one object while it is there, and another one once it is there again", () => {
+    const rig = ready();
+    const held = rig.vfs.member(2);
+    expect(rig.vfs.member(2)).toBe(held);
+    expect([...rig.vfs.managedMembers()][1]).toBe(held);
+    rig.enable(0);
+    rig.enable(4);
+    expect(rig.vfs.member(2)).toBeDefined();
+    expect(rig.vfs.member(2)).not.toBe(held);
+  });
+});
+
 describe("VF Enable cleared by a driver that does not wait", () => {
   it("takes members out of the hands of whoever held them", () => {
     const rig = ready();

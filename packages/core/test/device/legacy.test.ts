@@ -196,6 +196,19 @@ describe("the status", () => {
     expect(device.status).toBe(0);
   });
 
+  it("tells who watches the device when a legacy driver takes it, and when it lets go", () => {
+    const { legacy, device } = makeLegacy();
+    const told: unknown[] = [];
+    device.watch({ changed: (id, what) => void told.push([id, what, device.status]) }, 4);
+    legacy.writeStatus(DRIVER);
+    legacy.writeStatus(ACKNOWLEDGE);
+    legacy.writeStatus(0);
+    expect(told).toEqual([
+      [4, "use", DRIVER],
+      [4, "use", 0],
+    ]);
+  });
+
   it("0 resets, whoever drives the device", () => {
     const rig = makeLegacy();
     rig.legacy.writeDriverFeatures(mask(0));

@@ -467,6 +467,17 @@ describe("vectors that a platform group keeps", () => {
     expect([group.vectorsOf(7), group.vectorsOf(8), group.msix?.free]).toEqual(expected);
   });
 
+  it("belong to one object as long as the member is there, and to another one afterwards", () => {
+    const member = new DeviceMember(7, makeDevice());
+    const group = new PlatformGroup([member], { msix });
+    const held = group.member(7);
+    expect(group.member(7)).toBe(held);
+    expect(group.managedMembers()[0]).toBe(held);
+    group.remove(7);
+    group.add(member);
+    expect(group.member(7)).not.toBe(held);
+  });
+
   it("are out of reach for whoever holds a member that left", () => {
     const device = makeDevice();
     const group = new PlatformGroup([new DeviceMember(7, device)], { msix });
