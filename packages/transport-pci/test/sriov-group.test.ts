@@ -281,7 +281,7 @@ describe("a member", () => {
     const held = rig.vfs.member(2);
     expect(rig.vfs.member(2)).toBe(held);
     expect([...rig.vfs.managedMembers()][1]).toBe(held);
-    rig.enable(0);
+    rig.disable();
     rig.enable(4);
     expect(rig.vfs.member(2)).toBeDefined();
     expect(rig.vfs.member(2)).not.toBe(held);
