@@ -60,6 +60,7 @@ export {
   DEV_PARTS_METADATA_TYPE,
   DEV_PARTS_SET,
   DEV_PARTS_SET_DATA,
+  DEVICE_PARTS_COMMANDS,
   LONGEST_PARTS_DATA,
 } from "./commands/device-parts-layout.ts";
 export { LEGACY_ACCESS_FAMILY } from "./commands/legacy-access.ts";

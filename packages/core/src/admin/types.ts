@@ -153,6 +153,11 @@ export interface CommandFamily {
   readonly private: boolean;
   /** Its commands. */
   readonly commands: readonly AdminCommand[];
+  /**
+   * Commands of other families that an owner of this one must have as well: those that the text has
+   * all of, or none. Absent: it needs no other.
+   */
+  readonly needs?: readonly AdminCommand[];
   /** Makes the state and the handlers for one owner. */
   bind(owner: AdminOwner): FamilyBinding;
 }

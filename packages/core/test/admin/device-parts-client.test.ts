@@ -4,8 +4,8 @@ import {
   AdminClient,
   CapabilityClient,
   type CommandFamily,
-  DEV_PARTS_GET,
   DEV_PARTS_METADATA_GET,
+  DEVICE_PARTS_COMMANDS,
   DevicePartsClient,
   moveMember,
   OUTCOME,
@@ -189,18 +189,15 @@ describe("a client of device parts", () => {
   });
 });
 
-/** Commands 0xe and 0xf as a device might answer them; the objects are the real ones. */
+/** Every device parts command as a device might answer it; the objects are the real ones. */
 function lying(answer: (call: AdminCall) => number): CommandFamily {
   return {
     name: "lying",
     doc: "Answers what is not true.",
     private: true,
-    commands: [DEV_PARTS_METADATA_GET, DEV_PARTS_GET],
+    commands: DEVICE_PARTS_COMMANDS,
     bind: () => ({
-      handlers: {
-        [DEV_PARTS_METADATA_GET.opcode]: answer,
-        [DEV_PARTS_GET.opcode]: answer,
-      },
+      handlers: Object.fromEntries(DEVICE_PARTS_COMMANDS.map(({ opcode }) => [opcode, answer])),
     }),
   };
 }

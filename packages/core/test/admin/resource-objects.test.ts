@@ -29,6 +29,7 @@ import { AdminRig, unhex } from "./rig.ts";
 
 const { CREATE, QUERY, MODIFY, DESTROY } = OP_OBJ;
 const { DEV_PARTS, POOL, FILTER } = TYPE;
+const PARTS_OPCODES = [0x0e, 0x0f, 0x10, 0x11];
 const MEMBER = { group: SRIOV, member: 1 } as const;
 const OTHER = { group: SRIOV, member: 2 } as const;
 
@@ -45,10 +46,10 @@ describe("the list of resource object commands", () => {
     const rig = new ObjectRig();
     const all = [CREATE, QUERY, MODIFY, DESTROY];
     expect(rig.executor.supported(SELF)).toEqual(expect.arrayContaining(all));
-    expect(rig.executor.supported(SRIOV)).toEqual([0, 1, ...all]);
+    expect(rig.executor.supported(SRIOV)).toEqual([0, 1, ...all, ...PARTS_OPCODES]);
     const parts = new ObjectRig({ types: [] });
     expect(parts.executor.supported(SELF)).not.toContain(CREATE);
-    expect(parts.executor.supported(SRIOV)).toEqual([0, 1, ...all]);
+    expect(parts.executor.supported(SRIOV)).toEqual([0, 1, ...all, ...PARTS_OPCODES]);
   });
 
   it("may be used in part, as Linux does", () => {

@@ -214,6 +214,14 @@ export const DEV_MODE_SET: AdminCommand = {
   cite: CITE,
 };
 
+/** The device parts commands, in the order of their opcodes. */
+export const DEVICE_PARTS_COMMANDS: readonly AdminCommand[] = [
+  DEV_PARTS_METADATA_GET,
+  DEV_PARTS_GET,
+  DEV_PARTS_SET,
+  DEV_MODE_SET,
+];
+
 /** How many bytes of result tell the headers of `count` parts. */
 export function metadataListBytes(count: number): number {
   return DEV_PARTS_METADATA_RESULT.size + VIRTIO_DEV_PART_HDR.size * count;
