@@ -164,6 +164,36 @@ describe("the parts of a function", () => {
       () => [commonPart("VQ_NOTIFY_CFG", new Uint8Array(8), 1)],
     ],
     [
+      "[device-parts-device-32] other data for notifications",
+      "VQ_NOTIFY_CFG 1",
+      () => [commonPart("VQ_NOTIFY_CFG", Uint8Array.of(1, 0, 1, 0, 0, 0, 0, 0), 1)],
+    ],
+    [
+      "[device-parts-device-32] administration virtqueues that there are not",
+      "PCI_COMMON_CFG 62",
+      () => [field("admin_queue_num", le16(1))],
+    ],
+    [
+      "[device-parts-device-32] administration virtqueues elsewhere",
+      "PCI_COMMON_CFG 60",
+      () => [field("admin_queue_index", le16(2))],
+    ],
+    [
+      "[device-parts-device-32] another feature word that is shown",
+      "PCI_COMMON_CFG 4",
+      () => [field("device_feature_select", le32(1)), field("device_feature", le32(0))],
+    ],
+    [
+      "[device-parts-device-32] another place of the selected queue",
+      "PCI_COMMON_CFG 30",
+      () => [field("queue_select", le16(1)), field("queue_notify_off", le16(0))],
+    ],
+    [
+      "[device-parts-device-32] other data of the selected queue",
+      "PCI_COMMON_CFG 56",
+      () => [field("queue_select", le16(1)), field("queue_notif_config_data", le16(1))],
+    ],
+    [
       "a vector that there is not, for a queue",
       "VQ_CFG 0",
       ({ device }) => {
@@ -204,7 +234,8 @@ describe("the parts of a function", () => {
       field("config_generation", Uint8Array.of(77)),
       field("queue_enable", le16(1)),
       field("queue_desc", new Uint8Array(8).fill(1)),
-      field("admin_queue_num", le16(9)),
+      field("admin_queue_index", le16(0)),
+      field("admin_queue_num", le16(0)),
     ];
     const before = hex(encodeParts(rig.device.readParts()));
     rig.device.prepareParts(parts).apply();
@@ -212,6 +243,21 @@ describe("the parts of a function", () => {
     expect([rig.get("num_queues"), rig.get("config_generation"), rig.get("device_status")]).toEqual(
       [2, 0, 0],
     );
+  });
+
+  it("[device-parts-device-32] are taken where they are what the function shows itself", () => {
+    const rig = target();
+    rig.device
+      .prepareParts([
+        field("device_feature_select", le32(1)),
+        field("device_feature", le32(rig.device.offeredFeatures.word(1))),
+        field("queue_select", le16(1)),
+        field("queue_notify_off", le16(1)),
+        field("queue_notif_config_data", le16(0)),
+        commonPart("VQ_NOTIFY_CFG", Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0), 1),
+      ])
+      .apply();
+    expect([rig.get("device_feature_select"), rig.get("queue_select")]).toEqual([1, 1]);
   });
 
   it("are passed over when they are optional and unknown", () => {
