@@ -1,5 +1,5 @@
 /** What the owner of transitional virtual functions reads and writes of them, register by register. */
-import { FEATURE } from "@virtio-admin/core";
+import { decode, encode, FEATURE, type StructLayout } from "@virtio-admin/core";
 import {
   createBlock,
   createEntropy,
@@ -104,6 +104,40 @@ describe("the layout", () => {
       Object.fromEntries(Object.entries(VIRTIO_PCI_LEGACY_MSIX_LAYOUT.fields).slice(0, 8)),
     );
   });
+
+  const REGISTERS = {
+    device_features: 0x01020304,
+    driver_features: 0x11121314,
+    queue_address: 0x21222324,
+    queue_size: 0x3132,
+    queue_select: 0x4142,
+    queue_notify: 0x5152,
+    device_status: 0x61,
+    isr_status: 0x71,
+  };
+  const BYTES = "04030201 14131211 24232221 3231 4241 5251 61 71";
+
+  it.each([
+    ["without MSI-X", VIRTIO_PCI_LEGACY_LAYOUT, REGISTERS, BYTES],
+    [
+      "with MSI-X",
+      VIRTIO_PCI_LEGACY_MSIX_LAYOUT,
+      { ...REGISTERS, config_msix_vector: 0x8182, queue_msix_vector: 0xffff },
+      `${BYTES} 8281 ffff`,
+    ],
+  ] as readonly [string, StructLayout, Readonly<Record<string, number>>, string][])(
+    "%s is these bytes and back, and no byte less",
+    (_, layout, values, text) => {
+      const bytes = Buffer.from(text.replaceAll(" ", ""), "hex");
+      expect(Buffer.from(encode(layout, values)).equals(bytes)).toBe(true);
+      expect(decode(layout, bytes)).toEqual(values);
+      const refusal = expect.objectContaining({ code: "VALUE_RANGE" });
+      for (let length = 0; length < bytes.length; length++) {
+        expect(() => decode(layout, bytes.subarray(0, length)), `${length} bytes`).toThrow(refusal);
+      }
+      expect(() => encode(layout, { ...values, device_status: 0x100 })).toThrow(refusal);
+    },
+  );
 });
 
 describe("what is offered", () => {
