@@ -46,7 +46,7 @@ async function ready() {
 }
 
 describe("device parts objects of virtual functions", () => {
-  it("[device-parts-device-1] are there with the device parts commands, or the owner is not made", async () => {
+  it("[device-parts-device-1+-] are there with the device parts commands, or the owner is not made", async () => {
     const { rig } = await ready();
     expect(rig.executor.supported(SR_IOV_GROUP.id)).toEqual([
       0, 1, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11,

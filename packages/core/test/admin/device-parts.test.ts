@@ -72,7 +72,7 @@ function ready(buffers = 0) {
 }
 
 describe("the list of device parts commands", () => {
-  it("[device-parts-device-1] has all of them, and those on the objects, or none", () => {
+  it("[device-parts-device-1+] has all of them, and those on the objects, or none", () => {
     const rig = new PartsRig();
     expect(rig.executor.supported(SRIOV)).toEqual([0, 1, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11]);
     expect(rig.executor.supported(0)).toEqual([0, 1, 7, 8, 9]);
@@ -107,7 +107,7 @@ describe("the list of device parts commands", () => {
     );
   });
 
-  it("[device-parts-device-1] cannot be there in part: an owner with one half is not made", () => {
+  it("[device-parts-device-1-] cannot be there in part: an owner with one half is not made", () => {
     const groups = [new SelfGroup(), new PartsMembers([new PartsMember()])];
     const make = (families: readonly CommandFamily[]) => () =>
       new AdminExecutor({ groups, families });
@@ -248,7 +248,7 @@ describe("DEV_PARTS_METADATA_GET", () => {
 });
 
 describe("DEV_PARTS_GET", () => {
-  it("[device-parts-device-2] [device-parts-device-3] returns all parts in order, as often as it is asked, stopped or not", () => {
+  it("[device-parts-device-2+] [device-parts-device-3+] returns all parts in order, as often as it is asked, stopped or not", () => {
     const { rig } = ready();
     const names = ["DEV_FEATURES", "DRV_FEATURES", "DEVICE_STATUS", "VQ_CFG 0", "VQ_CFG 1"];
     const first = rig.command(GET, 1, asking(ALL));
@@ -261,7 +261,7 @@ describe("DEV_PARTS_GET", () => {
   const select = (parts: readonly DevicePart[], rest = "") =>
     `${asking(SELECTED)} ${hex(encodePartHeaders(parts.map(headerOf)))} ${rest}`;
 
-  it("[device-parts-device-3] [device-parts-device-26] returns the selected parts in order, without those that there are not", () => {
+  it("[device-parts-device-3+] [device-parts-device-26+] returns the selected parts in order, without those that there are not", () => {
     const { rig, member } = ready();
     const [offered, , state, first, second] = member.device.readParts();
     const missing = [
@@ -311,7 +311,7 @@ describe("DEV_PARTS_GET", () => {
 });
 
 describe("DEV_PARTS_SET", () => {
-  it("[device-parts-device-4] fails while the member is not stopped", () => {
+  it("[device-parts-device-4+-] fails while the member is not stopped", () => {
     const { rig, member } = ready();
     const before = rig.state();
     const data = setting(encodeParts(member.device.readParts()));
@@ -323,7 +323,7 @@ describe("DEV_PARTS_SET", () => {
     expect(rig.outcome(SET, 1, data)).toEqual(EBUSY);
   });
 
-  it("[device-parts-device-5] sets parts that take effect when the member goes on", () => {
+  it("[device-parts-device-5+] sets parts that take effect when the member goes on", () => {
     const { rig, member } = ready();
     rig.stop(1);
     rig.prepare(2).stop(2);
@@ -341,11 +341,11 @@ describe("DEV_PARTS_SET", () => {
 
   it.each<[string, readonly DevicePart[]]>([
     [
-      "[device-parts-device-6] a part of another length",
+      "[device-parts-device-6-] a part of another length",
       [commonPart("DEVICE_STATUS", new Uint8Array(4))],
     ],
     [
-      "[device-parts-device-8] [device-parts-device-32] other features than the member's",
+      "[device-parts-device-8-] [device-parts-device-32-] other features than the member's",
       [commonPart("DEV_FEATURES", new Uint8Array(16)), status(1)],
     ],
     [
@@ -362,7 +362,7 @@ describe("DEV_PARTS_SET", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[device-parts-device-6] refuses a list that is cut off; zeros behind it are padding", () => {
+  it("[device-parts-device-6-] refuses a list that is cut off; zeros behind it are padding", () => {
     const { rig } = ready();
     rig.prepare(2).stop(2);
     const list = encodeParts([status(1)]);
@@ -377,7 +377,7 @@ describe("DEV_PARTS_SET", () => {
     expect(rig.outcome(SET, 2, setting(new Uint8Array(0)))).toEqual(OK);
   });
 
-  it("[device-parts-device-9] passes over optional parts that it does not know", () => {
+  it("[device-parts-device-9+] passes over optional parts that it does not know", () => {
     const { rig } = ready();
     rig.prepare(2).stop(2);
     const odd = { type: 0xfff0, flags: 1, selector: new Uint8Array(8), value: new Uint8Array(5) };
@@ -428,7 +428,7 @@ describe("DEV_PARTS_SET", () => {
 });
 
 describe("DEV_MODE_SET", () => {
-  it("[device-parts-device-23] [device-parts-device-24] stops and resumes, and succeeds when there is nothing to do", () => {
+  it("[device-parts-device-23+] [device-parts-device-24+] stops and resumes, and succeeds when there is nothing to do", () => {
     const { rig, member } = ready();
     expect([rig.resume(1), member.device.stopped]).toEqual([OK, false]);
     expect([rig.stop(1), rig.stop(1), member.device.stopped]).toEqual([OK, OK, true]);
@@ -449,7 +449,7 @@ describe("DEV_MODE_SET", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[device-parts-device-11] [device-parts-device-12] answers once the member has used all that it took", async () => {
+  it("[device-parts-device-11+] [device-parts-device-12+] answers once the member has used all that it took", async () => {
     const { rig, member } = ready(3);
     expect(member.model.held.length).toBe(3);
     const placed = rig.add({ readable: STOP_FIRST, writableLength: 8 });
@@ -517,7 +517,7 @@ describe("DEV_MODE_SET", () => {
     expect(member.device.stopped).toBe(true);
   });
 
-  it("[device-parts-device-21] is answered, and so is DEV_PARTS_SET, after a reset that goes on", async () => {
+  it("[device-parts-device-21+] is answered, and so is DEV_PARTS_SET, after a reset that goes on", async () => {
     const rig = new PartsRig({ count: 3 });
     const member = rig.prepare(1).member(1);
     member.bringUp();

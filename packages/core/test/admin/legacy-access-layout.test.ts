@@ -41,7 +41,7 @@ const entries = (...list: readonly Uint8Array[]) =>
 const member = (offset: number): LegacyNotifyPlace => ({ of: "member", bar: 4, offset });
 
 describe("notification places", () => {
-  it("[legacy-access-driver-5] end at the first entry with flags 0", () => {
+  it("[legacy-access-driver-5-] end at the first entry with flags 0", () => {
     const bytes = entries(
       entry(2, 4, 0x10n),
       entry(0, 4, 0x20n),
@@ -64,7 +64,7 @@ describe("notification places", () => {
     ["an offset beyond all BARs", entry(2, 4, 2n ** 64n - 2n)],
     ["an offset that no number holds", entry(2, 4, 2n ** 53n + 2n)],
   ])(
-    "[legacy-access-driver-6] [legacy-access-driver-7] leave out %s, and nothing after it",
+    "[legacy-access-driver-6-] [legacy-access-driver-7-] leave out %s, and nothing after it",
     (_, bad) => {
       const bytes = entries(entry(2, 4, 0n), bad, entry(1, 1, 0xffen));
       expect(decodeNotifyPlaces(bytes, BARS)).toEqual([

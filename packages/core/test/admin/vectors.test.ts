@@ -17,7 +17,7 @@ const plain = (text: string) => text.replaceAll(" ", "");
 const outOfRange = expect.objectContaining({ code: "VALUE_RANGE" });
 
 const ROWS = LAYOUT_VECTORS.map(([what, layout, values, text, clauses = []]) => ({
-  title: `${clauses.map((id) => `[${id}] `).join("")}${layout.name}: ${what}`,
+  title: `${clauses.map((id) => `[${id}+] `).join("")}${layout.name}: ${what}`,
   layout,
   values,
   text,
