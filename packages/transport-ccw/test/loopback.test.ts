@@ -76,7 +76,7 @@ const PLUGINS = [
 ] as const;
 
 describe.each(PLUGINS)("an entropy device over loopback, %s", (_name, plugin, code) => {
-  it("[ccw-admin-device-13] [ccw-admin-driver-6] [ccw-admin-driver-7] [ccw-admin-driver-12] [admin-transport-2] comes up, gives bytes and answers commands", async () => {
+  it("[admin-vq-1+] [ccw-admin-device-13] [ccw-admin-driver-6] [ccw-admin-driver-7] [ccw-admin-driver-12] [admin-transport-2] comes up, gives bytes and answers commands", async () => {
     const { device: core, dma } = makeDevice(3);
     const free = dma.freeBytes;
     const { driver } = plugin.loopback(core, { dma });

@@ -38,7 +38,7 @@ const MOVED = variant((registers) => {
 });
 
 describe("a layout variant", () => {
-  test("[mmio-admin-device-11] a bring-up and a command run with the registers elsewhere", async () => {
+  test("[admin-vq-1+] [mmio-admin-device-11] a bring-up and a command run with the registers elsewhere", async () => {
     const bench = rig({ layout: MOVED, adminQueues: 2 });
     const driver = await bringUp(bench.driver(), { queues: [], adminQueues: 2 });
     expect(driver.adminQueues.map(({ index }) => index)).toEqual([2, 3]);

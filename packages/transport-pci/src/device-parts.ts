@@ -28,24 +28,43 @@ const BY_OFFSET: ReadonlyMap<number, CommonField> = new Map(
   Object.values(FIELDS).map(({ name, offset }) => [offset, name as CommonField]),
 );
 
-/**
- * The fields that are parts of their own. All others are windows onto what other parts say, or
- * change by themselves: they are not read, and passed over when they are set.
- */
-const FIELD_PARTS = {
+/** The fields that a driver sets and no other part has. */
+const SET_FIELDS = {
   device_feature_select: "deviceFeatureSelect",
   driver_feature_select: "driverFeatureSelect",
   config_msix_vector: "configVector",
-  num_queues: "invariant",
   queue_select: "queueSelect",
-} as const satisfies Partial<Record<CommonField, keyof CommonRegisters | "invariant">>;
+} as const satisfies Partial<Record<CommonField, keyof CommonRegisters>>;
 
-/** A number of queues of 0x10000 does not fit its field. */
-const LARGEST_LE16 = 0xffff;
+/**
+ * The read-only fields that a driver relies on. They are compared; one that shows what another field
+ * selects is, where that one comes along. config_generation is read-only too, and changes by itself.
+ */
+const COMPARED_FIELDS = {
+  device_feature: "device_feature_select",
+  num_queues: undefined,
+  queue_notify_off: "queue_select",
+  queue_notif_config_data: "queue_select",
+  admin_queue_index: undefined,
+  admin_queue_num: undefined,
+} as const satisfies Partial<Record<CommonField, CommonField | undefined>>;
 
-type FieldPart = keyof typeof FIELD_PARTS;
+/**
+ * The fields that are told, in the order of the structure. All others are windows onto what other
+ * parts say, or change by themselves: those that can be written are passed over when they are set.
+ */
+const TOLD_FIELDS = [
+  "device_feature_select",
+  "driver_feature_select",
+  "config_msix_vector",
+  "num_queues",
+  "queue_select",
+] as const satisfies readonly CommonField[];
 
-const isFieldPart = (name: CommonField): name is FieldPart => Object.hasOwn(FIELD_PARTS, name);
+const isSet = (name: CommonField): name is keyof typeof SET_FIELDS =>
+  Object.hasOwn(SET_FIELDS, name);
+const isCompared = (name: CommonField): name is keyof typeof COMPARED_FIELDS =>
+  Object.hasOwn(COMPARED_FIELDS, name);
 
 /** The function whose parts they are. */
 export interface FunctionPartsOwner {
@@ -70,15 +89,11 @@ export class FunctionParts {
 
   /** The parts now, in order. */
   read(): readonly DevicePart[] {
-    const { queueCount } = this.#owner;
-    const registers = this.#owner.common.registers;
-    const fields = (Object.keys(FIELD_PARTS) as FieldPart[]).map((name) => {
+    const { queueCount, common } = this.#owner;
+    const fields = TOLD_FIELDS.map((name) => {
       const { offset, width } = FIELDS[name];
-      return commonPart(
-        "PCI_COMMON_CFG",
-        littleEndian(this.#valueOf(name, registers), width),
-        offset,
-      );
+      const value = littleEndian(common.read(offset, width), width);
+      return commonPart("PCI_COMMON_CFG", value, offset);
     });
     const queues = Array.from({ length: queueCount }, (_, queue) =>
       commonPart("VQ_NOTIFY_CFG", this.#notifyOf(queue), queue),
@@ -112,7 +127,32 @@ export class FunctionParts {
     const put = (registers: CommonRegisters) => () => {
       common.registers = registers;
     };
-    return { apply: put(after), undo: put(before) };
+    const change = { apply: put(after), undo: put(before) };
+    this.#compareFields(parts, change);
+    return change;
+  }
+
+  /** Compares what is read-only with what the function shows once the selectors are set. */
+  #compareFields(parts: readonly DevicePart[], change: StateChange): void {
+    const fields = new Map<CommonField, DevicePart>();
+    for (const part of parts) {
+      const name = BY_OFFSET.get(selectorOf(part));
+      const isField = part.type === COMMON_PARTS.PCI_COMMON_CFG.type;
+      if (isField && name !== undefined) fields.set(name, part);
+    }
+    change.apply();
+    try {
+      for (const [name, part] of fields) {
+        if (!isCompared(name)) continue;
+        const selector = COMPARED_FIELDS[name];
+        if (selector !== undefined && !fields.has(selector)) continue;
+        const here = this.#owner.common.read(FIELDS[name].offset, FIELDS[name].width);
+        const there = numberOf(part.value);
+        if (there !== here) throw refuse(part, `${name} is ${here} here`, there);
+      }
+    } finally {
+      change.undo();
+    }
   }
 
   #takeField(
@@ -128,21 +168,10 @@ export class FunctionParts {
     if (part.value.length !== width) {
       throw refuse(part, `${name} has ${width} bytes`, part.value.length);
     }
-    if (!isFieldPart(name)) return;
+    if (!isSet(name)) return;
     const value = numberOf(part.value);
-    const register = FIELD_PARTS[name];
-    if (register === "invariant") {
-      const here = this.#valueOf(name, registers);
-      if (value !== here) throw refuse(part, `${name} is ${here} here`, value);
-    } else {
-      registers[register] = register === "configVector" ? this.#mapped(part, value) : value;
-    }
-  }
-
-  #valueOf(name: FieldPart, registers: CommonRegisters): number {
-    const register = FIELD_PARTS[name];
-    if (register !== "invariant") return registers[register];
-    return Math.min(this.#owner.queueCount, LARGEST_LE16);
+    const register = SET_FIELDS[name];
+    registers[register] = register === "configVector" ? this.#mapped(part, value) : value;
   }
 
   /** A driver that was given a vector relies on it: one that is not there cannot be left out. */
@@ -152,17 +181,21 @@ export class FunctionParts {
     throw refuse(part, `the function here has ${vectors} MSI-X vectors`, vector);
   }
 
+  /** VIRTIO_F_NOTIF_CONFIG_DATA is never offered: without it queue_notif_config_data is 0. */
   #notifyOf(queue: number): Uint8Array {
     const view = new DataView(new ArrayBuffer(VIRTIO_DEV_PART_VQ_NOTIFY_DATA.size));
     NOTIFY.queue_notify_off.set(view, 0, this.#owner.notifyOffset(queue));
     return new Uint8Array(view.buffer);
   }
 
-  /** The driver knows where it notifies, and will not ask again. */
+  /** The driver knows where and with what it notifies, and will not ask again. */
   #compareNotify(part: DevicePart): void {
-    const here = this.#owner.notifyOffset(selectorOf(part));
-    const there = NOTIFY.queue_notify_off.get(viewOf(part.value), 0);
-    if (there !== here) throw refuse(part, `queue_notify_off is ${here} here`, there);
+    const [here, there] = [viewOf(this.#notifyOf(selectorOf(part))), viewOf(part.value)];
+    for (const name of ["queue_notify_off", "queue_notif_config_data"] as const) {
+      const value = NOTIFY[name].get(there, 0);
+      const ours = NOTIFY[name].get(here, 0);
+      if (value !== ours) throw refuse(part, `${name} is ${ours} here`, value);
+    }
   }
 }
 

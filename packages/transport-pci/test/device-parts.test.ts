@@ -65,7 +65,7 @@ function refusal({ device }: Rig, parts: readonly DevicePart[]): string | undefi
 }
 
 describe("the parts of a function", () => {
-  it("[device-parts-device-3] [device-parts-device-27] [device-parts-device-28] [device-parts-device-29] [device-parts-device-31] stand in the order of the table", () => {
+  it("[device-parts-device-3+] [device-parts-device-27+] [device-parts-device-28+] [device-parts-device-29+] [device-parts-device-31+] stand in the order of the table", () => {
     const { device } = running();
     const types = device.readParts().map(({ type }) => type);
     const order = Object.values(COMMON_PARTS).map(({ type }) => type);
@@ -129,17 +129,17 @@ describe("the parts of a function", () => {
 
   it.each<[string, string, (rig: Rig) => readonly DevicePart[]]>([
     [
-      "[device-parts-device-32] another number of queues",
+      "[device-parts-device-32-] another number of queues",
       "PCI_COMMON_CFG 18",
       () => [field("num_queues", le16(3))],
     ],
     [
-      "[device-parts-device-6] a field of another width",
+      "[device-parts-device-6-] a field of another width",
       "PCI_COMMON_CFG 18",
       () => [field("num_queues", le32(2))],
     ],
     [
-      "[device-parts-device-6] a window of another width",
+      "[device-parts-device-6-] a window of another width",
       "PCI_COMMON_CFG 32",
       () => [field("queue_desc", le32(0))],
     ],
@@ -159,9 +159,39 @@ describe("the parts of a function", () => {
       () => [field("config_msix_vector", le16(3))],
     ],
     [
-      "[device-parts-device-32] a queue that is notified elsewhere",
+      "[device-parts-device-32-] a queue that is notified elsewhere",
       "VQ_NOTIFY_CFG 1",
       () => [commonPart("VQ_NOTIFY_CFG", new Uint8Array(8), 1)],
+    ],
+    [
+      "[device-parts-device-32-] other data for notifications",
+      "VQ_NOTIFY_CFG 1",
+      () => [commonPart("VQ_NOTIFY_CFG", Uint8Array.of(1, 0, 1, 0, 0, 0, 0, 0), 1)],
+    ],
+    [
+      "[device-parts-device-32-] administration virtqueues that there are not",
+      "PCI_COMMON_CFG 62",
+      () => [field("admin_queue_num", le16(1))],
+    ],
+    [
+      "[device-parts-device-32-] administration virtqueues elsewhere",
+      "PCI_COMMON_CFG 60",
+      () => [field("admin_queue_index", le16(2))],
+    ],
+    [
+      "[device-parts-device-32-] another feature word that is shown",
+      "PCI_COMMON_CFG 4",
+      () => [field("device_feature_select", le32(1)), field("device_feature", le32(0))],
+    ],
+    [
+      "[device-parts-device-32-] another place of the selected queue",
+      "PCI_COMMON_CFG 30",
+      () => [field("queue_select", le16(1)), field("queue_notify_off", le16(0))],
+    ],
+    [
+      "[device-parts-device-32-] other data of the selected queue",
+      "PCI_COMMON_CFG 56",
+      () => [field("queue_select", le16(1)), field("queue_notif_config_data", le16(1))],
     ],
     [
       "a vector that there is not, for a queue",
@@ -194,7 +224,7 @@ describe("the parts of a function", () => {
     expect(rig.get("device_status")).toBe(before);
   });
 
-  it("[device-parts-device-33] leave alone what is read-only, and what another part has", () => {
+  it("[device-parts-device-33-] leave alone what is read-only, and what another part has", () => {
     const rig = target();
     const parts = [
       field("device_feature", le32(0xffff_ffff)),
@@ -204,7 +234,8 @@ describe("the parts of a function", () => {
       field("config_generation", Uint8Array.of(77)),
       field("queue_enable", le16(1)),
       field("queue_desc", new Uint8Array(8).fill(1)),
-      field("admin_queue_num", le16(9)),
+      field("admin_queue_index", le16(0)),
+      field("admin_queue_num", le16(0)),
     ];
     const before = hex(encodeParts(rig.device.readParts()));
     rig.device.prepareParts(parts).apply();
@@ -212,6 +243,21 @@ describe("the parts of a function", () => {
     expect([rig.get("num_queues"), rig.get("config_generation"), rig.get("device_status")]).toEqual(
       [2, 0, 0],
     );
+  });
+
+  it("[device-parts-device-32+] are taken where they are what the function shows itself", () => {
+    const rig = target();
+    rig.device
+      .prepareParts([
+        field("device_feature_select", le32(1)),
+        field("device_feature", le32(rig.device.offeredFeatures.word(1))),
+        field("queue_select", le16(1)),
+        field("queue_notify_off", le16(1)),
+        field("queue_notif_config_data", le16(0)),
+        commonPart("VQ_NOTIFY_CFG", Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0), 1),
+      ])
+      .apply();
+    expect([rig.get("device_feature_select"), rig.get("queue_select")]).toEqual([1, 1]);
   });
 
   it("are passed over when they are optional and unknown", () => {
@@ -235,7 +281,7 @@ describe("the parts of a function", () => {
     rig.device.prepareParts([field("config_msix_vector", le16(NO_VECTOR))]).apply();
   });
 
-  it("[device-parts-device-25] are back at their defaults after a reset of the device, and after FLR", () => {
+  it("[device-parts-device-25+] are back at their defaults after a reset of the device, and after FLR", () => {
     const fresh = hex(encodeParts(target().device.readParts()));
     const rig = running();
     rig.device.stop();
@@ -249,7 +295,7 @@ describe("the parts of a function", () => {
 });
 
 describe("a function that is to stop", () => {
-  it("[device-parts-device-11] is stopped once its last message is out", async () => {
+  it("[device-parts-device-11+] is stopped once its last message is out", async () => {
     const rig = running();
     const { model, device } = rig;
     let finish = () => {};
@@ -274,7 +320,7 @@ describe("a function that is to stop", () => {
 });
 
 describe("a stopped function", () => {
-  it("[device-parts-device-10] sends no message, not even one that was pending and is unmasked now", () => {
+  it("[device-parts-device-10-] sends no message, not even one that was pending and is unmasked now", () => {
     const rig = running();
     rig.entry(1, 0xfee0_0000, 0x41, true);
     rig.offer(0);
@@ -295,7 +341,7 @@ describe("a stopped function", () => {
     expect(rig.model.notified.filter((queue) => queue === 0)).toHaveLength(2);
   });
 
-  it("[device-parts-device-15] answers every register with what it has", () => {
+  it("[device-parts-device-15+] answers every register with what it has", () => {
     const rig = running();
     const fields = Object.keys(COMMON) as (keyof typeof COMMON)[];
     const read = () => fields.filter((name) => COMMON[name].width < 8).map((name) => rig.get(name));
@@ -307,7 +353,7 @@ describe("a stopped function", () => {
     expect(rig.pci.barRead(device!.bar, device!.offset, 4)).toBe(0x13121110);
   });
 
-  it("[device-parts-device-14] updates its parts when its driver writes registers", () => {
+  it("[device-parts-device-14+] updates its parts when its driver writes registers", () => {
     const rig = running();
     rig.device.stop();
     rig.set("queue_select", 0);
@@ -318,7 +364,7 @@ describe("a stopped function", () => {
     });
   });
 
-  it("[device-parts-device-16] has the same configuration space, MSI-X table and FLR as ever", () => {
+  it("[device-parts-device-16+] has the same configuration space, MSI-X table and FLR as ever", () => {
     const both = [running(), running()];
     both[1]!.device.stop();
     const seen = both.map((rig) => {
@@ -338,7 +384,7 @@ describe("a stopped function", () => {
     expect(both[1]!.device.stopped).toBe(false);
   });
 
-  it("[device-parts-device-17] [device-parts-device-22] has no power states, so that none changes and no event comes of it", () => {
+  it("[device-parts-device-17-] has no power states, so that none changes and no event comes of it", () => {
     const { pci } = running();
     const ids: number[] = [];
     for (let at = pci.configRead(0x34, 1); at !== 0; at = pci.configRead(at + 1, 1)) {
@@ -396,7 +442,7 @@ describe("virtual functions", () => {
     expect(rig.members.get(2)!.device.stopped).toBe(false);
   });
 
-  it("[device-parts-device-20] answer DEV_MODE_SET and DEV_PARTS_SET after an FLR that goes on", async () => {
+  it("[device-parts-device-20+] answer DEV_MODE_SET and DEV_PARTS_SET after an FLR that goes on", async () => {
     const rig = ready();
     rig.command(OP.MODE, 1, [1]);
     const pci = rig.functionOf(1);

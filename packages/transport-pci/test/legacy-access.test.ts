@@ -1,5 +1,5 @@
 /** What the owner of transitional virtual functions reads and writes of them, register by register. */
-import { FEATURE } from "@virtio-admin/core";
+import { decode, encode, FEATURE, type StructLayout } from "@virtio-admin/core";
 import {
   createBlock,
   createEntropy,
@@ -104,10 +104,44 @@ describe("the layout", () => {
       Object.fromEntries(Object.entries(VIRTIO_PCI_LEGACY_MSIX_LAYOUT.fields).slice(0, 8)),
     );
   });
+
+  const REGISTERS = {
+    device_features: 0x01020304,
+    driver_features: 0x11121314,
+    queue_address: 0x21222324,
+    queue_size: 0x3132,
+    queue_select: 0x4142,
+    queue_notify: 0x5152,
+    device_status: 0x61,
+    isr_status: 0x71,
+  };
+  const BYTES = "04030201 14131211 24232221 3231 4241 5251 61 71";
+
+  it.each([
+    ["without MSI-X", VIRTIO_PCI_LEGACY_LAYOUT, REGISTERS, BYTES],
+    [
+      "with MSI-X",
+      VIRTIO_PCI_LEGACY_MSIX_LAYOUT,
+      { ...REGISTERS, config_msix_vector: 0x8182, queue_msix_vector: 0xffff },
+      `${BYTES} 8281 ffff`,
+    ],
+  ] as readonly [string, StructLayout, Readonly<Record<string, number>>, string][])(
+    "%s is these bytes and back, and no byte less",
+    (_, layout, values, text) => {
+      const bytes = Buffer.from(text.replaceAll(" ", ""), "hex");
+      expect(Buffer.from(encode(layout, values)).equals(bytes)).toBe(true);
+      expect(decode(layout, bytes)).toEqual(values);
+      const refusal = expect.objectContaining({ code: "VALUE_RANGE" });
+      for (let length = 0; length < bytes.length; length++) {
+        expect(() => decode(layout, bytes.subarray(0, length)), `${length} bytes`).toThrow(refusal);
+      }
+      expect(() => encode(layout, { ...values, device_status: 0x100 })).toThrow(refusal);
+    },
+  );
 });
 
 describe("what is offered", () => {
-  it("[legacy-access-device-1] [legacy-access-device-14] are all five commands where members are transitional, else none", () => {
+  it("[legacy-access-device-1+-] [legacy-access-device-14+-] are all five commands where members are transitional, else none", () => {
     expect(readyRig().executor.supported(1).slice(0, 7)).toEqual([0, 1, 2, 3, 4, 5, 6]);
     const modern = readyRig({ modern: [1, 2, 3, 4] });
     expect(modern.executor.supported(1).filter((opcode) => opcode < 0x100)).toEqual([0, 1]);
@@ -141,7 +175,7 @@ describe("what is offered", () => {
     expect(rig.exact(COMMON_READ, 1, [0], 4).outcome).toEqual([22, 4]);
   });
 
-  it("[legacy-access-device-11] [legacy-access-device-12] leaves owner and members with the ids of devices that are not transitional", () => {
+  it("[legacy-access-device-11+] [legacy-access-device-12+] leaves owner and members with the ids of devices that are not transitional", () => {
     const rig = readyRig();
     const { device_id, revision_id, subsystem_id } = PCI_HEADER_LAYOUT.fields;
     for (const pci of [rig.pf, rig.functionOf(1), rig.functionOf(3)]) {
@@ -152,7 +186,7 @@ describe("what is offered", () => {
     expect(rig.get("vf_device_id")).toBe(0x1044);
   });
 
-  it("[legacy-access-device-19] [legacy-access-device-16] hardwires VF BAR0 to zero, and notifies in a BAR that is not", () => {
+  it("[legacy-access-device-19+] [legacy-access-device-16+] hardwires VF BAR0 to zero, and notifies in a BAR that is not", () => {
     const rig = readyRig();
     rig.disable();
     const bars = Array.from({ length: 6 }, (_, i) => {
@@ -169,7 +203,7 @@ describe("what is offered", () => {
     expect(rig.functionOf(1).barLength(0)).toBe(0);
   });
 
-  it("[legacy-access-device-17] [legacy-access-device-15] names an even offset, and ends the list after it", () => {
+  it("[legacy-access-device-17+] [legacy-access-device-15+] names an even offset, and ends the list after it", () => {
     const rig = readyRig({ placement: { legacyNotify: { bar: 4, offset: 0x22, length: 2 } } });
     const { result } = rig.exact(NOTIFY_INFO, 2, [], 64);
     expect(result).toEqual([2, 4, 0, 0, 0, 0, 0, 0, 0x22, ...new Array(55).fill(0)]);
@@ -190,7 +224,7 @@ describe("what is offered", () => {
       "legacyNotify",
     ],
   ])(
-    "[legacy-access-device-16] [legacy-access-device-17] [legacy-access-device-19] is not made %s",
+    "[legacy-access-device-16-] [legacy-access-device-17-] [legacy-access-device-19-] is not made %s",
     (_, placement, path) => {
       expect(() => makeLegacyRig({ placement })).toThrow(
         expect.objectContaining({ code: "TRANSPORT_OPTIONS", path }),
@@ -225,7 +259,7 @@ describe("what is offered", () => {
 });
 
 describe("common configuration registers", () => {
-  it("[legacy-access-device-8] read what a device is after a reset", () => {
+  it("[legacy-access-device-8+] read what a device is after a reset", () => {
     const rig = readyRig();
     const offered = 2 ** 28 + 2 ** 29 + 2 ** 27 + 2 ** 30;
     expect(
@@ -233,7 +267,7 @@ describe("common configuration registers", () => {
     ).toEqual([offered, 0, 0, 8, 0, 0, 0, 0]);
   });
 
-  it("[legacy-access-device-7] [legacy-access-device-2] write, and read back what the device took", () => {
+  it("[legacy-access-device-7+] [legacy-access-device-2+] write, and read back what the device took", () => {
     const rig = readyRig();
     set(rig, "driver_features", 0x3fffffff);
     expect(get(rig, "driver_features")).toBe(2 ** 28 + 2 ** 29 + 2 ** 27);
@@ -259,7 +293,7 @@ describe("common configuration registers", () => {
     ]).toEqual([0, 0, 0]);
   });
 
-  it("[legacy-access-device-7] keep what cannot be written, and succeed", () => {
+  it("[legacy-access-device-7-] keep what cannot be written, and succeed", () => {
     const rig = readyRig();
     const before = stateOf(rig);
     for (const field of ["device_features", "queue_size", "isr_status"] as const) {
@@ -270,7 +304,7 @@ describe("common configuration registers", () => {
     expect(stateOf(rig)).toEqual(before);
   });
 
-  it("[legacy-access-device-8] isr_status is reset by reading, whatever else is read is not", () => {
+  it("[legacy-access-device-8+] isr_status is reset by reading, whatever else is read is not", () => {
     const rig = readyRig({ msix: false });
     const { device } = rig.guestOf(1);
     // Needing a reset is a change of the configuration.
@@ -281,7 +315,7 @@ describe("common configuration registers", () => {
     expect([get(rig, "device_status"), get(rig, "device_status")]).toEqual([0x47, 0x47]);
   });
 
-  it("[legacy-access-device-3] are accessed in parts, of one register", () => {
+  it("[legacy-access-device-3+] are accessed in parts, of one register", () => {
     const rig = readyRig();
     set(rig, "queue_address", 0x0a0b0c0d);
     expect(rig.exact(COMMON_READ, 1, [9], 2)).toEqual({ outcome: OK, result: [0x0c, 0x0b] });
@@ -304,7 +338,7 @@ describe("common configuration registers", () => {
     ["the last offset", 255, 1],
     ["no byte", 0, 0],
   ])(
-    "[legacy-access-device-3] [legacy-access-device-4] refuse an access of %s, and nothing has changed",
+    "[legacy-access-device-3-] [legacy-access-device-4-] refuse an access of %s, and nothing has changed",
     (_, offset, length) => {
       const rig = readyRig();
       set(rig, "queue_address", 0x55);
@@ -321,7 +355,7 @@ describe("common configuration registers", () => {
     },
   );
 
-  it("[legacy-access-device-4] [legacy-access-device-8] has two more registers while MSI-X is enabled", () => {
+  it("[legacy-access-device-4+] [legacy-access-device-8+] has two more registers while MSI-X is enabled", () => {
     const rig = readyRig();
     const pci = rig.functionOf(1);
     setMsix(pci, true);
@@ -351,7 +385,7 @@ describe("common configuration registers", () => {
     ]);
   });
 
-  it("[legacy-access-device-2] serve padded commands like those that are not", () => {
+  it("[legacy-access-device-2+] serve padded commands like those that are not", () => {
     const rig = readyRig();
     const padded = writing(18, 3, ...new Array(7).fill(0));
     expect(rig.exact(COMMON_WRITE, 1, padded, 8).outcome).toEqual(OK);
@@ -367,7 +401,7 @@ describe("common configuration registers", () => {
 });
 
 describe("device-specific configuration", () => {
-  it("[legacy-access-device-10] [legacy-access-device-5] reads any part of one field, and no more", () => {
+  it("[legacy-access-device-10+] [legacy-access-device-5+-] reads any part of one field, and no more", () => {
     const rig = blockRig();
     const { capacity, blk_size, geometry_heads } = VIRTIO_BLK_CONFIG.fields;
     expect(numberOf(rig.exact(DEV_READ, 1, [capacity.offset], 8).result)).toBe(64);
@@ -380,7 +414,7 @@ describe("device-specific configuration", () => {
     expect(rig.exact(DEV_READ, 1, [capacity.offset + 6], 4).outcome).toEqual(INVALID_FIELD);
   });
 
-  it("[legacy-access-device-6] has an end, and is not there for a device type without", () => {
+  it("[legacy-access-device-6-] has an end, and is not there for a device type without", () => {
     const rig = blockRig();
     const { size } = VIRTIO_BLK_CONFIG;
     expect(rig.exact(DEV_READ, 1, [size - 1], 1).outcome).toEqual(OK);
@@ -399,14 +433,14 @@ describe("device-specific configuration", () => {
     expect(entropy.exact(DEV_WRITE, 1, writing(0, 0), 0).outcome).toEqual(INVALID_FIELD);
   });
 
-  it("[legacy-access-device-9] takes writes before any status, and keeps what cannot be written", () => {
+  it("[legacy-access-device-9+-] takes writes before any status, and keeps what cannot be written", () => {
     const rig = blockRig();
     expect(rig.exact(DEV_WRITE, 1, writing(0, 1, 2, 3), 0).outcome).toEqual(OK);
     expect(numberOf(rig.exact(DEV_READ, 1, [0], 8).result)).toBe(64);
     expect(rig.exact(DEV_WRITE, 1, writing(10, 1, 2, 3), 0).outcome).toEqual(INVALID_FIELD);
   });
 
-  it("[legacy-access-device-10] is at the same offsets whether MSI-X is enabled or not", () => {
+  it("[legacy-access-device-10+] is at the same offsets whether MSI-X is enabled or not", () => {
     const rig = blockRig();
     setMsix(rig.functionOf(1), true);
     expect(numberOf(rig.exact(DEV_READ, 1, [0], 8).result)).toBe(64);

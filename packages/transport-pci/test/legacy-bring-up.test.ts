@@ -35,7 +35,7 @@ describe("a legacy driver of an entropy device", () => {
     ["the Queue Notify register, MSI-X", { byRegister: true }],
     ["the Queue Notify register, ISR status", { byRegister: true, polled: true }],
   ])(
-    "[legacy-access-device-7] [legacy-access-device-8] [legacy-access-device-13] [legacy-access-driver-4] gets its bytes: %s",
+    "[legacy-access-device-7+] [legacy-access-device-8+] [legacy-access-device-13+] [legacy-access-driver-4+] gets its bytes: %s",
     async (_, options) => {
       const rig = makeLegacyRig();
       const started = await startRig(rig);
@@ -62,7 +62,7 @@ describe("a legacy driver of an entropy device", () => {
     },
   );
 
-  it("[legacy-access-device-7] with event indexes is notified as it asks", async () => {
+  it("[legacy-access-device-7+] with event indexes is notified as it asks", async () => {
     const rig = makeLegacyRig();
     const driver = new LegacyDriver(rig, await startRig(rig), 1);
     expect(await driver.begin(ANY_LAYOUT + EVENT_IDX)).toBe(ANY_LAYOUT + EVENT_IDX);
@@ -160,7 +160,7 @@ describe("a legacy driver of an entropy device", () => {
 });
 
 describe("notification places", () => {
-  it("[legacy-access-device-13] [legacy-access-device-18] are the member's, and the owner's where it has them; each works", async () => {
+  it("[legacy-access-device-13+] [legacy-access-device-18+] are the member's, and the owner's where it has them; each works", async () => {
     const rig = makeLegacyRig({
       ownerPlacement: { legacyNotify: { bar: 2, offset: 0x100, length: 16 } },
     });
@@ -226,7 +226,7 @@ describe("a legacy driver of a block device", () => {
     return { rig, bytes, driver, flushes: () => flushes };
   }
 
-  it("[legacy-access-device-10] [legacy-access-device-9] reads the configuration byte by byte or field by field, and reads and writes sectors", async () => {
+  it("[legacy-access-device-10+] [legacy-access-device-9+] reads the configuration byte by byte or field by field, and reads and writes sectors", async () => {
     const { driver, bytes, flushes } = await start();
     // SEG_MAX, BLK_SIZE, FLUSH and ANY_LAYOUT.
     const wanted = ANY_LAYOUT + 4 + 64 + 512;

@@ -94,14 +94,14 @@ describe("an entropy device with administration virtqueues over loopback", () =>
     },
   );
 
-  it("[pci-common-driver-10] sets up fewer administration virtqueues than there are", async () => {
+  it("[admin-vq-1+] [pci-common-driver-10] sets up fewer administration virtqueues than there are", async () => {
     const { driver } = make({}, 3);
     const device = await bringUp(driver, { queues: [{ index: 0 }], adminQueues: 1 });
     expect(device.adminQueues.map(({ index }) => index)).toEqual([1]);
     await device.close();
   });
 
-  it("names the transport and the bit where there is no administration virtqueue", async () => {
+  it("[admin-vq-1-] names the transport and the bit where there is no administration virtqueue", async () => {
     const { driver } = make({}, 0);
     await expect(bringUp(driver, { queues: [{ index: 0 }], adminQueues: 1 })).rejects.toThrow(
       /pci.*bit 41/,

@@ -145,7 +145,7 @@ describe("what the registers take", () => {
     ],
     ["VF MSE alone", [["control", 8]], { num: 0, control: 8, members: 0 }],
   ];
-  it.each(cases)("[group-3] [group-5] %s", (_name, steps, expected) => {
+  it.each(cases)("[group-3+] [group-5+] %s", (_name, steps, expected) => {
     const rig = makeSriovRig(NEGOTIATED);
     for (const [register, value] of steps) {
       rig.set(register === "num" ? "num_vfs" : "control", value);

@@ -42,7 +42,7 @@ function fakeBus(dwords: ReadonlyMap<number, number>) {
 }
 
 describe("eight virtual functions", () => {
-  it("[group-3] [admin-cmd-device-24] come up under drivers of their own, as their owner says", async () => {
+  it("[group-3+] [admin-cmd-device-24+] come up under drivers of their own, as their owner says", async () => {
     const rig = makeSriovRig({ msix: { vectors: 2, max: 4, total: 32 } });
     const { owner, client, sriov } = await rig.start();
     expect([sriov.totalVfs, sriov.vfDeviceId, sriov.vendorId]).toEqual([8, 0x1044, 0x1af4]);
@@ -184,7 +184,7 @@ describe("the driver of an owner", () => {
     ["no room", (s) => s.enable(8, { barsAt: 0xffff_0000 }), "TRANSPORT"],
     ["one that is not there", (s) => s.virtualFunction(1), "VALUE_RANGE"],
     ["the routing id of one that is not there", (s) => s.routingId(1, 0), "VALUE_RANGE"],
-  ])("[admin-cmd-driver-11] refuses %s, and enables nothing", async (_name, ask, code) => {
+  ])("[admin-cmd-driver-11-] refuses %s, and enables nothing", async (_name, ask, code) => {
     const rig = makeSriovRig();
     const { owner, sriov } = await rig.start();
     const asked = Promise.resolve().then(() => ask(sriov));
@@ -204,7 +204,7 @@ describe("the driver of an owner", () => {
     await owner.close();
   });
 
-  it("[admin-cmd-driver-12] disables only while no command is outstanding", async () => {
+  it("[admin-cmd-driver-12-] disables only while no command is outstanding", async () => {
     const rig = makeSriovRig();
     const { owner, client, sriov } = await rig.start();
     await sriov.enable(2, { barsAt: VF_BARS_AT });
@@ -215,7 +215,7 @@ describe("the driver of an owner", () => {
     await owner.close();
   });
 
-  it("[admin-cmd-driver-13] never enables migration", async () => {
+  it("[admin-cmd-driver-13+] never enables migration", async () => {
     const rig = makeSriovRig();
     const { owner, sriov } = await rig.start();
     const written: number[] = [];

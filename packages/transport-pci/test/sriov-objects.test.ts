@@ -3,6 +3,7 @@ import {
   CapabilityClient,
   CapabilityFamily,
   DEV_PARTS_CAP,
+  DevicePartsFamily,
   deviceCapability,
   RESOURCE_OBJ_DEV_PARTS,
   RESOURCE_OBJ_DEV_PARTS_TYPE,
@@ -22,7 +23,8 @@ const { GET, SET } = RESOURCE_OBJ_DEV_PARTS_TYPE;
 function makeOwner(options: SriovRigOptions = {}) {
   const capabilities = new CapabilityFamily([deviceCapability(DEV_PARTS_CAP, LIMITS)]);
   const objects = new ResourceObjectFamily({ capabilities, types: [RESOURCE_OBJ_DEV_PARTS] });
-  return { ...makeSriovRig({ ...options, families: [capabilities, objects] }), objects };
+  const families = [capabilities, objects, new DevicePartsFamily({ objects })];
+  return { ...makeSriovRig({ ...options, families }), objects };
 }
 
 /** An owner whose driver has set all that it needs, with four virtual functions. */
@@ -44,6 +46,18 @@ async function ready() {
 }
 
 describe("device parts objects of virtual functions", () => {
+  it("[device-parts-device-1+-] are there with the device parts commands, or the owner is not made", async () => {
+    const { rig } = await ready();
+    expect(rig.executor.supported(SR_IOV_GROUP.id)).toEqual([
+      0, 1, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11,
+    ]);
+    const capabilities = new CapabilityFamily([deviceCapability(DEV_PARTS_CAP, LIMITS)]);
+    const objects = new ResourceObjectFamily({ capabilities, types: [RESOURCE_OBJ_DEV_PARTS] });
+    expect(() => makeSriovRig({ families: [capabilities, objects] })).toThrow(
+      expect.objectContaining({ code: "FAMILY_INVALID", path: "families.resource-objects" }),
+    );
+  });
+
   it("are created, found and destroyed for each on its own; no function is made for that", async () => {
     const { rig, driven, create, found } = await ready();
     await create(2, SET);

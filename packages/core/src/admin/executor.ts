@@ -105,7 +105,8 @@ export class AdminExecutor {
    *
    * @throws VirtioError `GROUP_INVALID` when two groups have one type, or the dialect cannot address
    * one; `FAMILY_INVALID` when two families have one name or opcode, an opcode is not 0..0x7fff or
-   * the dialect's own, or a command has no handler; `VALUE_RANGE` for a dialect that there is not.
+   * the dialect's own, a command has no handler, or a family lacks what it {@link
+   * CommandFamily.needs}; `VALUE_RANGE` for a dialect that there is not.
    */
   constructor(options: AdminExecutorOptions) {
     this.format = dialectOf(options.dialect);
@@ -113,6 +114,7 @@ export class AdminExecutor {
     this.groups = options.groups;
     this.families = familiesIn(this.format, options.families ?? []);
     checkFamilies(this.families);
+    checkNeeds(this.families);
     // A tolerance is for what stock drivers do, and those speak virtio-1.4.
     this.tolerances = this.dialect === "virtio-1.4" ? (options.tolerances ?? STRICT) : STRICT;
     this.trace = options.trace;
@@ -517,6 +519,21 @@ const ABSENT_SR_IOV: DeviceGroup = {
 
 function roundUp(length: number): number {
   return (length + WORD_BYTES - 1) & -WORD_BYTES;
+}
+
+/** A set of commands that the text has all of, or none, is there as a whole. */
+function checkNeeds(families: readonly CommandFamily[]): void {
+  const opcodes = new Set(families.flatMap(({ commands }) => commands.map((c) => c.opcode)));
+  for (const { name, needs = [] } of families) {
+    const missing = needs.find(({ opcode }) => !opcodes.has(opcode));
+    if (missing === undefined) continue;
+    throw new VirtioError("FAMILY_INVALID", {
+      path: `families.${name}`,
+      message: `the owner lacks ${missing.name}, which goes with this family`,
+      value: missing.opcode,
+      hint: "give it the family of that command too, or leave both out",
+    });
+  }
 }
 
 function checkFamilies(families: readonly CommandFamily[]): void {

@@ -53,6 +53,7 @@ export {
   DEV_MODE_SET_DATA,
   DEV_PARTS_GET,
   DEV_PARTS_GET_DATA,
+  DEV_PARTS_GET_RESULT,
   DEV_PARTS_GET_TYPE,
   DEV_PARTS_METADATA_DATA,
   DEV_PARTS_METADATA_GET,
@@ -60,6 +61,7 @@ export {
   DEV_PARTS_METADATA_TYPE,
   DEV_PARTS_SET,
   DEV_PARTS_SET_DATA,
+  DEVICE_PARTS_COMMANDS,
   LONGEST_PARTS_DATA,
 } from "./commands/device-parts-layout.ts";
 export { LEGACY_ACCESS_FAMILY } from "./commands/legacy-access.ts";
@@ -79,7 +81,9 @@ export {
   LEGACY_NOTIFY_ENTRY,
   LEGACY_NOTIFY_FLAGS,
   LEGACY_NOTIFY_INFO,
+  LEGACY_NOTIFY_INFO_RESULT,
   LEGACY_READ_DATA,
+  LEGACY_READ_RESULT,
   LEGACY_WRITE_DATA,
 } from "./commands/legacy-access-layout.ts";
 export {
@@ -189,6 +193,7 @@ export type {
   AbortSignalLike,
   AdminCall,
   AdminCommand,
+  AdminCommandLayouts,
   AdminOwner,
   AdminQueuePort,
   AdminQueueSource,

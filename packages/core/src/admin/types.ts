@@ -4,6 +4,7 @@
  */
 import type { StateHook } from "../device/saved-state.ts";
 import type { DeviceGroup } from "../group/types.ts";
+import type { AnyStructLayout } from "../layout/index.ts";
 import type { DmaAllocator } from "../memory/types.ts";
 import type { AdminQueuePlace } from "../transport/types.ts";
 import type { DriverQueue } from "../virtqueue/types.ts";
@@ -15,6 +16,14 @@ export interface LengthRange {
   readonly min: number;
   /** The most that is looked at or produced; equals `min` for a structure of fixed length. */
   readonly max: number;
+}
+
+/** What the two parts of a command look like. */
+export interface AdminCommandLayouts {
+  /** The layout of `command_specific_data`; absent for none. */
+  readonly data?: AnyStructLayout;
+  /** The layout of `command_specific_result`; absent for none. */
+  readonly result?: AnyStructLayout;
 }
 
 /** One administration command, declared as data. */
@@ -31,6 +40,8 @@ export interface AdminCommand {
   readonly data: LengthRange;
   /** The lengths of `command_specific_result`. */
   readonly result: LengthRange;
+  /** The layouts of both, of what is not empty; a command family may leave its own out. */
+  readonly layouts?: AdminCommandLayouts;
   /** The ids of the clauses that this command alone is held to. */
   readonly clauses: readonly string[];
   /** What it does, in one sentence. */
@@ -153,6 +164,11 @@ export interface CommandFamily {
   readonly private: boolean;
   /** Its commands. */
   readonly commands: readonly AdminCommand[];
+  /**
+   * Commands of other families that an owner of this one must have as well: those that the text has
+   * all of, or none. Absent: it needs no other.
+   */
+  readonly needs?: readonly AdminCommand[];
   /** Makes the state and the handlers for one owner. */
   bind(owner: AdminOwner): FamilyBinding;
 }

@@ -50,7 +50,8 @@ export interface RestoreOptions {
  *
  * The transport of a device may be another one. What a driver had set in the one before means nothing
  * to it, and is set up by the caller: what decides which members there are (VF Enable) before the
- * call, what interrupts need in {@link RestoreOptions.beforeResume}.
+ * call, what interrupts need in {@link RestoreOptions.beforeResume}. A device that was stopped when the
+ * snapshot was taken comes back stopped: then there is time for that until its `resume`.
  *
  * All or nothing: when it throws, owner, groups and members are as before, nobody was told of
  * anything, and no device has served a buffer.

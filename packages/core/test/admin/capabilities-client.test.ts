@@ -83,10 +83,10 @@ describe("typed calls", () => {
   });
 
   it.each([
-    ["[capability-driver-2] a limit", { pools: 5 }, "pools", "it offers 4"],
-    ["[capability-driver-2] a limit in an array", { depths: [2, 0, 0, 0] }, "depths", /1, 2, 3/],
-    ["[capability-driver-3] a flag", { flags: 2n }, "flags", /it offers/],
-    ["[capability-driver-4] an entry", { kinds: [8, 0, 0, 0] }, "kinds", /it offers 7, 9/],
+    ["[capability-driver-2-] a limit", { pools: 5 }, "pools", "it offers 4"],
+    ["[capability-driver-2-] a limit in an array", { depths: [2, 0, 0, 0] }, "depths", /1, 2, 3/],
+    ["[capability-driver-3-] a flag", { flags: 2n }, "flags", /it offers/],
+    ["[capability-driver-4-] an entry", { kinds: [8, 0, 0, 0] }, "kinds", /it offers 7, 9/],
     ["what does not go together", { filters: 1 }, "TEST_CAP", undefined],
   ])("refuse before sending %s beyond the device's", async (_, value, field, hint) => {
     const { rig, capabilities } = await clientsOf();
@@ -101,7 +101,7 @@ describe("typed calls", () => {
     expect(capabilities.driver(TEST_CAP)).toBeUndefined();
   });
 
-  it("[capability-driver-4] refuse an entry, and a count, beyond those of a list", async () => {
+  it("[capability-driver-4-] refuse an entry, and a count, beyond those of a list", async () => {
     const { rig, capabilities } = await clientsOf();
     await expect(capabilities.set(LIST_CAP, { list: [0x11, 0x33] })).rejects.toMatchObject({
       path: "LIST_CAP.list",
@@ -130,7 +130,7 @@ describe("typed calls", () => {
 });
 
 describe("what is known to be set", () => {
-  it("[capability-driver-5] [resource-object-driver-6] does not change while objects live that it governs", async () => {
+  it("[capability-driver-5-] [resource-object-driver-6-] does not change while objects live that it governs", async () => {
     const { rig, capabilities, objects } = await clientsOf();
     const { pool } = testTypes();
     await capabilities.set(TEST_CAP, { pools: 4 });

@@ -1,83 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  CAP_GET_DATA,
-  CAP_GET_RESULT,
-  CAP_ID_LIST_RESULT,
-  CAP_SET_DATA,
   CapabilityFamily,
   DEV_PARTS_CAP,
-  DEV_PARTS_CAP_LAYOUT,
   decodeCapabilityIds,
   defineCapability,
   deviceCapability,
   encodeCapabilityIds,
 } from "../../src/admin/index.ts";
-import { decode, encode, type StructLayout, struct } from "../../src/layout/index.ts";
+import { struct } from "../../src/layout/index.ts";
 import { LIST_CAP, TEST_CAP } from "./object-rig.ts";
 import { hex, unhex } from "./rig.ts";
 
 type Values = Readonly<Record<string, unknown>>;
-const VECTORS: readonly [string, StructLayout, Values, string][] = [
-  [
-    "a list of capabilities",
-    CAP_ID_LIST_RESULT,
-    { supported_caps: [3n, 1n] },
-    "0300000000000000 0100000000000000",
-  ],
-  [
-    "a capability to get",
-    CAP_GET_DATA,
-    { id: 0x0801, reserved: [0, 0, 0, 0, 0, 0] },
-    "0108 000000000000",
-  ],
-  ["a value", CAP_GET_RESULT, { cap_specific_data: [1, 2, 3] }, "010203"],
-  [
-    "a capability to set",
-    CAP_SET_DATA,
-    { id: 0x0fff, reserved: [0, 0, 0, 0, 0, 0], cap_specific_data: [16, 16] },
-    "ff0f 000000000000 10 10",
-  ],
-  [
-    "the device parts capability",
-    DEV_PARTS_CAP_LAYOUT,
-    { get_parts_resource_objects_limit: 0x10, set_parts_resource_objects_limit: 0xff },
-    "10 ff",
-  ],
-];
-
 describe("payloads of the capability commands", () => {
-  it.each(VECTORS)("%s is these bytes and back", (_, layout, values, text) => {
-    expect(hex(encode(layout, values as never))).toBe(text.replaceAll(" ", ""));
-    expect(decode(layout, unhex(text))).toEqual(values);
-  });
-
-  it.each(VECTORS.filter(([, layout]) => layout.size > 0))(
-    "%s has no byte too few",
-    (_, layout, __, text) => {
-      const bytes = unhex(text);
-      for (const length of [0, 1, layout.size - 1]) {
-        expect(() => decode(layout, bytes.subarray(0, length))).toThrow(
-          expect.objectContaining({ code: "VALUE_RANGE" }),
-        );
-      }
-    },
-  );
-
-  it.each([
-    [CAP_GET_DATA, { id: 0x10000 }],
-    [CAP_GET_DATA, { reserved: [0] }],
-    [CAP_SET_DATA, { cap_specific_data: [256] }],
-    [DEV_PARTS_CAP_LAYOUT, { get_parts_resource_objects_limit: 256 }],
-  ] as readonly [StructLayout, Values][])(
-    "a value that does not fit %s is refused: %o",
-    (layout, values) => {
-      expect(() => encode(layout, values as never)).toThrow(
-        expect.objectContaining({ code: "VALUE_RANGE" }),
-      );
-    },
-  );
-
   it("belong to commands 0x0007 to 0x0009, for the Self group alone", () => {
     expect(
       new CapabilityFamily([]).commands.map(

@@ -43,7 +43,7 @@ function testCap(over: Partial<typeof TEST_DEVICE> = {}): string {
 const DEVICE = testCap();
 
 describe("the list of capability commands", () => {
-  it("[capability-device-1] has all three or none, for the Self group alone", () => {
+  it("[capability-device-1+-] has all three or none, for the Self group alone", () => {
     const rig = new ObjectRig();
     expect(rig.executor.supported(0)).toEqual(expect.arrayContaining([LIST, GET, SET]));
     expect(rig.executor.supported(SRIOV)).not.toContain(LIST);
@@ -57,7 +57,7 @@ describe("the list of capability commands", () => {
     [[LIST, GET], INVALID_FIELD],
     [[LIST, GET, SET], OK],
     [[], OK],
-  ])("[capability-device-1] LIST_USE of %o answers %o", (opcodes, outcome) => {
+  ])("[capability-device-1+-] LIST_USE of %o answers %o", (opcodes, outcome) => {
     const rig = new ObjectRig();
     const before = rig.executor.used(0);
     const list = new Uint8Array(8);
@@ -68,7 +68,7 @@ describe("the list of capability commands", () => {
   });
 
   it.each([LIST, GET, SET])(
-    "[capability-device-5] opcode %i fails with EINVAL outside the Self group, and changes nothing",
+    "[capability-device-5-] opcode %i fails with EINVAL outside the Self group, and changes nothing",
     (opcode) => {
       const rig = new ObjectRig();
       const before = rig.state();
@@ -117,7 +117,7 @@ describe("DEVICE_CAP_GET", () => {
   });
 
   it.each([1, 0x3f, 0x07ff, 0x0801, 0x0fff, 0x1000, 0xffff])(
-    "[capability-device-7] fails with ENXIO for id %i, which the device has not reported",
+    "[capability-device-7-] fails with ENXIO for id %i, which the device has not reported",
     (id) => {
       const rig = new ObjectRig();
       const before = rig.state();
@@ -159,9 +159,9 @@ describe("DEVICE_CAP_GET", () => {
 describe("DRIVER_CAP_SET", () => {
   it.each([
     ["the device's own value", DEVICE],
-    ["[capability-device-2] lower limits", testCap({ pools: 1, filters: 0 })],
-    ["[capability-device-3] fewer flags", testCap({ flags: 4n })],
-    ["[capability-device-3] no flags", testCap({ flags: 0n })],
+    ["[capability-device-2+] lower limits", testCap({ pools: 1, filters: 0 })],
+    ["[capability-device-3+] fewer flags", testCap({ flags: 4n })],
+    ["[capability-device-3+] no flags", testCap({ flags: 0n })],
     ["fewer entries, in another order", testCap({ kinds: [0x1234, 0, 7, 7] })],
     ["lower elements of an array of limits", testCap({ depths: [0, 0, 3, 254] })],
     ["nothing at all", testCap({ pools: 0, filters: 0, flags: 0n, kinds: [0, 0, 0, 0] })],
@@ -174,10 +174,10 @@ describe("DRIVER_CAP_SET", () => {
   });
 
   it.each([
-    ["[capability-device-4] a limit above the device's", testCap({ pools: 5 })],
-    ["[capability-device-4] the largest limit", testCap({ filters: 2 ** 32 - 1 })],
-    ["[capability-device-4] a flag the device lacks", testCap({ flags: 2n })],
-    ["[capability-device-4] a high flag the device lacks", testCap({ flags: 2n ** 62n })],
+    ["[capability-device-4-] a limit above the device's", testCap({ pools: 5 })],
+    ["[capability-device-4-] the largest limit", testCap({ filters: 2 ** 32 - 1 })],
+    ["[capability-device-4-] a flag the device lacks", testCap({ flags: 2n })],
+    ["[capability-device-4-] a high flag the device lacks", testCap({ flags: 2n ** 62n })],
     ["an entry the device lacks", testCap({ kinds: [7, 9, 8, 0] })],
     ["an element above the device's of that place", testCap({ depths: [2, 0, 0, 0] })],
     ["fields that do not go together", testCap({ pools: 0, filters: 1 })],
@@ -226,7 +226,7 @@ describe("DRIVER_CAP_SET", () => {
     expect(list.length > 0).toBe(outcome === OK);
   });
 
-  it("[capability-device-8] [capability-device-9] is undone by a device reset; unset counts as zero", () => {
+  it("[capability-device-8+] [capability-device-9-] is undone by a device reset; unset counts as zero", () => {
     const rig = new ObjectRig();
     const unset = { pools: 0, filters: 0, flags: 0n, revision: 0 };
     expect(rig.capabilities.driver(TEST_CAP)).toMatchObject(unset);
@@ -237,7 +237,7 @@ describe("DRIVER_CAP_SET", () => {
     expect(rig.create(TYPE.POOL, 0, pool(1))).toEqual(INVALID_FIELD);
   });
 
-  it("[capability-device-6] fails with EBUSY while an object lives that it would take the limit from", () => {
+  it("[capability-device-6-] fails with EBUSY while an object lives that it would take the limit from", () => {
     const rig = new ObjectRig();
     rig.limit();
     expect(rig.create(TYPE.POOL, 2, pool(1))).toEqual(OK);
@@ -252,7 +252,7 @@ describe("DRIVER_CAP_SET", () => {
     rig.limit(0, 0);
   });
 
-  it("[capability-device-6] fails with EBUSY while too many of a kind live, whatever their ids", () => {
+  it("[capability-device-6-] fails with EBUSY while too many of a kind live, whatever their ids", () => {
     const rig = new ObjectRig();
     rig.limitParts(2, 1);
     expect(rig.create(TYPE.DEV_PARTS, 0, parts.get, { group: SRIOV, member: 1 })).toEqual(OK);
@@ -314,7 +314,7 @@ describe("tolerance T2", () => {
     expect(rig.outcome(LIST, "", { group: SRIOV, member: 1 })).toEqual(INVALID_OPCODE);
   });
 
-  it("[admin-cmd-device-17] is off by default", () => {
+  it("[admin-cmd-device-17-] is off by default", () => {
     const rig = new ObjectRig();
     rig.bringUp();
     for (const opcode of [LIST, GET, SET]) expect(rig.outcome(opcode)).toEqual(INVALID_OPCODE);
@@ -322,7 +322,7 @@ describe("tolerance T2", () => {
 });
 
 describe("whatever a driver sends", () => {
-  it("[capability-device-4] sets nothing beyond the device's, and never fails the device", () => {
+  it("[capability-device-4-] sets nothing beyond the device's, and never fails the device", () => {
     const rig = new ObjectRig();
     const id = fc.oneof(fc.constantFrom(0, 0x0800, 0x0840), fc.integer({ min: 0, max: 0xffff }));
     const command = fc.record({

@@ -38,7 +38,7 @@ const tagged = (opcode: number, tag: number, group: number = self, member = 0) =
 const code = (value: string) => expect.objectContaining({ code: value });
 
 describe("lists", () => {
-  it("[admin-cmd-driver-1] [admin-cmd-driver-3] asks for a group's commands and settles them", async () => {
+  it("[admin-cmd-driver-1+] [admin-cmd-driver-3+] asks for a group's commands and settles them", async () => {
     const { client } = await ready();
     expect(client.reportedOpcodes(self)).toEqual([0, 1, ...ALL].sort((a, b) => a - b));
     await client.listUse(self, [0, 1, OP.ECHO]);
@@ -46,7 +46,7 @@ describe("lists", () => {
     await expect(client.listQuery(5)).rejects.toMatchObject({ qualifierName: "INVALID_GROUP" });
   });
 
-  it("[admin-cmd-driver-2] [admin-cmd-driver-6] [admin-cmd-driver-7] sends nothing that the lists do not allow", async () => {
+  it("[admin-cmd-driver-2-] [admin-cmd-driver-6-] [admin-cmd-driver-7-] sends nothing that the lists do not allow", async () => {
     const rig = new AdminRig({ traced: true });
     const client = new AdminClient(rig.ports, rig.arena);
     await expect(client.execute({ opcode: OP.ECHO, group: self })).rejects.toEqual(
@@ -69,7 +69,7 @@ describe("lists", () => {
     ).rejects.toMatchObject({ qualifierName: "INVALID_OPCODE" });
   });
 
-  it("[admin-cmd-driver-4] lets LIST_USE wait for the rest, and the rest for it", async () => {
+  it("[admin-cmd-driver-4-] lets LIST_USE wait for the rest, and the rest for it", async () => {
     const { rig, client } = await ready({ rig: { count: 2, traced: true } });
     rig.events.length = 0;
     const order: string[] = [];
@@ -86,7 +86,7 @@ describe("lists", () => {
     expect(sent).toEqual([OP.WAIT, 1, OP.ECHO]);
   });
 
-  it("[admin-cmd-driver-8] can give up LIST_USE itself", async () => {
+  it("[admin-cmd-driver-8+] can give up LIST_USE itself", async () => {
     const { client } = await ready();
     await client.listUse(self, [OP.ECHO]);
     await expect(client.listQuery(self)).rejects.toEqual(code("ADMIN_LIST"));
@@ -115,7 +115,7 @@ describe("shorthands", () => {
 });
 
 describe("wire", () => {
-  it("[admin-vq-driver-3] [admin-vq-driver-4] [admin-format-driver-1] pads both parts to multiples of 8", async () => {
+  it("[admin-vq-driver-3+] [admin-vq-driver-4+] [admin-format-driver-1+] pads both parts to multiples of 8", async () => {
     const { rig, client } = await ready({ rig: { traced: true } });
     await client.execute({ ...tagged(OP.ECHO, 0xab, platform, 7), resultLength: 0 });
     await client.execute({
@@ -134,7 +134,7 @@ describe("wire", () => {
     );
   });
 
-  it("[admin-vq-driver-1] sends commands longer than a slot, and gives their memory back", async () => {
+  it("[admin-vq-driver-1+] sends commands longer than a slot, and gives their memory back", async () => {
     const { rig, client } = await ready({ dataCapacity: 16, resultCapacity: 16 });
     const free = rig.arena.freeBytes;
     const data = Uint8Array.from({ length: 5000 }, (_, i) => i & 255);
@@ -167,7 +167,7 @@ describe("wire", () => {
 });
 
 describe("many at once", () => {
-  it("[admin-vq-driver-8] keeps each member's order over two queues, 64 outstanding", async () => {
+  it("[admin-vq-driver-8+] keeps each member's order over two queues, 64 outstanding", async () => {
     const { rig, client } = await ready({ rig: { count: 2, size: 64 } });
     const sent = Array.from({ length: 64 }, (_, i) =>
       client.execute(tagged(OP.AGAIN, i, platform, i % 8)),
@@ -289,7 +289,7 @@ describe("abort and deadline", () => {
 });
 
 describe("retry", () => {
-  it("[admin-vq-driver-9] repeats after EAGAIN with growing delays", async () => {
+  it("[admin-vq-driver-9+] repeats after EAGAIN with growing delays", async () => {
     const { rig, client, timer } = await ready({
       retry: { attempts: 3, firstDelayMs: 10, maxDelayMs: 15 },
     });
@@ -361,7 +361,7 @@ describe("a device that answers badly", () => {
     [9, "a500 0000"],
     [12, "a5a5 a5a5"],
   ])(
-    "[admin-vq-driver-6] [admin-vq-driver-7] reads zero beyond a used length of %i",
+    "[admin-vq-driver-6+] [admin-vq-driver-7+] reads zero beyond a used length of %i",
     async (used, result) => {
       const { client } = await hostile((memory) => memory.fill(0xa5, 8), used);
       const reply = await client.execute(
@@ -375,7 +375,7 @@ describe("a device that answers badly", () => {
     },
   );
 
-  it("[admin-format-driver-2] takes no notice of reserved bytes and of a qualifier beside OK", async () => {
+  it("[admin-format-driver-2-] takes no notice of reserved bytes and of a qualifier beside OK", async () => {
     const { client } = await hostile((memory) => memory.fill(0xff, 2), 12);
     const reply = await client.execute(
       { opcode: OP.ECHO, group: self, resultLength: 4 },
@@ -389,7 +389,7 @@ describe("a device that answers badly", () => {
     [5, 3, "EINVAL", "INVALID_FIELD"],
     [28, 0xffff, "ENOSPC", "INVALID_COMMAND"],
   ])(
-    "[admin-cmd-driver-9] [admin-cmd-driver-10] maps status %i, qualifier %i",
+    "[admin-cmd-driver-9+] [admin-cmd-driver-10+] maps status %i, qualifier %i",
     async (status, qualifier, statusName, qualifierName) => {
       const { client } = await hostile((memory) => {
         memory[0] = status;

@@ -24,7 +24,7 @@ const HEADERS: readonly [string, number, number, number | bigint, string][] = [
 ];
 
 describe("command header", () => {
-  it.each(HEADERS)("[admin-format-1] encodes and decodes %s", (_, opcode, group, member, text) => {
+  it.each(HEADERS)("[admin-format-1+] encodes and decodes %s", (_, opcode, group, member, text) => {
     const bytes = new Uint8Array(24);
     const wide = BigInt(member);
     const view = new DataView(bytes.buffer);
@@ -51,7 +51,7 @@ describe("command header", () => {
 });
 
 describe("response header", () => {
-  it("[admin-format-2] [admin-format-5] writes status, qualifier and zeros", () => {
+  it("[admin-format-2+] [admin-format-5+] writes status, qualifier and zeros", () => {
     const bytes = new Uint8Array(8).fill(0xff);
     VIRTIO_1_4.encodeOutcome(new DataView(bytes.buffer), 0, outcome("EINVAL", "INVALID_MEMBER"));
     expect(hex(bytes)).toBe("1600050000000000");
@@ -65,7 +65,7 @@ describe("response header", () => {
     [4, 0x1116, 0x3322],
     [8, 0x1116, 0x3322],
   ])(
-    "[admin-vq-driver-7] takes what is beyond a used length of %i as zero",
+    "[admin-vq-driver-7+] takes what is beyond a used length of %i as zero",
     (length, status, qualifier) => {
       const bytes = unhex("1611 2233 00000000");
       const result = VIRTIO_1_4.decodeOutcome(new DataView(bytes.buffer), 0, length);
@@ -83,12 +83,12 @@ const LISTS: readonly [readonly number[], string][] = [
 ];
 
 describe("opcode list", () => {
-  it.each(LISTS)("[admin-format-6] encodes and decodes %o", (opcodes, text) => {
+  it.each(LISTS)("[admin-format-6+] encodes and decodes %o", (opcodes, text) => {
     expect(hex(encodeOpcodeList(opcodes))).toBe(text.replaceAll(" ", ""));
     expect(decodeOpcodeList(unhex(text))).toEqual(opcodes);
   });
 
-  it("[admin-format-9] decodes zero words at the end, and lengths that are no whole words", () => {
+  it("[admin-format-9+] decodes zero words at the end, and lengths that are no whole words", () => {
     expect(decodeOpcodeList(unhex("03 0000000000000000 0000000000000000 00"))).toEqual([0, 1]);
     expect(decodeOpcodeList(new Uint8Array(0))).toEqual([]);
   });
@@ -107,7 +107,7 @@ describe("opcode list", () => {
     );
   });
 
-  it("[admin-format-6] round trips any set of opcodes", () => {
+  it("[admin-format-6+] round trips any set of opcodes", () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 0xffff })), (opcodes) => {
         const sorted = [...opcodes].sort((a, b) => a - b);
@@ -138,12 +138,12 @@ describe("status values", () => {
     ]);
   });
 
-  it("[admin-cmd-driver-9] counts a reserved status as EINVAL", () => {
+  it("[admin-cmd-driver-9+] counts a reserved status as EINVAL", () => {
     expect([5, 1, 13, 0xffff].map(effectiveStatus)).toEqual(Array(4).fill("EINVAL"));
     expect(effectiveStatus(28)).toBe("ENOSPC");
   });
 
-  it("[admin-cmd-driver-10] counts a reserved qualifier as INVALID_COMMAND", () => {
+  it("[admin-cmd-driver-10+] counts a reserved qualifier as INVALID_COMMAND", () => {
     expect([8, 0xffff].map(effectiveQualifier)).toEqual(Array(2).fill("INVALID_COMMAND"));
     expect(effectiveQualifier(7)).toBe("TRYAGAIN");
   });

@@ -4,8 +4,8 @@ import {
   AdminClient,
   CapabilityClient,
   type CommandFamily,
-  DEV_PARTS_GET,
   DEV_PARTS_METADATA_GET,
+  DEVICE_PARTS_COMMANDS,
   DevicePartsClient,
   moveMember,
   OUTCOME,
@@ -76,7 +76,7 @@ describe("a client of device parts", () => {
     expect([objects.objects, rig.objects.objects()]).toEqual([[], []]);
   });
 
-  it("[device-parts-driver-4] [device-parts-driver-5] supplies room for all metadata and all parts", async () => {
+  it("[device-parts-driver-4+] [device-parts-driver-5+] supplies room for all metadata and all parts", async () => {
     const { rig, parts } = await ready();
     const there = rig.member(1).device.readParts();
     const size = encodeParts(there).length;
@@ -101,7 +101,7 @@ describe("a client of device parts", () => {
     expect(await parts.read(1, [])).toEqual([]);
   });
 
-  it("[device-parts-driver-1] sets no parts of a member that it has not stopped", async () => {
+  it("[device-parts-driver-1-] sets no parts of a member that it has not stopped", async () => {
     const { rig, parts } = await ready();
     const state = [commonPart("DEVICE_STATUS", Uint8Array.of(3))];
     const refused = { code: "DRIVER_STATE", path: "member 2" };
@@ -116,7 +116,7 @@ describe("a client of device parts", () => {
     await expect(parts.write(2, state)).rejects.toMatchObject(refused);
   });
 
-  it("[device-parts-driver-2] sets parts in the order of the table, in whatever order it is given them", async () => {
+  it("[device-parts-driver-2+] sets parts in the order of the table, in whatever order it is given them", async () => {
     const { rig, parts } = await ready();
     rig.member(1).bringUp();
     await parts.stop(1);
@@ -189,18 +189,15 @@ describe("a client of device parts", () => {
   });
 });
 
-/** Commands 0xe and 0xf as a device might answer them; the objects are the real ones. */
+/** Every device parts command as a device might answer it; the objects are the real ones. */
 function lying(answer: (call: AdminCall) => number): CommandFamily {
   return {
     name: "lying",
     doc: "Answers what is not true.",
     private: true,
-    commands: [DEV_PARTS_METADATA_GET, DEV_PARTS_GET],
+    commands: DEVICE_PARTS_COMMANDS,
     bind: () => ({
-      handlers: {
-        [DEV_PARTS_METADATA_GET.opcode]: answer,
-        [DEV_PARTS_GET.opcode]: answer,
-      },
+      handlers: Object.fromEntries(DEVICE_PARTS_COMMANDS.map(({ opcode }) => [opcode, answer])),
     }),
   };
 }

@@ -1,14 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  AdminExecutor,
   CapabilityFamily,
+  type CommandFamily,
   DEV_PARTS_CAP,
   DEV_PARTS_GET_TYPE,
   DEV_PARTS_METADATA_TYPE,
+  DEVICE_PARTS_COMMANDS,
   DevicePartsFamily,
   deviceCapability,
   LONGEST_PARTS_DATA,
+  RESOURCE_OBJ_DEV_PARTS,
   ResourceObjectFamily,
+  type ResourceObjectType,
 } from "../../src/admin/index.ts";
 import {
   commonPart,
@@ -36,6 +41,7 @@ import {
   OK,
   OP_PARTS,
   PartsMember,
+  PartsMembers,
   PartsRig,
   readAnswer,
   SET_OBJECT,
@@ -66,7 +72,7 @@ function ready(buffers = 0) {
 }
 
 describe("the list of device parts commands", () => {
-  it("[device-parts-device-1] has all of them, and those on the objects, or none", () => {
+  it("[device-parts-device-1+] has all of them, and those on the objects, or none", () => {
     const rig = new PartsRig();
     expect(rig.executor.supported(SRIOV)).toEqual([0, 1, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11]);
     expect(rig.executor.supported(0)).toEqual([0, 1, 7, 8, 9]);
@@ -84,17 +90,64 @@ describe("the list of device parts commands", () => {
     expect(none.executor.supported(SRIOV)).toEqual([0, 1]);
   });
 
-  it("cannot be there without device parts objects", () => {
+  const partsOf = (types: readonly ResourceObjectType[] = [RESOURCE_OBJ_DEV_PARTS]) => {
     const capabilities = new CapabilityFamily([
       deviceCapability(DEV_PARTS_CAP, {
         get_parts_resource_objects_limit: 1,
         set_parts_resource_objects_limit: 1,
       }),
     ]);
-    const objects = new ResourceObjectFamily({ capabilities, types: [] });
+    return { capabilities, objects: new ResourceObjectFamily({ capabilities, types }) };
+  };
+
+  it("cannot be there without device parts objects", () => {
+    const { objects } = partsOf([]);
     expect(() => new DevicePartsFamily({ objects })).toThrow(
       expect.objectContaining({ code: "FAMILY_INVALID" }),
     );
+  });
+
+  it("[device-parts-device-1-] cannot be there in part: an owner with one half is not made", () => {
+    const groups = [new SelfGroup(), new PartsMembers([new PartsMember()])];
+    const make = (families: readonly CommandFamily[]) => () =>
+      new AdminExecutor({ groups, families });
+    const refusal = (path: string, message: string) =>
+      expect.objectContaining({
+        code: "FAMILY_INVALID",
+        path,
+        message: expect.stringContaining(message),
+      });
+    const { capabilities, objects } = partsOf();
+    const parts = new DevicePartsFamily({ objects });
+    // Objects without the commands that they are for.
+    expect(make([capabilities, objects])).toThrow(
+      refusal("families.resource-objects", "DEV_PARTS_METADATA_GET"),
+    );
+    // Commands without those on the objects that they go through.
+    expect(make([capabilities, parts])).toThrow(
+      refusal("families.device-parts", "RESOURCE_OBJ_CREATE"),
+    );
+    // Three of the four.
+    for (const missing of DEVICE_PARTS_COMMANDS) {
+      const some: CommandFamily = {
+        name: "some",
+        doc: "All but one.",
+        private: true,
+        commands: DEVICE_PARTS_COMMANDS.filter((command) => command !== missing),
+        bind: () => ({ handlers: {} }),
+      };
+      expect(make([capabilities, objects, some])).toThrow(
+        refusal("families.resource-objects", missing.name),
+      );
+    }
+    // The objects of another owner.
+    const other = partsOf();
+    expect(make([other.capabilities, other.objects, parts])).toThrow(
+      refusal("families.device-parts.objects", "not this owner's"),
+    );
+    // Refused as a whole, so that the same families serve an owner that has them all.
+    const executor = make([capabilities, objects, parts])();
+    expect(executor.supported(SRIOV)).toEqual([0, 1, 0xa, 0xb, 0xc, 0xd, 0xe, 0xf, 0x10, 0x11]);
   });
 
   it.each(Object.entries(OP_PARTS))("%s is no command of the Self group", (_, opcode) => {
@@ -195,7 +248,7 @@ describe("DEV_PARTS_METADATA_GET", () => {
 });
 
 describe("DEV_PARTS_GET", () => {
-  it("[device-parts-device-2] [device-parts-device-3] returns all parts in order, as often as it is asked, stopped or not", () => {
+  it("[device-parts-device-2+] [device-parts-device-3+] returns all parts in order, as often as it is asked, stopped or not", () => {
     const { rig } = ready();
     const names = ["DEV_FEATURES", "DRV_FEATURES", "DEVICE_STATUS", "VQ_CFG 0", "VQ_CFG 1"];
     const first = rig.command(GET, 1, asking(ALL));
@@ -208,7 +261,7 @@ describe("DEV_PARTS_GET", () => {
   const select = (parts: readonly DevicePart[], rest = "") =>
     `${asking(SELECTED)} ${hex(encodePartHeaders(parts.map(headerOf)))} ${rest}`;
 
-  it("[device-parts-device-3] [device-parts-device-26] returns the selected parts in order, without those that there are not", () => {
+  it("[device-parts-device-3+] [device-parts-device-26+] returns the selected parts in order, without those that there are not", () => {
     const { rig, member } = ready();
     const [offered, , state, first, second] = member.device.readParts();
     const missing = [
@@ -258,7 +311,7 @@ describe("DEV_PARTS_GET", () => {
 });
 
 describe("DEV_PARTS_SET", () => {
-  it("[device-parts-device-4] fails while the member is not stopped", () => {
+  it("[device-parts-device-4+-] fails while the member is not stopped", () => {
     const { rig, member } = ready();
     const before = rig.state();
     const data = setting(encodeParts(member.device.readParts()));
@@ -270,7 +323,7 @@ describe("DEV_PARTS_SET", () => {
     expect(rig.outcome(SET, 1, data)).toEqual(EBUSY);
   });
 
-  it("[device-parts-device-5] sets parts that take effect when the member goes on", () => {
+  it("[device-parts-device-5+] sets parts that take effect when the member goes on", () => {
     const { rig, member } = ready();
     rig.stop(1);
     rig.prepare(2).stop(2);
@@ -288,11 +341,11 @@ describe("DEV_PARTS_SET", () => {
 
   it.each<[string, readonly DevicePart[]]>([
     [
-      "[device-parts-device-6] a part of another length",
+      "[device-parts-device-6-] a part of another length",
       [commonPart("DEVICE_STATUS", new Uint8Array(4))],
     ],
     [
-      "[device-parts-device-8] [device-parts-device-32] other features than the member's",
+      "[device-parts-device-8-] [device-parts-device-32-] other features than the member's",
       [commonPart("DEV_FEATURES", new Uint8Array(16)), status(1)],
     ],
     [
@@ -309,7 +362,7 @@ describe("DEV_PARTS_SET", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[device-parts-device-6] refuses a list that is cut off; zeros behind it are padding", () => {
+  it("[device-parts-device-6-] refuses a list that is cut off; zeros behind it are padding", () => {
     const { rig } = ready();
     rig.prepare(2).stop(2);
     const list = encodeParts([status(1)]);
@@ -324,7 +377,7 @@ describe("DEV_PARTS_SET", () => {
     expect(rig.outcome(SET, 2, setting(new Uint8Array(0)))).toEqual(OK);
   });
 
-  it("[device-parts-device-9] passes over optional parts that it does not know", () => {
+  it("[device-parts-device-9+] passes over optional parts that it does not know", () => {
     const { rig } = ready();
     rig.prepare(2).stop(2);
     const odd = { type: 0xfff0, flags: 1, selector: new Uint8Array(8), value: new Uint8Array(5) };
@@ -375,7 +428,7 @@ describe("DEV_PARTS_SET", () => {
 });
 
 describe("DEV_MODE_SET", () => {
-  it("[device-parts-device-23] [device-parts-device-24] stops and resumes, and succeeds when there is nothing to do", () => {
+  it("[device-parts-device-23+] [device-parts-device-24+] stops and resumes, and succeeds when there is nothing to do", () => {
     const { rig, member } = ready();
     expect([rig.resume(1), member.device.stopped]).toEqual([OK, false]);
     expect([rig.stop(1), rig.stop(1), member.device.stopped]).toEqual([OK, OK, true]);
@@ -396,7 +449,7 @@ describe("DEV_MODE_SET", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[device-parts-device-11] [device-parts-device-12] answers once the member has used all that it took", async () => {
+  it("[device-parts-device-11+] [device-parts-device-12+] answers once the member has used all that it took", async () => {
     const { rig, member } = ready(3);
     expect(member.model.held.length).toBe(3);
     const placed = rig.add({ readable: STOP_FIRST, writableLength: 8 });
@@ -464,7 +517,7 @@ describe("DEV_MODE_SET", () => {
     expect(member.device.stopped).toBe(true);
   });
 
-  it("[device-parts-device-21] is answered, and so is DEV_PARTS_SET, after a reset that goes on", async () => {
+  it("[device-parts-device-21+] is answered, and so is DEV_PARTS_SET, after a reset that goes on", async () => {
     const rig = new PartsRig({ count: 3 });
     const member = rig.prepare(1).member(1);
     member.bringUp();
@@ -518,7 +571,7 @@ describe("a driver that sends each part of a command in a descriptor of its own,
 });
 
 describe("what no part can tell", () => {
-  it("is refused with EINVAL and INVALID_COMMAND, by metadata, parts and setting", () => {
+  it("is refused with EINVAL and INVALID_COMMAND, by metadata and parts", () => {
     const admin = new NotingAdmin(1);
     const rig = new PartsRig({ members: [new PartsMember({ admin }), new PartsMember({ admin })] });
     const { device } = rig.prepare(1).member(1);
@@ -536,6 +589,26 @@ describe("what no part can tell", () => {
     }
     rig.resume(1);
     expect([device.negotiated(VIRTIO_F_ADMIN_VQ), device.stopped]).toEqual([true, false]);
+  });
+
+  it("is not replaced by parts: DEV_PARTS_SET fails while the member has VIRTIO_F_ADMIN_VQ in force", () => {
+    const admin = () => new NotingAdmin(1);
+    const members = [1, 2].map(() => new PartsMember({ admin: admin() }));
+    const rig = new PartsRig({ members });
+    const { device } = rig.prepare(1).member(1);
+    // Nothing in these parts says anything of administration virtqueues.
+    const version1 = unhex("0000000001000000 0000000000000000");
+    const data = setting(encodeParts([commonPart("DRV_FEATURES", version1), status(RUNNING)]));
+    rig.member(1).bringUp(0, VIRTIO_F_ADMIN_VQ);
+    expect(rig.stop(1)).toEqual(OK);
+    const state = () => [device.status, String(device.driverFeatures), device.queueEnabled(0)];
+    const before = state();
+    expect(rig.outcome(SET, 1, data)).toEqual(INVALID_FIELD);
+    expect([state(), device.negotiated(VIRTIO_F_ADMIN_VQ)]).toEqual([before, true]);
+    // Once its driver has reset it, the same parts are taken.
+    device.reset();
+    expect(rig.outcome(SET, 1, data)).toEqual(OK);
+    expect([device.status, device.negotiated(VIRTIO_F_ADMIN_VQ)]).toEqual([RUNNING, false]);
   });
 });
 

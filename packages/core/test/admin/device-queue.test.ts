@@ -15,15 +15,15 @@ const wait = (tag: number) => request(OP.WAIT, GROUPS.self, 0, new Uint8Array([t
 
 describe("truncation and zero extension", () => {
   it.each([
-    ["[admin-vq-device-1] a missing readable part", 0, 64, 48, "0000 0000 00000000"],
-    ["[admin-vq-device-1] half a header", 3, 64, 48, "0000 0000 00000000"],
-    ["[admin-vq-device-1] no data", 24, 64, 16, "0000 0000 00000000 00000000 00000000"],
-    ["[admin-vq-device-2] no writable part", 32, 0, 0, ""],
-    ["[admin-vq-device-2] two bytes", 32, 2, 2, "0000"],
-    ["[admin-vq-device-2] [admin-vq-device-9] four bytes", 32, 4, 4, "00000000"],
-    ["[admin-vq-device-2] Linux's ten bytes", 32, 10, 10, "0000 0000 00000000 0102"],
+    ["[admin-vq-device-1+] a missing readable part", 0, 64, 48, "0000 0000 00000000"],
+    ["[admin-vq-device-1+] half a header", 3, 64, 48, "0000 0000 00000000"],
+    ["[admin-vq-device-1+] no data", 24, 64, 16, "0000 0000 00000000 00000000 00000000"],
+    ["[admin-vq-device-2+] no writable part", 32, 0, 0, ""],
+    ["[admin-vq-device-2+] two bytes", 32, 2, 2, "0000"],
+    ["[admin-vq-device-2+] [admin-vq-device-9+] four bytes", 32, 4, 4, "00000000"],
+    ["[admin-vq-device-2+] Linux's ten bytes", 32, 10, 10, "0000 0000 00000000 0102"],
     [
-      "[admin-vq-device-5] [admin-vq-device-8] a whole result",
+      "[admin-vq-device-5+] [admin-vq-device-8+] a whole result",
       32,
       16,
       16,
@@ -38,7 +38,7 @@ describe("truncation and zero extension", () => {
     expect([...answer!.bytes.subarray(used)].every((byte) => byte === 0xa5)).toBe(true);
   });
 
-  it("[admin-vq-device-3] [admin-vq-device-4] takes no notice of what is beyond the structures", () => {
+  it("[admin-vq-device-3+] [admin-vq-device-4+] takes no notice of what is beyond the structures", () => {
     const rig = ready();
     const data = Array.from({ length: 3000 }, (_, i) => i & 255);
     const answer = rig.send({ readable: echo(data), writableLength: 2000 });
@@ -47,14 +47,14 @@ describe("truncation and zero extension", () => {
     expect(answer!.bytes.subarray(32).every((byte) => byte === 0xa5)).toBe(true);
   });
 
-  it("[admin-vq-device-6] writes an empty result of a command that fails", () => {
+  it("[admin-vq-device-6+] writes an empty result of a command that fails", () => {
     const rig = ready();
     const answer = rig.send({ readable: request(OP.THROW, 0, 0), writableLength: 32 });
     expect(hex(answer!.bytes)).toBe(`0500010000000000${"00".repeat(8)}${"a5".repeat(16)}`);
     expect(answer?.used).toBe(16);
   });
 
-  it("[admin-vq-2] [admin-vq-device-7] answers alike however the parts are cut", () => {
+  it("[admin-vq-2+] [admin-vq-device-7+] answers alike however the parts are cut", () => {
     const lengths = fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 6 });
     const command = fc.oneof(
       fc.uint8Array({ maxLength: 40 }).map((data) => request(OP.ECHO, 0, 0, data)),
@@ -93,7 +93,7 @@ class AdminRigExecutor {
 }
 
 describe("order", () => {
-  it("[admin-vq-device-10] holds back later commands of a queue while one waits", async () => {
+  it("[admin-vq-device-10+] holds back later commands of a queue while one waits", async () => {
     const rig = ready();
     const placed = [wait(1), echo([9]), wait(2)].map((readable) =>
       rig.add({ readable, writableLength: 16 }),
@@ -111,7 +111,7 @@ describe("order", () => {
     expect(rig.take(placed[2]!)?.used).toBe(16);
   });
 
-  it("[admin-vq-3] [admin-vq-device-11] lets another queue go on meanwhile", async () => {
+  it("[admin-vq-3+] [admin-vq-device-11+] lets another queue go on meanwhile", async () => {
     const rig = ready({ count: 2 });
     const [first, second] = rig.ports;
     const held = rig.add({ readable: wait(1), writableLength: 16 }, first);
@@ -193,7 +193,7 @@ describe("a driver that breaks the rules", () => {
     expect(rig.send({ readable: request(0, 0, 0), writableLength: 16 })?.used).toBe(16);
   });
 
-  it("[admin-cmd-device-9] is answered whatever bytes it sends, and the device goes on", () => {
+  it("[admin-cmd-device-9-] is answered whatever bytes it sends, and the device goes on", () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 80 }), (readable) => {
         // A waiting command holds its queue: it is not what this is about.

@@ -33,15 +33,15 @@ describe("order of the checks", () => {
   const rig = new AdminRig();
   rig.useAll(GROUPS.self, GROUPS.platform);
   it.each([
-    ["[admin-cmd-device-2] group before opcode and member", 0x7777, 0x42, 99, INVALID_GROUP],
-    ["[admin-cmd-device-3] opcode before member", 0x7777, GROUPS.platform, 99, INVALID_OPCODE],
+    ["[admin-cmd-device-2-] group before opcode and member", 0x7777, 0x42, 99, INVALID_GROUP],
+    ["[admin-cmd-device-3-] opcode before member", 0x7777, GROUPS.platform, 99, INVALID_OPCODE],
     ["opcodes of the other structure", 0x8020, GROUPS.self, 0, INVALID_OPCODE],
     ["not for this group type", OP.SELF_ONLY, GROUPS.platform, 3, INVALID_OPCODE],
-    ["[admin-cmd-device-4] member", OP.MEMBER, GROUPS.platform, 99, INVALID_MEMBER],
+    ["[admin-cmd-device-4-] member", OP.MEMBER, GROUPS.platform, 99, INVALID_MEMBER],
     ["a member id above 2^53-1", OP.MEMBER, GROUPS.platform, 2n ** 63n, INVALID_MEMBER],
-    ["[admin-format-4] a member that is not used", OP.ECHO, GROUPS.platform, 99, OK],
-    ["[admin-format-10] LIST_QUERY", LIST_QUERY.opcode, GROUPS.platform, 99, OK],
-    ["[admin-cmd-device-5] success", OP.MEMBER, GROUPS.platform, 7, OK],
+    ["[admin-format-4-] a member that is not used", OP.ECHO, GROUPS.platform, 99, OK],
+    ["[admin-format-10-] LIST_QUERY", LIST_QUERY.opcode, GROUPS.platform, 99, OK],
+    ["[admin-cmd-device-5+] success", OP.MEMBER, GROUPS.platform, 7, OK],
     ["[platform-group-device-4] a platform member", OP.MEMBER, GROUPS.platform, 4, INVALID_MEMBER],
   ] as const)("%s", (_, opcode, group, member, expected) => {
     expect(run(rig.executor, opcode, group, member)).toEqual(expected);
@@ -54,14 +54,14 @@ describe("order of the checks", () => {
 });
 
 describe("lists", () => {
-  it("[admin-cmd-device-14] [admin-cmd-device-17] has only the list commands after a reset", () => {
+  it("[admin-cmd-device-14+-] [admin-cmd-device-17-] has only the list commands after a reset", () => {
     const { executor } = new AdminRig();
     expect(run(executor, OP.ECHO, GROUPS.self, 0)).toEqual(INVALID_OPCODE);
     expect(run(executor, LIST_QUERY.opcode, GROUPS.self, 0)).toEqual(OK);
     expect(executor.used(GROUPS.self)).toEqual([0, 1]);
   });
 
-  it("[admin-format-7] [admin-format-8] reports every supported opcode and the list commands", () => {
+  it("[admin-format-7+] [admin-format-8+] reports every supported opcode and the list commands", () => {
     const { executor } = new AdminRig();
     const response = new Uint8Array(128).fill(0xee);
     const used = executor.execute(request(LIST_QUERY.opcode, GROUPS.self, 0), response);
@@ -74,7 +74,7 @@ describe("lists", () => {
     expect(executor.supported(GROUPS.platform)).not.toContain(OP.SELF_ONLY);
   });
 
-  it("[admin-cmd-device-8] [admin-cmd-device-11] refuses a list that is not supported, keeping the old", () => {
+  it("[admin-cmd-device-8-] [admin-cmd-device-11-] refuses a list that is not supported, keeping the old", () => {
     const rig = new AdminRig();
     rig.useAll(GROUPS.self);
     const before = rig.executor.used(GROUPS.self);
@@ -85,7 +85,7 @@ describe("lists", () => {
     }
   });
 
-  it("[admin-cmd-device-8] saves nothing of a list that it refused", () => {
+  it("[admin-cmd-device-8-] saves nothing of a list that it refused", () => {
     const { executor } = new AdminRig();
     const before = executor.saveState();
     const data = encodeOpcodeList([0, 1, 0x19]);
@@ -93,7 +93,7 @@ describe("lists", () => {
     expect(executor.saveState()).toEqual(before);
   });
 
-  it("[admin-cmd-driver-8] lets the driver lock itself out, until the reset", () => {
+  it("[admin-cmd-driver-8+] lets the driver lock itself out, until the reset", () => {
     const { executor } = new AdminRig();
     const data = encodeOpcodeList([OP.ECHO]);
     expect(run(executor, LIST_USE.opcode, GROUPS.self, 0, data)).toEqual(OK);
@@ -105,7 +105,7 @@ describe("lists", () => {
     expect(run(executor, LIST_USE.opcode, GROUPS.self, 0, data)).toEqual(OK);
   });
 
-  it("[admin-cmd-device-11] refuses a list that a family's dependencies rule out", () => {
+  it("[admin-cmd-device-11-] refuses a list that a family's dependencies rule out", () => {
     const family: CommandFamily = {
       ...new AdminRig().family,
       bind: () => ({
@@ -121,7 +121,7 @@ describe("lists", () => {
     expect(use([0, 1, OP.ECHO, OP.ADD])).toEqual(OK);
   });
 
-  it("[admin-cmd-device-18] [admin-cmd-device-20] only ever grows what is supported", () => {
+  it("[admin-cmd-device-18+-] [admin-cmd-device-20+] only ever grows what is supported", () => {
     let offered = false;
     const rig = new AdminRig();
     const family: CommandFamily = {
@@ -140,7 +140,7 @@ describe("lists", () => {
     expect(executor.supported(0)).toContain(OP.ADD);
   });
 
-  it("[admin-cmd-device-12] [admin-cmd-device-15] [admin-cmd-device-16] keeps a list for each group, as a model does", () => {
+  it("[admin-cmd-device-12+] [admin-cmd-device-15+] [admin-cmd-device-16+] keeps a list for each group, as a model does", () => {
     const opcodes = [0, 1, ...Object.values(OP), 0x30];
     const group = fc.constantFrom(GROUPS.self, GROUPS.platform);
     const step = fc.oneof(
@@ -198,7 +198,7 @@ describe("groups that do not exist", () => {
     hasMember: () => false,
   };
 
-  it("[admin-cmd-device-23] fails every command while the group does not exist", () => {
+  it("[admin-cmd-device-23-] fails every command while the group does not exist", () => {
     const group = { ...absent };
     const executor = new AdminExecutor({ groups: [group] });
     expect(run(executor, LIST_QUERY.opcode, 1, 0)).toEqual(INVALID_GROUP);
@@ -259,7 +259,7 @@ describe("groups that do not exist", () => {
 });
 
 describe("outcomes", () => {
-  it("[admin-cmd-device-7] EINVAL changes nothing, other failures neither", () => {
+  it("[admin-cmd-device-7-] EINVAL changes nothing, other failures neither", () => {
     const rig = new AdminRig();
     rig.useAll(GROUPS.self);
     const add = (amount: number) =>
@@ -272,7 +272,7 @@ describe("outcomes", () => {
     expect(rig.family.total).toBe(1000);
   });
 
-  it("[admin-cmd-device-6] reports a handler that throws as EIO, with none of its result", async () => {
+  it("[admin-cmd-device-6-] reports a handler that throws as EIO, with none of its result", async () => {
     const rig = new AdminRig();
     rig.useAll(GROUPS.self);
     const response = new Uint8Array(24).fill(0xee);
@@ -287,7 +287,7 @@ describe("outcomes", () => {
   });
 
   it.each([1.5, -1, Number.NaN, 2 ** 32, 0x70000])(
-    "[admin-format-3] reports a handler that returns %s as failed",
+    "[admin-format-3-] reports a handler that returns %s as failed",
     (result) => {
       const [echo] = new AdminRig().family.commands;
       const executor = new AdminExecutor({
@@ -339,7 +339,7 @@ describe("outcomes", () => {
 describe("declarations", () => {
   const { family } = new AdminRig();
   const groups = [new SelfGroup()];
-  it("refuses two groups of one type", () => {
+  it("[group-1-] refuses two groups of one type", () => {
     expect(() => new AdminExecutor({ groups: [...groups, new SelfGroup()] })).toThrow(
       expect.objectContaining({ code: "GROUP_INVALID" }),
     );

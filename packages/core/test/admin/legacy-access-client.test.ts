@@ -38,7 +38,7 @@ describe("lists", () => {
 });
 
 describe("typed calls", () => {
-  it("[legacy-access-driver-1] [legacy-access-driver-2] read and write registers as little-endian numbers", async () => {
+  it("[legacy-access-driver-1+] [legacy-access-driver-2+] read and write registers as little-endian numbers", async () => {
     const { rig, legacy } = await ready();
     expect(await legacy.readCommon(1, { offset: 0, width: 4 })).toBe(0x13121110);
     expect(await legacy.readCommon(1, { offset: 4, width: 2 })).toBe(0x1514);
@@ -57,7 +57,7 @@ describe("typed calls", () => {
     expect(rig.group.members[1]!.common.log).toEqual([]);
   });
 
-  it("[legacy-access-driver-3] read and write fields of the configuration", async () => {
+  it("[legacy-access-driver-3+] read and write fields of the configuration", async () => {
     const { rig, legacy } = await ready();
     expect([...(await legacy.readDevice(2, 0, 8))]).toEqual([
       ...rig.group.members[1]!.config.bytes.subarray(0, 8),
@@ -86,7 +86,7 @@ describe("typed calls", () => {
     expect(buffersOf(rig)[1]!.readable.slice(48)).toBe("04000000000000003412000000000000");
   });
 
-  it("[legacy-access-driver-6] decode where to notify", async () => {
+  it("[legacy-access-driver-6+] decode where to notify", async () => {
     const { rig, legacy } = await ready();
     expect(await legacy.notifyPlaces(1, BARS)).toEqual([{ of: "member", bar: 2, offset: 0x4000 }]);
     expect(await legacy.notifyPlaces(1, { member: () => 0x4000 })).toEqual([]);

@@ -2,6 +2,7 @@
 import {
   CapabilityFamily,
   DEV_PARTS_CAP,
+  DevicePartsFamily,
   defineCapability,
   defineResourceObjectType,
   deviceCapability,
@@ -11,7 +12,7 @@ import {
   type ResourceObjectOpcodes,
   type ResourceObjectType,
 } from "../../src/admin/index.ts";
-import { SelfGroup } from "../../src/group/index.ts";
+import { type PartsGroup, SelfGroup } from "../../src/group/index.ts";
 import { struct } from "../../src/layout/index.ts";
 import { MsixMember, VanishingGroup } from "./management-rig.ts";
 import { AdminRig, type AdminRigOptions, answerOf, hex, request, unhex } from "./rig.ts";
@@ -168,14 +169,21 @@ export interface ObjectRigOptions extends AdminRigOptions {
   readonly parts?: readonly [number, number];
 }
 
-/** Virtual functions that may come again: then they are others, under the same ids. */
-class VirtualFunctions extends VanishingGroup {
+/**
+ * Virtual functions that may come again: then they are others, under the same ids. They have objects,
+ * and no parts.
+ */
+class VirtualFunctions extends VanishingGroup implements PartsGroup {
   readonly #present: MsixMember[];
 
   constructor() {
     const members = VirtualFunctions.#make();
     super(members, { total: 100, min: 1, max: 8 });
     this.#present = members;
+  }
+
+  partsDevice(): undefined {
+    return undefined;
   }
 
   appear(): void {
@@ -213,7 +221,12 @@ export class ObjectRig extends AdminRig {
       ...(options.opcodes === undefined ? {} : { opcodes: options.opcodes }),
     });
     const virtual = new VirtualFunctions();
-    super({ groups: [new SelfGroup(), virtual], families: [capabilities, objects], ...options });
+    const deviceParts = new DevicePartsFamily({ objects });
+    super({
+      groups: [new SelfGroup(), virtual],
+      families: [capabilities, objects, deviceParts],
+      ...options,
+    });
     this.told = told;
     this.capabilities = capabilities;
     this.objects = objects;

@@ -120,7 +120,7 @@ describe("typed calls", () => {
 });
 
 describe("what the rules forbid a driver", () => {
-  it("[capability-driver-1] [resource-object-driver-7] is refused before the capability is set, and while it is", async () => {
+  it("[capability-driver-1-] [resource-object-driver-7-] is refused before the capability is set, and while it is", async () => {
     const { pool, ...types } = testTypes();
     const { rig, capabilities, objects } = await clientsOf({
       types: [pool, ...Object.values(types)],
@@ -140,7 +140,7 @@ describe("what the rules forbid a driver", () => {
     await objects.create(pool, {});
   });
 
-  it("[resource-object-driver-1] is refused: a second object of the same type and id", async () => {
+  it("[resource-object-driver-1-] is refused: a second object of the same type and id", async () => {
     const { rig, objects, pool } = await ready();
     const first = objects.create(pool, { size: 1 }, { id: 0 });
     const refused = wrongState("TEST_POOL.id", { value: 0 });
@@ -152,7 +152,7 @@ describe("what the rules forbid a driver", () => {
     await objects.create(pool, { size: 2 }, { id: 0 });
   });
 
-  it("[resource-object-driver-2] is refused: more objects than the driver's capability allows", async () => {
+  it("[resource-object-driver-2-] is refused: more objects than the driver's capability allows", async () => {
     const { rig, capabilities, objects, pool } = await ready();
     await capabilities.set(TEST_CAP, { pools: 2 });
     rig.events.length = 0;
@@ -173,7 +173,7 @@ describe("what the rules forbid a driver", () => {
     expect(opcodesTo(rig)).toEqual([CREATE, CREATE]);
   });
 
-  it("[resource-object-driver-2] is refused: more of one kind", async () => {
+  it("[resource-object-driver-2-] is refused: more of one kind", async () => {
     const { rig, objects } = await ready();
     const make = (type: number) =>
       objects.create(RESOURCE_OBJ_DEV_PARTS, { type }, { group: SRIOV, member: 1 });
@@ -186,7 +186,7 @@ describe("what the rules forbid a driver", () => {
     expect(opcodesTo(rig)).toEqual([CREATE, CREATE]);
   });
 
-  it("[resource-object-driver-3] is refused: whatever is asked of an object that was destroyed", async () => {
+  it("[resource-object-driver-3-] is refused: whatever is asked of an object that was destroyed", async () => {
     const { rig, objects, pool } = await ready();
     const one = await objects.create(pool, { size: 1 });
     const destroying = objects.destroy(one);
@@ -204,7 +204,7 @@ describe("what the rules forbid a driver", () => {
     expect(await objects.query(next)).toMatchObject({ size: 2 });
   });
 
-  it("[resource-object-driver-4] is refused: destroying what others depend on", async () => {
+  it("[resource-object-driver-4-] is refused: destroying what others depend on", async () => {
     const { rig, objects, pool, filter } = await ready();
     const one = await objects.create(pool, {});
     const creating = objects.create(filter, { pool: 0 });
@@ -248,7 +248,7 @@ describe("what the rules forbid a driver", () => {
 });
 
 describe("destroying all", () => {
-  it("[resource-object-driver-5] goes backwards, dependants first", async () => {
+  it("[resource-object-driver-5+] goes backwards, dependants first", async () => {
     const { rig, objects, pool, filter } = await ready();
     const pools = [await objects.create(pool, {}), await objects.create(pool, {})];
     const first = await objects.create(filter, { pool: 0 });

@@ -4,90 +4,16 @@ import {
   DEV_PARTS_CAP,
   defineResourceObjectType,
   deviceCapability,
-  RESOURCE_OBJ_CMD_HDR,
-  RESOURCE_OBJ_CREATE_DATA,
   RESOURCE_OBJ_DEV_PARTS,
-  RESOURCE_OBJ_DEV_PARTS_LAYOUT,
-  RESOURCE_OBJ_DEV_PARTS_TYPE,
-  RESOURCE_OBJ_MODIFY_DATA,
   RESOURCE_OBJ_OPCODES,
-  RESOURCE_OBJ_QUERY_DATA,
-  RESOURCE_OBJ_QUERY_RESULT,
   ResourceObjectFamily,
   resourceObjectCommands,
 } from "../../src/admin/index.ts";
-import { decode, encode, type StructLayout, struct } from "../../src/layout/index.ts";
+import { struct } from "../../src/layout/index.ts";
 import { TEST_CAP, testTypes } from "./object-rig.ts";
-import { hex, unhex } from "./rig.ts";
 
 type Values = Readonly<Record<string, unknown>>;
-const HEADER = { type: 0x0201, reserved: [0, 0], id: 0x12345678 };
-const VECTORS: readonly [string, StructLayout, Values, string][] = [
-  ["a header", RESOURCE_OBJ_CMD_HDR, HEADER, "0102 0000 78563412"],
-  [
-    "an object to create",
-    RESOURCE_OBJ_CREATE_DATA,
-    { ...HEADER, flags: 0x8000000000000001n, resource_obj_specific_data: [1, 2, 3] },
-    "0102 0000 78563412 0100000000000080 010203",
-  ],
-  [
-    "an object to modify",
-    RESOURCE_OBJ_MODIFY_DATA,
-    { ...HEADER, flags: 0n, resource_obj_specific_data: [0xff] },
-    "0102 0000 78563412 0000000000000000 ff",
-  ],
-  [
-    "an object to query",
-    RESOURCE_OBJ_QUERY_DATA,
-    { ...HEADER, flags: 0n },
-    "0102 0000 78563412 0000000000000000",
-  ],
-  [
-    "an object that was queried",
-    RESOURCE_OBJ_QUERY_RESULT,
-    { resource_obj_specific_result: [1, 0, 0, 0, 0, 0, 0, 0] },
-    "0100000000000000",
-  ],
-  [
-    "a device parts object",
-    RESOURCE_OBJ_DEV_PARTS_LAYOUT,
-    { type: RESOURCE_OBJ_DEV_PARTS_TYPE.SET, reserved: [0, 0, 0, 0, 0, 0, 0] },
-    "01 00000000000000",
-  ],
-];
-
 describe("payloads of the resource object commands", () => {
-  it.each(VECTORS)("%s is these bytes and back", (_, layout, values, text) => {
-    expect(hex(encode(layout, values as never))).toBe(text.replaceAll(" ", ""));
-    expect(decode(layout, unhex(text))).toEqual(values);
-  });
-
-  it.each(VECTORS.filter(([, layout]) => layout.size > 0))(
-    "%s has no byte too few",
-    (_, layout, __, text) => {
-      const bytes = unhex(text);
-      for (const length of [0, 1, layout.size - 1]) {
-        expect(() => decode(layout, bytes.subarray(0, length))).toThrow(
-          expect.objectContaining({ code: "VALUE_RANGE" }),
-        );
-      }
-    },
-  );
-
-  it.each([
-    [RESOURCE_OBJ_CMD_HDR, { type: 0x10000 }],
-    [RESOURCE_OBJ_CMD_HDR, { id: 2 ** 32 }],
-    [RESOURCE_OBJ_CREATE_DATA, { flags: 2n ** 64n }],
-    [RESOURCE_OBJ_DEV_PARTS_LAYOUT, { type: 256 }],
-  ] as readonly [StructLayout, Values][])(
-    "a value that does not fit %s is refused: %o",
-    (layout, values) => {
-      expect(() => encode(layout, values as never)).toThrow(
-        expect.objectContaining({ code: "VALUE_RANGE" }),
-      );
-    },
-  );
-
   it("belong to commands 0x000a to 0x000d, for the Self group and the SR-IOV group", () => {
     const { CREATE, QUERY, MODIFY, DESTROY } = resourceObjectCommands();
     expect(

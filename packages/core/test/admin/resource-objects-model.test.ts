@@ -337,7 +337,7 @@ const steps = [
 ];
 
 describe("resource objects and the capabilities that limit them", () => {
-  it("[resource-object-device-1] [resource-object-device-2] [resource-object-device-4] [resource-object-device-9] [resource-object-device-10] [capability-device-6] are as the model has them, whatever happens", () => {
+  it("[resource-object-device-1+-] [resource-object-device-2+-] [resource-object-device-4+-] [resource-object-device-9+-] [resource-object-device-10+-] [capability-device-6+-] are as the model has them, whatever happens", () => {
     fc.assert(
       fc.property(fc.commands(steps, { maxCommands: 60, size: "max" }), (commands) => {
         const setup = () => ({

@@ -29,6 +29,7 @@ import { AdminRig, unhex } from "./rig.ts";
 
 const { CREATE, QUERY, MODIFY, DESTROY } = OP_OBJ;
 const { DEV_PARTS, POOL, FILTER } = TYPE;
+const PARTS_OPCODES = [0x0e, 0x0f, 0x10, 0x11];
 const MEMBER = { group: SRIOV, member: 1 } as const;
 const OTHER = { group: SRIOV, member: 2 } as const;
 
@@ -45,10 +46,10 @@ describe("the list of resource object commands", () => {
     const rig = new ObjectRig();
     const all = [CREATE, QUERY, MODIFY, DESTROY];
     expect(rig.executor.supported(SELF)).toEqual(expect.arrayContaining(all));
-    expect(rig.executor.supported(SRIOV)).toEqual([0, 1, ...all]);
+    expect(rig.executor.supported(SRIOV)).toEqual([0, 1, ...all, ...PARTS_OPCODES]);
     const parts = new ObjectRig({ types: [] });
     expect(parts.executor.supported(SELF)).not.toContain(CREATE);
-    expect(parts.executor.supported(SRIOV)).toEqual([0, 1, ...all]);
+    expect(parts.executor.supported(SRIOV)).toEqual([0, 1, ...all, ...PARTS_OPCODES]);
   });
 
   it("may be used in part, as Linux does", () => {
@@ -68,7 +69,7 @@ describe("the list of resource object commands", () => {
 });
 
 describe("RESOURCE_OBJ_CREATE", () => {
-  it("[resource-object-device-6] [resource-object-device-8] creates as many as the driver's capability says, in any order", () => {
+  it("[resource-object-device-6+] [resource-object-device-8+] creates as many as the driver's capability says, in any order", () => {
     const rig = ready();
     for (const id of [3, 0, 2, 1]) expect(rig.create(POOL, id, pool(id))).toEqual(OK);
     expect(rig.create(POOL, 4, pool(4))).toEqual(INVALID_FIELD);
@@ -76,7 +77,7 @@ describe("RESOURCE_OBJ_CREATE", () => {
     expect(rig.told.map(({ name }) => name)).toEqual(["200:3", "200:0", "200:2", "200:1"]);
   });
 
-  it("[capability-device-9] creates none before the driver has set the capability", () => {
+  it("[capability-device-9-] creates none before the driver has set the capability", () => {
     const rig = new ObjectRig();
     const before = rig.state();
     expect(rig.create(POOL, 0, pool(1))).toEqual(INVALID_FIELD);
@@ -95,7 +96,7 @@ describe("RESOURCE_OBJ_CREATE", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[resource-object-device-1] fails with EEXIST for an id in use, whatever the data, and changes nothing", () => {
+  it("[resource-object-device-1-] fails with EEXIST for an id in use, whatever the data, and changes nothing", () => {
     const rig = ready();
     expect(rig.create(POOL, 1, pool(7))).toEqual(OK);
     const before = rig.state();
@@ -127,7 +128,7 @@ describe("RESOURCE_OBJ_CREATE", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[resource-object-device-3] [resource-object-device-7] fails with ENOSPC when something inside is exhausted", () => {
+  it("[resource-object-device-3-] [resource-object-device-7-] fails with ENOSPC when something inside is exhausted", () => {
     const rig = ready({ maxObjects: 3 });
     expect(rig.create(POOL, 0, pool(0x10001))).toEqual(ENOSPC);
     for (const id of [0, 1, 2]) expect(rig.create(POOL, id, pool(1))).toEqual(OK);
@@ -158,7 +159,7 @@ describe("RESOURCE_OBJ_QUERY, MODIFY and DESTROY", () => {
     ["beyond the limit", POOL, 99, {}],
     ["of another member", POOL, 0, OTHER],
     ["of the device, for a member", POOL, 0, MEMBER],
-  ])("[resource-object-device-2] fail with ENXIO for an object %s", (_, type, id, target) => {
+  ])("[resource-object-device-2-] fail with ENXIO for an object %s", (_, type, id, target) => {
     const rig = ready();
     expect(rig.create(POOL, 0, pool(1))).toEqual(OK);
     const before = rig.state();
@@ -168,7 +169,7 @@ describe("RESOURCE_OBJ_QUERY, MODIFY and DESTROY", () => {
     expect(rig.state()).toEqual(before);
   });
 
-  it("[resource-object-device-2] [resource-object-device-5] fail for an object that was destroyed, which can be created again", () => {
+  it("[resource-object-device-2-] [resource-object-device-5+] fail for an object that was destroyed, which can be created again", () => {
     const rig = ready();
     for (let round = 0; round < 3; round++) {
       expect(rig.create(POOL, 1, pool(round))).toEqual(OK);
@@ -179,7 +180,7 @@ describe("RESOURCE_OBJ_QUERY, MODIFY and DESTROY", () => {
     }
   });
 
-  it("[resource-object-device-10] report what was last created or modified", () => {
+  it("[resource-object-device-10+] report what was last created or modified", () => {
     const rig = ready();
     expect(rig.create(POOL, 1, pool(7))).toEqual(OK);
     expect(rig.query(POOL, 1)).toEqual({ outcome: OK, result: pool(7) });
@@ -201,7 +202,7 @@ describe("RESOURCE_OBJ_QUERY, MODIFY and DESTROY", () => {
     ["an object that others depend on", POOL, 0, pool(5), EBUSY],
     ["a filter that another depends on", FILTER, 0, filter(1), EBUSY],
   ])(
-    "[resource-object-device-9] a modification that fails changes nothing: %s",
+    "[resource-object-device-9-] a modification that fails changes nothing: %s",
     (_, type, id, data, outcome) => {
       const rig = ready();
       for (const at of [0, 1]) expect(rig.create(POOL, at, pool(1))).toEqual(OK);
@@ -213,7 +214,7 @@ describe("RESOURCE_OBJ_QUERY, MODIFY and DESTROY", () => {
     },
   );
 
-  it("[resource-object-device-4] fail with EBUSY for an object that others depend on", () => {
+  it("[resource-object-device-4-] fail with EBUSY for an object that others depend on", () => {
     const rig = ready();
     expect(rig.create(POOL, 0, pool(1))).toEqual(OK);
     expect(rig.create(POOL, 1, pool(1))).toEqual(OK);
@@ -253,7 +254,7 @@ describe("RESOURCE_OBJ_QUERY, MODIFY and DESTROY", () => {
 });
 
 describe("the end of objects", () => {
-  it("[resource-object-device-11] a device reset destroys all, in the reverse order of their creation", () => {
+  it("[resource-object-device-11+] a device reset destroys all, in the reverse order of their creation", () => {
     const rig = ready();
     expect(rig.create(POOL, 2, pool(1))).toEqual(OK);
     expect(rig.create(DEV_PARTS, 0, parts.get, MEMBER)).toEqual(OK);
@@ -526,7 +527,7 @@ describe("a saved state", () => {
     expect(rig.executor.saveState()).toEqual(before);
   });
 
-  it("[capability-device-9] is refused when the driver has not set what limits its objects", () => {
+  it("[capability-device-9-] is refused when the driver has not set what limits its objects", () => {
     const rig = new ObjectRig();
     const state = { driver: [], dependants: { "resource-objects": { objects: [one] } } };
     const saved = { ...rig.executor.saveState(), families: [{ name: "capabilities", state }] };

@@ -188,7 +188,7 @@ function refusal(device: VirtioDevice, parts: readonly DevicePart[]): string | u
 }
 
 describe("the parts of a device", () => {
-  it("[device-parts-device-3] [device-parts-device-27] [device-parts-device-31] stand in the order of the table", () => {
+  it("[device-parts-device-3+] [device-parts-device-27+] [device-parts-device-31+] stand in the order of the table", () => {
     const { device, place } = source(VIRTIO_F_EVENT_IDX);
     const parts = device.readParts();
     expect(parts.map(describePart)).toEqual([
@@ -227,7 +227,7 @@ describe("the parts of a device", () => {
     expect(to.device.negotiated(VIRTIO_F_EVENT_IDX)).toBe(true);
   });
 
-  it("[device-parts-device-5] are set as often as one likes, in parts or as a whole", () => {
+  it("[device-parts-device-5+] are set as often as one likes, in parts or as a whole", () => {
     const from = source();
     const to = target(from);
     const parts = from.device.readParts();
@@ -426,17 +426,17 @@ describe("a list of parts that a device cannot take is refused, and changes noth
 
   it.each<[string, string, readonly DevicePart[]]>([
     [
-      "[device-parts-device-6] a value of another length",
+      "[device-parts-device-6-] a value of another length",
       "parts[0].length",
       [commonPart("DEVICE_STATUS", new Uint8Array(2))],
     ],
     [
-      "[device-parts-device-6] features of 64 bits",
+      "[device-parts-device-6-] features of 64 bits",
       "parts[0].length",
       [commonPart("DRV_FEATURES", new Uint8Array(8))],
     ],
     [
-      "[device-parts-device-8] features that the device does not offer",
+      "[device-parts-device-8-] features that the device does not offer",
       "parts[0].value",
       [commonPart("DEV_FEATURES", features(VIRTIO_F_VERSION_1))],
     ],
@@ -509,7 +509,7 @@ describe("a list of parts that a device cannot take is refused, and changes noth
     expect(refusal(device, parts)).toBe(path);
   });
 
-  it("[device-parts-device-9] but for optional parts that it does not know: those are passed over", () => {
+  it("[device-parts-device-9+] but for optional parts that it does not know: those are passed over", () => {
     const { device } = target(makeDevice());
     set(device, [
       unknown(1),
@@ -523,7 +523,7 @@ describe("a list of parts that a device cannot take is refused, and changes noth
     expect(device.status).toBe(ACKNOWLEDGE | DRIVER | FEATURES_OK);
   });
 
-  it("[device-parts-device-7] even the features that it offers stay, when they are set", () => {
+  it("[device-parts-device-7-] even the features that it offers stay, when they are set", () => {
     const { device } = target(makeDevice());
     const offered = String(device.offeredFeatures);
     set(device, device.readParts());

@@ -54,7 +54,7 @@ describe("a device that is to stop", () => {
     expect(rig.trace.events.at(-1)).toEqual({ op: "stop" });
   });
 
-  it("[device-parts-device-12] first uses every buffer that it took, and takes no other", async () => {
+  it("[device-parts-device-12+] first uses every buffer that it took, and takes no other", async () => {
     const { rig, model, first, device } = holding(4, 2);
     expect([model.held.length, first.usedIdx()]).toEqual([2, 0]);
     const look = await watch(device.stop());
@@ -170,7 +170,7 @@ describe("a device that is to stop", () => {
 });
 
 describe("a stopped device", () => {
-  it("[device-parts-device-18] reads and writes no memory, whatever is asked of it", () => {
+  it("[device-parts-device-18-] reads and writes no memory, whatever is asked of it", () => {
     const { rig, model, device } = holding(2, 0);
     const kept = model.host.queue(0)!;
     device.stop();
@@ -226,7 +226,7 @@ describe("a stopped device", () => {
     expect(usedFlags()).toBe(0);
   });
 
-  it("[device-parts-device-13] takes notifications, and acts on them when it goes on", () => {
+  it("[device-parts-device-13+] takes notifications, and acts on them when it goes on", () => {
     const { model, first, second, device } = holding(0);
     device.stop();
     first.setAvailIdx(1);
@@ -246,7 +246,7 @@ describe("a stopped device", () => {
     expect(model.held.length).toBe(1);
   });
 
-  it("[device-parts-device-19] sends no notification; a change of the configuration is told when it goes on", () => {
+  it("[device-parts-device-19-] sends no notification; a change of the configuration is told when it goes on", () => {
     const config = new ConfigSpace({ bytes: new Uint8Array(4) });
     const model = new FillModel(config);
     const rig = makeDevice({ model });
@@ -302,7 +302,7 @@ describe("a stopped device", () => {
     expect([usedIdx(), rig.port.calls]).toEqual([2, ["used 0"]]);
   });
 
-  it("[device-parts-device-25] is reset as ever, and stays stopped", () => {
+  it("[device-parts-device-25+] is reset as ever, and stays stopped", () => {
     const { rig, device, model } = holding(1, 0);
     device.stop();
     device.writeStatus(0);

@@ -18,7 +18,7 @@ describe("group types", () => {
 });
 
 describe("Self group", () => {
-  it("[group-2] has the owner under id 0 and nobody else", () => {
+  it("[group-2+-] has the owner under id 0 and nobody else", () => {
     const group = new SelfGroup();
     expect([group.exists, group.memberCount]).toEqual([true, 1]);
     expect([0, 1, -1, 2 ** 53, Infinity].map((id) => group.hasMember(id))).toEqual([

@@ -81,6 +81,7 @@ export const CAP_ID_LIST_QUERY: AdminCommand = {
   usesMember: false,
   data: none,
   result: { min: 0, max: LONGEST_LIST },
+  layouts: { result: CAP_ID_LIST_RESULT },
   clauses: ["capability-device-1", "capability-device-5"],
   doc: "Reports the ids of the capabilities that the device has.",
   cite: CITE,
@@ -94,6 +95,7 @@ export const DEVICE_CAP_GET: AdminCommand = {
   usesMember: false,
   data: { min: CAP_GET_DATA.size, max: CAP_GET_DATA.size },
   result: { min: 0, max: LONGEST_CAPABILITY },
+  layouts: { data: CAP_GET_DATA, result: CAP_GET_RESULT },
   clauses: ["capability-device-1", "capability-device-5", "capability-device-7"],
   doc: "Reports the device's value of a capability.",
   cite: CITE,
@@ -107,6 +109,7 @@ export const DRIVER_CAP_SET: AdminCommand = {
   usesMember: false,
   data: { min: CAP_SET_DATA.size, max: CAP_SET_DATA.size + LONGEST_CAPABILITY },
   result: none,
+  layouts: { data: CAP_SET_DATA },
   clauses: [
     "capability-device-1",
     "capability-device-2",

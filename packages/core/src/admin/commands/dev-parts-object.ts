@@ -5,6 +5,7 @@
 import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import { struct } from "../../layout/index.ts";
 import { type Capability, defineCapability, type FieldsOf } from "./capability.ts";
+import { DEVICE_PARTS_COMMANDS } from "./device-parts-layout.ts";
 import { defineResourceObjectType, type ResourceObjectType } from "./resource-object.ts";
 
 const CITE =
@@ -58,7 +59,8 @@ export const RESOURCE_OBJ_DEV_PARTS_LAYOUT = struct(
 
 /**
  * Type 0x000: device parts objects, for members of an SR-IOV group. Those that capture and those
- * that restore share their ids; there are as many of each as the capability says.
+ * that restore share their ids; there are as many of each as the capability says. An owner that has
+ * them has a `DevicePartsFamily` too.
  */
 export const RESOURCE_OBJ_DEV_PARTS: ResourceObjectType<
   FieldsOf<typeof RESOURCE_OBJ_DEV_PARTS_LAYOUT>,
@@ -75,6 +77,7 @@ export const RESOURCE_OBJ_DEV_PARTS: ResourceObjectType<
     driver.set_parts_resource_objects_limit,
   ],
   kindOf: ({ type }) => type,
+  commands: DEVICE_PARTS_COMMANDS,
   doc: "Says whether the device parts commands capture or restore.",
   cite: RESOURCE_OBJ_DEV_PARTS_LAYOUT.cite,
 });

@@ -85,6 +85,13 @@ export const DEV_PARTS_GET_DATA = struct(
   },
 );
 
+/** The result of DEV_PARTS_GET: the parts. */
+export const DEV_PARTS_GET_RESULT = struct(
+  "virtio_admin_cmd_dev_parts_get_result",
+  { cite: CITE, doc: "The parts that were read." },
+  { parts: { offset: 0, type: "u8", count: "rest", doc: "The parts, one after the other." } },
+);
+
 /** The data of DEV_PARTS_SET: 8 bytes, and the parts. */
 export const DEV_PARTS_SET_DATA = struct(
   "virtio_admin_cmd_dev_parts_set_data",
@@ -132,6 +139,7 @@ export const DEV_PARTS_METADATA_GET: AdminCommand = {
   usesMember: true,
   data: exactly(DEV_PARTS_METADATA_DATA),
   result: { min: DEV_PARTS_METADATA_RESULT.size, max: LONGEST_PART },
+  layouts: { data: DEV_PARTS_METADATA_DATA, result: DEV_PARTS_METADATA_RESULT },
   clauses: [
     "device-parts-device-1",
     "device-parts-device-27",
@@ -151,6 +159,7 @@ export const DEV_PARTS_GET: AdminCommand = {
   usesMember: true,
   data: withParts(DEV_PARTS_GET_DATA),
   result: { min: 0, max: LONGEST_PART },
+  layouts: { data: DEV_PARTS_GET_DATA, result: DEV_PARTS_GET_RESULT },
   clauses: [
     "device-parts-device-1",
     "device-parts-device-2",
@@ -173,6 +182,7 @@ export const DEV_PARTS_SET: AdminCommand = {
   usesMember: true,
   data: withParts(DEV_PARTS_SET_DATA),
   result: none,
+  layouts: { data: DEV_PARTS_SET_DATA },
   clauses: [
     "device-parts-device-1",
     "device-parts-device-4",
@@ -199,6 +209,7 @@ export const DEV_MODE_SET: AdminCommand = {
   usesMember: true,
   data: exactly(DEV_MODE_SET_DATA),
   result: none,
+  layouts: { data: DEV_MODE_SET_DATA },
   clauses: [
     "device-parts-device-1",
     "device-parts-device-10",
@@ -213,6 +224,14 @@ export const DEV_MODE_SET: AdminCommand = {
   doc: "Stops a member once it has used all that it took, or lets it go on.",
   cite: CITE,
 };
+
+/** The device parts commands, in the order of their opcodes. */
+export const DEVICE_PARTS_COMMANDS: readonly AdminCommand[] = [
+  DEV_PARTS_METADATA_GET,
+  DEV_PARTS_GET,
+  DEV_PARTS_SET,
+  DEV_MODE_SET,
+];
 
 /** How many bytes of result tell the headers of `count` parts. */
 export function metadataListBytes(count: number): number {

@@ -39,6 +39,7 @@ import {
   DEV_PARTS_METADATA_TYPE,
   DEV_PARTS_SET,
   DEV_PARTS_SET_DATA,
+  DEVICE_PARTS_COMMANDS,
   metadataListBytes,
 } from "./device-parts-layout.ts";
 import type { ResourceObjectFamily } from "./resource-objects.ts";
@@ -93,12 +94,9 @@ export class DevicePartsFamily implements CommandFamily {
   /** Always false. */
   readonly private: boolean = false;
   /** The four commands. */
-  readonly commands: readonly AdminCommand[] = [
-    DEV_PARTS_METADATA_GET,
-    DEV_PARTS_GET,
-    DEV_PARTS_SET,
-    DEV_MODE_SET,
-  ];
+  readonly commands: readonly AdminCommand[] = DEVICE_PARTS_COMMANDS;
+  /** The commands on device parts objects. */
+  readonly needs: readonly AdminCommand[];
   readonly #objects: ResourceObjectFamily;
 
   /**
@@ -108,6 +106,7 @@ export class DevicePartsFamily implements CommandFamily {
    */
   constructor({ objects }: DevicePartsFamilyInit) {
     this.#objects = objects;
+    this.needs = objects.commands;
     if (objects.has(RESOURCE_OBJ_DEV_PARTS)) return;
     throw new VirtioError("FAMILY_INVALID", {
       path: "families.device-parts.objects",
@@ -120,9 +119,17 @@ export class DevicePartsFamily implements CommandFamily {
    * See {@link CommandFamily.bind}.
    *
    * @throws VirtioError `FAMILY_INVALID` when the members of the owner's SR-IOV group have no parts:
-   * a device supports the commands on device parts objects with these, or not at all
+   * a device supports the commands on device parts objects with these, or not at all; or when the
+   * resource objects are not the owner's, or come after this family
    */
   bind(owner: AdminOwner): FamilyBinding {
+    if (!this.#objects.isOf(owner)) {
+      throw new VirtioError("FAMILY_INVALID", {
+        path: `families.${this.name}.objects`,
+        message: "the resource objects are not this owner's",
+        hint: "list the ResourceObjectFamily before the DevicePartsFamily",
+      });
+    }
     const members = owner.group(SR_IOV_GROUP.id);
     if (members !== undefined && !isPartsGroup(members)) {
       throw new VirtioError("FAMILY_INVALID", {

@@ -17,7 +17,11 @@ const OFFSET = {
   doc: "The first byte that is accessed, in the common or in the device-specific configuration.",
 } as const;
 
-/** The data of LEGACY_COMMON_CFG_WRITE and LEGACY_DEV_CFG_WRITE: 8 bytes, and what is written. */
+/**
+ * The data of LEGACY_COMMON_CFG_WRITE and LEGACY_DEV_CFG_WRITE: 8 bytes, and what is written. The text
+ * has a structure for each command (`virtio_admin_cmd_legacy_dev_reg_wr_data` for the second), with
+ * the same fields at the same places; this one serves both, under the name of the first.
+ */
 export const LEGACY_WRITE_DATA = struct(
   "virtio_admin_cmd_legacy_common_cfg_wr_data",
   { cite: CITE, doc: "Where a legacy register is written, and with what." },
@@ -28,11 +32,26 @@ export const LEGACY_WRITE_DATA = struct(
   },
 );
 
-/** The data of LEGACY_COMMON_CFG_READ and LEGACY_DEV_CFG_READ, 1 byte. */
+/**
+ * The data of LEGACY_COMMON_CFG_READ and LEGACY_DEV_CFG_READ, 1 byte. Of the second command the text
+ * says once that its data has this structure, and shows another of the same form
+ * (`virtio_admin_cmd_legacy_dev_cfg_rd_data`).
+ */
 export const LEGACY_READ_DATA = struct(
   "virtio_admin_cmd_legacy_common_cfg_rd_data",
   { cite: CITE, doc: "Where a legacy register is read." },
   { offset: OFFSET },
+);
+
+/**
+ * The result of LEGACY_COMMON_CFG_READ and LEGACY_DEV_CFG_READ: as many bytes as were asked for, which
+ * is as many as there is room for. Of two structures alike this has the name of the first, as the
+ * layouts of the data have.
+ */
+export const LEGACY_READ_RESULT = struct(
+  "virtio_admin_cmd_legacy_common_cfg_rd_result",
+  { cite: CITE, doc: "What was read of a legacy register." },
+  { data: { offset: 0, type: "u8", count: "rest", doc: "The bytes, of one field." } },
 );
 
 /** One entry of LEGACY_NOTIFY_INFO, 16 bytes. */
@@ -60,6 +79,20 @@ export const LEGACY_NOTIFY_FLAGS = {
 /** How many entries LEGACY_NOTIFY_INFO returns, the end of the list included. */
 export const LEGACY_NOTIFY_ENTRIES: number = LEGACY_NOTIFY_PLACES_MAX + 1;
 
+/** The result of LEGACY_NOTIFY_INFO, 64 bytes: 4 entries, each a {@link LEGACY_NOTIFY_ENTRY}. */
+export const LEGACY_NOTIFY_INFO_RESULT = struct(
+  "virtio_admin_cmd_legacy_notify_info_result",
+  { cite: CITE, doc: "Where a member that a legacy driver uses is notified." },
+  {
+    entries: {
+      offset: 0,
+      type: "u8",
+      count: LEGACY_NOTIFY_ENTRIES * LEGACY_NOTIFY_ENTRY.size,
+      doc: "The entries, one after the other; layouts do not nest.",
+    },
+  },
+);
+
 const GROUPS = [SR_IOV_GROUP.id] as const;
 
 const none = { min: 0, max: 0 };
@@ -78,6 +111,7 @@ export const LEGACY_COMMON_CFG_WRITE: AdminCommand = {
   usesMember: true,
   data: written,
   result: none,
+  layouts: { data: LEGACY_WRITE_DATA },
   clauses: [
     "legacy-access-device-1",
     "legacy-access-device-2",
@@ -97,6 +131,7 @@ export const LEGACY_COMMON_CFG_READ: AdminCommand = {
   usesMember: true,
   data: offsetOnly,
   result: read,
+  layouts: { data: LEGACY_READ_DATA, result: LEGACY_READ_RESULT },
   clauses: [
     "legacy-access-device-1",
     "legacy-access-device-2",
@@ -116,6 +151,7 @@ export const LEGACY_DEV_CFG_WRITE: AdminCommand = {
   usesMember: true,
   data: written,
   result: none,
+  layouts: { data: LEGACY_WRITE_DATA },
   clauses: [
     "legacy-access-device-1",
     "legacy-access-device-2",
@@ -135,6 +171,7 @@ export const LEGACY_DEV_CFG_READ: AdminCommand = {
   usesMember: true,
   data: offsetOnly,
   result: read,
+  layouts: { data: LEGACY_READ_DATA, result: LEGACY_READ_RESULT },
   clauses: [
     "legacy-access-device-1",
     "legacy-access-device-2",
@@ -153,10 +190,8 @@ export const LEGACY_NOTIFY_INFO: AdminCommand = {
   groups: GROUPS,
   usesMember: true,
   data: none,
-  result: {
-    min: LEGACY_NOTIFY_ENTRIES * LEGACY_NOTIFY_ENTRY.size,
-    max: LEGACY_NOTIFY_ENTRIES * LEGACY_NOTIFY_ENTRY.size,
-  },
+  result: { min: LEGACY_NOTIFY_INFO_RESULT.size, max: LEGACY_NOTIFY_INFO_RESULT.size },
+  layouts: { result: LEGACY_NOTIFY_INFO_RESULT },
   clauses: [
     "legacy-access-device-13",
     "legacy-access-device-14",

@@ -8,6 +8,7 @@ import { SELF_GROUP } from "../../group/self.ts";
 import { SR_IOV_GROUP } from "../../group/sr-iov.ts";
 import type { Decoded, Fields, StructLayout } from "../../layout/index.ts";
 import type { AdminOutcome } from "../status.ts";
+import type { AdminCommand } from "../types.ts";
 import type { Capability, IdRange } from "./capability.ts";
 
 /** The identifiers of types of resource objects, by what may have them. */
@@ -90,6 +91,11 @@ export interface ResourceObjectType<F extends Fields = Fields, C extends Fields 
     now: ResourceObject<NoInfer<F>> | undefined,
     before: ResourceObject<NoInfer<F>> | undefined,
   ): void;
+  /**
+   * The commands that are for objects of this type: a device has them with such objects, or has
+   * neither. Absent: none.
+   */
+  readonly commands?: readonly AdminCommand[];
   /** What it is for, in one sentence. */
   readonly doc: string;
   /** The section that defines it. */

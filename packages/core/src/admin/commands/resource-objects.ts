@@ -92,6 +92,8 @@ export class ResourceObjectFamily implements CommandFamily {
   readonly private: boolean = false;
   /** The four commands, under the opcodes that were chosen. */
   readonly commands: readonly AdminCommand[];
+  /** The commands that are for objects of the types. */
+  readonly needs: readonly AdminCommand[];
 
   readonly #declared: ResourceObjectCommands;
   readonly #capabilities: CapabilityFamily;
@@ -112,6 +114,7 @@ export class ResourceObjectFamily implements CommandFamily {
     this.#declared = resourceObjectCommands(init.opcodes);
     const { CREATE, QUERY, MODIFY, DESTROY } = this.#declared;
     this.commands = [CREATE, QUERY, MODIFY, DESTROY].sort((a, b) => a.opcode - b.opcode);
+    this.needs = types.flatMap(({ commands = [] }) => commands);
     this.#capabilities = capabilities;
     this.#types = new Map(types.map((type) => [type.type, type]));
     this.#maxObjects = init.maxObjects ?? DEFAULT_MAX_OBJECTS;
@@ -141,6 +144,11 @@ export class ResourceObjectFamily implements CommandFamily {
       });
     }
     capabilities.attach(this.#dependant());
+  }
+
+  /** True once the family is bound to this owner. */
+  isOf(owner: AdminOwner): boolean {
+    return this.#owner === owner;
   }
 
   /** True when the device has objects of this type. */
