@@ -16,6 +16,8 @@ export interface TraceHeader {
   readonly version: typeof TRACE_VERSION;
   /** The transport: `pci`, `mmio`, `ccw`, or another plug-in's name. */
   readonly transport: string;
+  /** What the device was made from, where whoever recorded it says so: any JSON, for a replay. */
+  readonly device?: unknown;
 }
 
 /** One register access of the driver. */

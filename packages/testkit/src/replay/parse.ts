@@ -52,6 +52,7 @@ const CONSEQUENCES: ReadonlySet<string> = new Set([
 export function parseTrace(text: string, file: string): Trace {
   const lines: TraceLine[] = [];
   let transport: string | undefined;
+  let device: unknown;
   let headed = false;
   let number = 0;
   let total = 0;
@@ -67,6 +68,7 @@ export function parseTrace(text: string, file: string): Trace {
     const fields = new FieldReader(place, parseJson(content, place));
     if (transport === undefined && fields.has("format")) {
       transport = readHeader(fields);
+      device = fields.value("device");
       headed = true;
       continue;
     }
@@ -94,7 +96,7 @@ export function parseTrace(text: string, file: string): Trace {
       hint: "is this a trace?",
     });
   }
-  return { file, transport, headed, lines };
+  return { file, transport, headed, lines, ...(device === undefined ? {} : { device }) };
 }
 
 function* lineRanges(text: string): Generator<readonly [number, number]> {

@@ -98,6 +98,11 @@ export interface Trace {
    * from a recorder that validated nothing.
    */
   readonly headed: boolean;
+  /**
+   * What the device was made from, where the header says so: whatever JSON, which only those judge
+   * who know who recorded it.
+   */
+  readonly device?: unknown;
   /** What happened, in order. */
   readonly lines: readonly TraceLine[];
 }
