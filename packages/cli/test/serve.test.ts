@@ -70,7 +70,7 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin serve ${unsupported ?? 
     await expectReplays(record, "strict");
   });
 
-  it("[management-device-12][management-device-14] keeps what is provisioned while drivers of owner and member come and go", async () => {
+  it("[management-device-12] [management-device-14] keeps what is provisioned while drivers of owner and member come and go", async () => {
     const { owner, member, freed } = await rig.serve(rig.described(...FOUR));
     const before = await rig.drive(member(3));
     expect(before.vectors).toBe(2);
@@ -129,9 +129,12 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin serve ${unsupported ?? 
     const file = rig.described(...FOUR);
     const directory = join(rig.folder, "same");
     const first = await rig.serve(file, ["--dir", directory]);
-    const second = await run("serve", file, "--dir", directory);
+    const record = join(rig.folder, "of-another.jsonl");
+    writeFileSync(record, "kept");
+    const second = await run("serve", file, "--dir", directory, "--record", record);
     expect(second.code).toBe(3);
     expect(second.err).toContain("another server listens there");
+    expect(readFileSync(record, "utf8")).toBe("kept");
     expect((await run("ctl", first.owner, "members", "4")).code).toBe(0);
     first.child.process.kill("SIGKILL");
     await first.child.ended;
@@ -244,6 +247,24 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin serve ${unsupported ?? 
     expect((await run("serve", file, "--dir", join(file, "no"))).code).toBe(2);
     expect((await run("serve", file, "--record", rig.folder, "--dir", open)).code).toBe(2);
     expect((await run("serve", join(rig.folder, "none.yaml"))).code).toBe(2);
+  });
+
+  it("says so where koffi cannot be loaded, with exit code 3", async () => {
+    const loader = `export async function resolve(name, context, next) {
+      if (name === "koffi") throw new Error("none here");
+      return next(name, context);
+    }`;
+    const module = `import { register } from "node:module";
+      register("data:text/javascript,${encodeURIComponent(loader)}");`;
+    const env = {
+      ...process.env,
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(module)}`,
+    };
+    const directory = join(rig.folder, "without");
+    const child = rig.start(["serve", rig.described(...FOUR), "--dir", directory], env);
+    expect(await child.ended).toBe(3);
+    expect(child.err()).toMatch(/^koffi: .* cannot be loaded; install koffi/);
+    expect(existsSync(directory)).toBe(false);
   });
 
   it("serves nothing when the device refuses what is provisioned", async () => {

@@ -83,18 +83,10 @@ async function open(
   ends.push(() => directory.leave());
   const sinks: TraceSink[] = [];
   if (trace) sinks.push(commandsTo(output));
-  if (record !== undefined) {
-    const made = { made_by: "serve", strict, group: document } as const;
-    const recording = new Recording(record, made, (why) => {
-      output.error(`${record}: the record ends: ${why}`);
-    });
-    ends.push(() => recording.close());
-    sinks.push(recording);
-  }
   const served = await serveGroup(description, {
     directory: directory.path,
     strict,
-    trace: sinks.length === 0 ? undefined : { emit: (event) => emitTo(sinks, event) },
+    trace: trace || record !== undefined ? { emit: (event) => emitTo(sinks, event) } : undefined,
     connected: (name, pid) => {
       output.event(`${nameOf(name)}: held by ${processName(pid)}`, {
         event: "connected",
@@ -115,7 +107,19 @@ async function open(
     output.error(`${placeOf(path)}: member ${member}: the device answered ${refused}`);
     return undefined;
   }
-  ends.push(() => served.close());
+  let recording: Recording | undefined;
+  ends.push(async () => {
+    await served.close();
+    recording?.close();
+  });
+  // Not before: the sockets tell whether another process serves, and records, the group.
+  if (record !== undefined) {
+    const made = { made_by: "serve", strict, group: document } as const;
+    recording = new Recording(record, made, (why) => {
+      output.error(`${record}: the record ends: ${why}`);
+    });
+    sinks.push(recording);
+  }
   return served;
 }
 

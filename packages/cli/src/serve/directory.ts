@@ -10,7 +10,7 @@ import type { DeviceName } from "./devices.ts";
 export interface SocketDirectory {
   /** Its path, absolute. */
   readonly path: string;
-  /** Takes it away if it was made here and is empty. */
+  /** Takes it away if it is none that was asked for and there before, and is empty. */
   leave(): void;
 }
 
@@ -25,11 +25,17 @@ const UNFIT = /[^\w.-]/g;
  * @throws VirtioError `TRANSPORT_OPTIONS` when there cannot be such a directory
  */
 export function openDirectory(asked: string | undefined, file: string): SocketDirectory {
-  if (asked !== undefined) return made(resolve(asked));
+  if (asked !== undefined) {
+    const path = resolve(asked);
+    const isNew = make(path);
+    return { path, leave: () => isNew && remove(path) };
+  }
   const runtime = env["XDG_RUNTIME_DIR"];
   if (runtime !== undefined && isWritable(runtime)) {
     const name = basename(file, extname(file)).replace(UNFIT, "_");
-    return made(join(resolve(runtime), "virtio-admin", name));
+    const path = join(resolve(runtime), "virtio-admin", name);
+    make(path);
+    return { path, leave: () => remove(path) };
   }
   const path = mkdtempSync(join(tmpdir(), "virtio-admin-"));
   return { path, leave: () => remove(path) };
@@ -40,10 +46,10 @@ export function socketName(name: DeviceName): string {
   return name === "owner" ? "owner.sock" : `member-${name}.sock`;
 }
 
-function made(path: string): SocketDirectory {
-  let first: string | undefined;
+/** Makes a directory; false when it was there. */
+function make(path: string): boolean {
   try {
-    first = mkdirSync(path, { recursive: true, mode: OWN });
+    return mkdirSync(path, { recursive: true, mode: OWN }) !== undefined;
   } catch (cause) {
     throw new VirtioError("TRANSPORT_OPTIONS", {
       message: `no directory can be made: ${cause instanceof Error ? cause.message : cause}`,
@@ -52,7 +58,6 @@ function made(path: string): SocketDirectory {
       cause,
     });
   }
-  return { path, leave: () => first !== undefined && remove(path) };
 }
 
 function isWritable(path: string): boolean {

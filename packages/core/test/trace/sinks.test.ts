@@ -120,6 +120,14 @@ describe("the JSONL sink", () => {
     expect(lines.every((line) => !line.includes("\n"))).toBe(true);
   });
 
+  it("says what the device was made from, where it is told", () => {
+    const lines: string[] = [];
+    new JsonlSink((line) => lines.push(line), { transport: "pci", device: { made_by: "a test" } });
+    const header = JSON.parse(lines[0] ?? "");
+    expect(header.device).toEqual({ made_by: "a test" });
+    expect(matchesSchema(header)).toBe(true);
+  });
+
   it("counts whole microseconds from its own beginning", () => {
     const lines: string[] = [];
     const sink = new JsonlSink((line) => lines.push(line), { transport: "pci" });
