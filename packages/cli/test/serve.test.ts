@@ -172,13 +172,22 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin serve ${unsupported ?? 
     const file = rig.described(...FOUR, "provision:", "  - { member: 1, vectors: 3 }");
     const record = join(rig.folder, "tolerant.jsonl");
     const words = ["--dir", join(rig.folder, "recorded"), "--record", record];
-    const { owner, child } = await rig.serve(file, words);
+    const { owner, child, member, freed } = await rig.serve(file, words);
     const driven = await rig.drive(owner);
     for (const length of [16, 64]) await driven.entropy.read(length);
     await driven.close();
     for (const words of [["list"], ["msix", "set", "3", "7"], ["members"], ["exec", "7"]]) {
       await run("ctl", owner, ...words);
     }
+    const inUse = await rig.drive(member(4));
+    expect((await run("ctl", owner, "features", "set", "4", "--clear", "29")).err).toContain(
+      "EBUSY",
+    );
+    await inUse.close();
+    await freed(1, 4);
+    expect((await run("ctl", owner, "features", "set", "4", "--clear", "29")).code).toBe(0);
+    await rig.plug(member(4));
+    expect((await run("ctl", owner, "msix", "set", "4", "1")).err).toContain("EBUSY");
     child.process.kill("SIGTERM");
     expect(await child.ended).toBe(0);
     expect(statSync(record).mode & 0o777).toBe(0o600);

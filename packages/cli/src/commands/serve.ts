@@ -115,9 +115,8 @@ async function open(
   // Not before: the sockets tell whether another process serves, and records, the group.
   if (record !== undefined) {
     const made = { made_by: "serve", strict, group: document } as const;
-    recording = new Recording(record, made, (why) => {
-      output.error(`${record}: the record ends: ${why}`);
-    });
+    const ended = (why: string) => output.error(`${record}: the record ends: ${why}`);
+    recording = new Recording(record, made, () => served.memberStates(), ended);
     sinks.push(recording);
   }
   return served;

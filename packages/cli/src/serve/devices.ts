@@ -49,10 +49,10 @@ export interface DevicesInit {
 
 /** The devices of a group. */
 export interface Devices {
-  /** The owner's device. */
-  readonly owner: VirtioDevice;
-  /** The group that it owns. */
+  /** The group. */
   readonly group: ManagedGroup;
+  /** Every device. */
+  readonly devices: ReadonlyMap<DeviceName, VirtioDevice>;
   /** The function of each device, the members in their order and the owner last. */
   readonly functions: ReadonlyMap<DeviceName, PciDevice>;
 }
@@ -69,10 +69,20 @@ const MOST_PARTS_OBJECTS = 255;
  */
 export function makeDevices(description: GroupDescription, init: DevicesInit): Devices {
   const { owner, group: described } = description;
+  const devices = new Map<DeviceName, VirtioDevice>();
+  const makeMember = (id: number): VirtioDevice => {
+    const device = new VirtioDevice({
+      model: createModel(owner.device),
+      memory: init.memoryOf(id),
+      transitional: described.transitional === true,
+    });
+    devices.set(id, device);
+    return device;
+  };
   const { group, functions } =
     described.type === "sr-iov"
-      ? functionGroup(description, init)
-      : platformGroup(description, init);
+      ? functionGroup(described, makeMember, init)
+      : platformGroup(described, makeMember);
   const executor = new AdminExecutor({
     groups: [new SelfGroup(), group],
     families: familiesOf(described.members.length),
@@ -85,8 +95,9 @@ export function makeDevices(description: GroupDescription, init: DevicesInit): D
     admin: new AdminQueues({ executor, count: owner.adminQueues }),
     ...(init.trace === undefined ? {} : { trace: init.trace }),
   });
-  const ownFunction = new PciDevice({ device, vectorMasking: VECTOR_MASKING });
-  return { owner: device, group, functions: new Map([...functions, ["owner", ownFunction]]) };
+  devices.set("owner", device);
+  functions.set("owner", new PciDevice({ device, vectorMasking: VECTOR_MASKING }));
+  return { group, devices, functions };
 }
 
 /** Every family that is shipped: what a group cannot have, they do not list. */
@@ -105,41 +116,40 @@ function familiesOf(members: number): readonly CommandFamily[] {
 
 interface Members {
   readonly group: ManagedGroup;
-  readonly functions: ReadonlyMap<DeviceName, PciDevice>;
+  readonly functions: Map<DeviceName, PciDevice>;
 }
 
+type Described = GroupDescription["group"];
+
 /** Members by number, which owner and members' own guests cannot tell from virtual functions. */
-function functionGroup({ owner, group }: GroupDescription, init: DevicesInit): Members {
-  const { members, msix, settable, transitional = false } = group;
-  const made = new FunctionGroup({
+function functionGroup(
+  { members, msix, settable }: Described,
+  makeDevice: (id: number) => VirtioDevice,
+  { isPlugged }: DevicesInit,
+): Members {
+  const group = new FunctionGroup({
     members: members.length,
-    makeDevice: (id) =>
-      new VirtioDevice({
-        model: createModel(owner.device),
-        memory: init.memoryOf(id),
-        transitional,
-      }),
+    makeDevice,
     vectorMasking: VECTOR_MASKING,
     ...(msix === undefined ? {} : { msix: { ...msix, vectors: msix.default } }),
     ...(settable === undefined ? {} : { settable }),
-    ...(init.isPlugged === undefined ? {} : { isPlugged: init.isPlugged }),
+    ...(isPlugged === undefined ? {} : { isPlugged }),
   });
   const functions = new Map<DeviceName, PciDevice>();
   for (const id of members) {
-    const pci = made.function(id);
+    const pci = group.function(id);
     if (pci !== undefined) functions.set(id, pci);
   }
-  return { group: made, functions };
+  return { group, functions };
 }
 
-function platformGroup({ owner, group }: GroupDescription, init: DevicesInit): Members {
-  const { members, settable } = group;
+function platformGroup(
+  { members, settable }: Described,
+  makeDevice: (id: number) => VirtioDevice,
+): Members {
   const functions = new Map<DeviceName, PciDevice>();
   const managed = members.map((id) => {
-    const device = new VirtioDevice({
-      model: createModel(owner.device),
-      memory: init.memoryOf(id),
-    });
+    const device = makeDevice(id);
     functions.set(id, new PciDevice({ device, vectorMasking: VECTOR_MASKING }));
     return new DeviceMember(id, device, settable === undefined ? {} : { settable });
   });

@@ -1,9 +1,17 @@
 /**
  * The record of an owner: its trace, headed by what it was made from, so that a replay makes the
- * same one. What its members' own drivers do is in no trace of the owner.
+ * same one. Of what its members' own drivers do it has what answers of management commands depend
+ * on: which members are plugged in, and which are in use.
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { JsonlSink, type TraceEvent, type TraceSink, VirtioError } from "@virtio-admin/core";
+import {
+  JsonlSink,
+  type MemberEvent,
+  STATUS,
+  type TraceEvent,
+  type TraceSink,
+  VirtioError,
+} from "@virtio-admin/core";
 import { createEntropy } from "@virtio-admin/devices";
 import { pciReplayTarget, type ReplayFunction, recordedEntropy } from "@virtio-admin/fixtures";
 import {
@@ -29,20 +37,33 @@ export interface ServedOwner {
 
 const OWNER_ONLY = 0o600;
 
+/** A member, as far as a record has it. */
+export type MemberState = Omit<MemberEvent, "op">;
+
 /** Writes a trace to a file, up to what a replay reads; then, or when it fails, it ends. */
 export class Recording implements TraceSink {
   readonly #file: number;
   readonly #sink: JsonlSink;
   readonly #ended: (why: string) => void;
+  readonly #members: () => Iterable<MemberState>;
+  /** Members that are not as they were at first. */
+  readonly #told = new Map<number, MemberState>();
   #lines = 0;
   #open = true;
 
   /**
-   * Writes the header. `ended` hears why the record ends before {@link close}.
+   * Writes the header. `members` are asked what has become of them whenever the owner's driver
+   * writes a register; `ended` hears why the record ends before {@link close}.
    *
    * @throws VirtioError `TRACE_FORMAT` when the file cannot be written
    */
-  constructor(file: string, made: ServedOwner, ended: (why: string) => void) {
+  constructor(
+    file: string,
+    made: ServedOwner,
+    members: () => Iterable<MemberState>,
+    ended: (why: string) => void,
+  ) {
+    this.#members = members;
     this.#ended = ended;
     try {
       this.#file = openSync(file, "w", OWNER_ONLY);
@@ -58,6 +79,8 @@ export class Recording implements TraceSink {
 
   /** See {@link TraceSink.emit}. */
   emit(event: TraceEvent): void {
+    // A command is carried out within such a write.
+    if (event.op === "write") this.#tellMembers();
     if (this.#open) this.#sink.emit(event);
   }
 
@@ -66,6 +89,16 @@ export class Recording implements TraceSink {
     if (!this.#open) return;
     this.#open = false;
     closeSync(this.#file);
+  }
+
+  #tellMembers(): void {
+    for (const state of this.#members()) {
+      const { member, plugged, in_use } = state;
+      const before = this.#told.get(member);
+      if ((before?.plugged ?? false) === plugged && (before?.in_use ?? false) === in_use) continue;
+      this.#told.set(member, state);
+      if (this.#open) this.#sink.emit({ op: "member", ...state });
+    }
   }
 
   #write(line: string): void {
@@ -102,17 +135,31 @@ export function servedReplayTarget(made: ServedOwner): ReplayTarget {
 function functionOf(trace: Trace, mode: ReplayMode, { group }: ServedOwner): ReplayFunction {
   const description = descriptionOf(trace, group);
   const guest = new ReplayGuest();
-  const devices = makeDevices(description, {
+  const plugged = new Set<number>();
+  const made = makeDevices(description, {
     strict: mode === "strict",
     memoryOf: () => guest.memory,
+    isPlugged: (id) => plugged.has(id),
     ...(description.owner.device === "entropy"
       ? { ownerModel: createEntropy({ source: recordedEntropy(trace) }) }
       : {}),
   });
-  provisionMembers(devices.group, description);
-  const pci = devices.functions.get("owner");
-  if (pci === undefined) throw malformed(trace, "there is no owner", undefined);
-  return { device: devices.owner, guest, pci };
+  provisionMembers(made.group, description);
+  const device = made.devices.get("owner");
+  const pci = made.functions.get("owner");
+  if (device === undefined || pci === undefined) throw malformed(trace, "no owner", undefined);
+  return {
+    device,
+    guest,
+    pci,
+    member: (line) => {
+      if (line.plugged) plugged.add(line.member);
+      else plugged.delete(line.member);
+      const member = made.devices.get(line.member);
+      if (!line.inUse) member?.reset();
+      else if (member?.status === 0) member.writeStatus(STATUS.ACKNOWLEDGE);
+    },
+  };
 }
 
 function descriptionOf(trace: Trace, document: unknown): GroupDescription {

@@ -1,12 +1,13 @@
 /** A group that is served: every device of it at a socket of its own, for whoever connects. */
 import { join } from "node:path";
-import { type TraceSink, VirtioError } from "@virtio-admin/core";
+import { isMemberInUse, type TraceSink, VirtioError } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { DmaMemory, VfioUserServer } from "@virtio-admin/vfio-user";
 import type { GroupDescription } from "../group/description.ts";
 import { type DeviceName, type Devices, makeDevices } from "./devices.ts";
 import { socketName } from "./directory.ts";
 import { provisionMembers, type Refusal } from "./provisioning.ts";
+import type { MemberState } from "./recording.ts";
 
 /** How a group is served. */
 export interface ServedGroupInit {
@@ -38,6 +39,8 @@ export interface ServedGroup {
   readonly type: number;
   /** The owner first, then the members. */
   readonly devices: readonly ServedDevice[];
+  /** What has become of the members. */
+  memberStates(): Iterable<MemberState>;
   /** Hangs up on the members' drivers, then on the owner's, and takes the sockets away. */
   close(): Promise<void>;
 }
@@ -87,7 +90,17 @@ export async function serveGroup(
     await close();
     throw error;
   }
-  return { type: made.group.type.id, devices: devicesOf(made, servers), close };
+  return {
+    type: made.group.type.id,
+    devices: devicesOf(made, servers),
+    *memberStates() {
+      for (const member of made.group.managedMembers()) {
+        const plugged = servers.get(member.id)?.connected === true;
+        yield { member: member.id, plugged, in_use: isMemberInUse(member) };
+      }
+    },
+    close,
+  };
 }
 
 function devicesOf(

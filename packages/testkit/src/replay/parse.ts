@@ -132,6 +132,15 @@ function readLine(fields: FieldReader, line: number, headed: boolean): TraceLine
   if (op === "notify" && headed) return { op, line, queue: fields.integer("queue", 0, QUEUE_MAX) };
   // The reset of one queue is what a register write led to.
   if (op === "reset") return headed && fields.has("queue") ? undefined : { op, line };
+  if (op === "member" && headed) {
+    return {
+      op,
+      line,
+      member: fields.integer("member", 0, Number.MAX_SAFE_INTEGER),
+      plugged: fields.flag("plugged"),
+      inUse: fields.flag("in_use"),
+    };
+  }
   if (headed && CONSEQUENCES.has(op)) return undefined;
   return fields.refuse("op", "no event of this format");
 }
