@@ -182,6 +182,8 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin ctl ${unsupported ?? ""
   it("answers 2 for a feature that there is not, 1 for a device that is no owner", async () => {
     const { code, err } = await ctl("features", "set", "1", "--set", "WINGS");
     expect([code, err]).toEqual([2, expect.stringContaining("VIRTIO_F_RING_RESET")]);
+    const both = await ctl("features", "set", "1", "--set", "28", "--clear", "INDIRECT_DESC");
+    expect([both.code, both.err]).toEqual([2, expect.stringContaining("both set and cleared")]);
     const member = await run("ctl", served.member(1), "list");
     expect([member.code, member.err]).toEqual([1, expect.stringContaining("no administration")]);
   });

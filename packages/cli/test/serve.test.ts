@@ -1,6 +1,6 @@
 /** `serve` in a process of its own, with drivers of its devices in this one. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { FEATURE } from "@virtio-admin/core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { run } from "./command.ts";
@@ -209,8 +209,14 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin serve ${unsupported ?? 
         "owner: { device: entropy }",
         "group: { type: platform, members: [7, 9007199254740991] }",
       ),
+      [],
+      { ...process.env, XDG_RUNTIME_DIR: "", TMPDIR: rig.folder },
     );
     expect(platform.serving.group.id).toBe(0xff00);
+    // Without a runtime directory, a temporary one.
+    const directory = dirname(platform.owner);
+    expect(directory.startsWith(join(rig.folder, "virtio-admin-"))).toBe(true);
+    expect(statSync(directory).mode & 0o777).toBe(0o700);
     const shown = await run("ctl", platform.owner, "members", "9007199254740991", "--json");
     expect(JSON.parse(shown.out)).toMatchObject({
       group: { id: 0xff00, name: "platform" },
@@ -221,6 +227,9 @@ describe.skipIf(unsupported !== undefined)(`virtio-admin serve ${unsupported ?? 
     expect(listed.out.match(/[A-Z]+(_[A-Z]+)+/g)).toEqual([
       ...["LIST_QUERY", "LIST_USE", "MGMT_ATTRS_GET", "FEATURES_GET", "FEATURES_SET"],
     ]);
+    platform.child.process.kill("SIGTERM");
+    expect(await platform.child.ended).toBe(0);
+    expect(existsSync(directory)).toBe(false);
     const legacy = await rig.serve(rig.described(...FOUR, "  transitional: true"));
     // LEGACY_COMMON_CFG_READ of the first field: the features that a legacy driver is offered.
     const words = ["exec", "3", "--member", "2", "--data", "0000000000000000", "--room", "4"];

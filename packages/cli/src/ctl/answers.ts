@@ -7,6 +7,7 @@ import {
   type ManagementAttributes,
   type MemberFeatures,
   type MemberVectors,
+  VirtioError,
 } from "@virtio-admin/core";
 import { commandRegister } from "@virtio-admin/fixtures";
 import Table from "cli-table3";
@@ -140,7 +141,16 @@ export async function features(
   const { deviceType, management } = owner;
   const { member, set = [], clear = [] } = options;
   const on = featuresOf("set", set, deviceType);
-  const mask = on.union(featuresOf("clear", clear, deviceType).minus(on));
+  const off = featuresOf("clear", clear, deviceType);
+  const both = on.intersect(off);
+  if (!both.isEmpty) {
+    throw new VirtioError("VALUE_RANGE", {
+      path: "features",
+      message: "a feature is both set and cleared",
+      value: featureNames(both, deviceType).join(", "),
+    });
+  }
+  const mask = on.union(off);
   const group = await owner.useManagement(options.group);
   if (!mask.isEmpty) await management.setFeatures(group, member, mask, on, owner.options);
   const found = await management.features(group, member, owner.options);
