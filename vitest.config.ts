@@ -4,7 +4,10 @@ import { defineConfig } from "vitest/config";
 const conditions = ["virtio-source", "node", "import", "default"];
 
 /** What counts descriptors and mappings, waits in the main thread's event loop, or ends in a process of its own. */
-const OWN_PROCESS = ["packages/{vfio-user,peers}/test/**/*.test.ts"];
+const OWN_PROCESS = [
+  "packages/{vfio-user,peers}/test/**/*.test.ts",
+  "packages/cli/test/{serve,ctl}.test.ts",
+];
 
 export default defineConfig({
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },

@@ -5,11 +5,13 @@ import { REPLAY_MODES, type ReplayMode } from "@virtio-admin/testkit";
 import { Command, CommanderError, Option } from "commander";
 import { type CommandsOptions, commands } from "./commands/commands.ts";
 import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
+import { CTL_HELP, ctl } from "./commands/ctl.ts";
 import { type DemoOptions, demo } from "./commands/demo.ts";
 import { type DialectsOptions, dialects } from "./commands/dialects.ts";
 import { group } from "./commands/group.ts";
 import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
+import { type ServeOptions, serve } from "./commands/serve.ts";
 import { transports } from "./commands/transports.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
 import { TRACE_FORMS } from "./tracing.ts";
@@ -39,6 +41,7 @@ export async function main(
     new Option("--transport <name>", "only this transport").choices(Object.keys(REPLAY_TARGETS));
   const program = new Command("virtio-admin")
     .description("virtio device groups, administration commands and administration virtqueues")
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ writeOut: streams.out, writeErr: streams.err });
 
@@ -85,6 +88,30 @@ export async function main(
     .addOption(json())
     .action(async (file: string, options: JsonOption) => {
       code = await group(file, new Output(streams, options.json === true));
+    });
+
+  program
+    .command("serve")
+    .description("serve every device of a group, as a file describes it, at a vfio-user socket")
+    .argument("<file>", "a description, as for group, of a group on pci")
+    .option("--dir <directory>", "where the sockets are, for nobody else to reach")
+    .option("--strict", "tolerate nothing that stock drivers do and the text does not allow")
+    .option("--record <trace>", "record what the owner's drivers do, for replay (.jsonl)")
+    .option("--trace", "print the owner's commands to standard error")
+    .addOption(new Option("--json", "answer with lines of JSON, one for everything that happens"))
+    .action(async (file: string, options: ServeOptions & JsonOption) => {
+      code = await serve(file, options, new Output(streams, options.json === true));
+    });
+
+  program
+    .command("ctl")
+    .description("manage the members of an owner that is served, while no guest has it")
+    .argument("<socket>", "the owner's socket")
+    .argument("<command...>", "what to do, see below")
+    .passThroughOptions()
+    .addHelpText("after", CTL_HELP)
+    .action(async (socket: string, command: readonly string[]) => {
+      code = await ctl(socket, command, streams);
     });
 
   program

@@ -57,6 +57,12 @@ export class Output {
     if (this.json) this.#streams.out(`${JSON.stringify(value, null, 2)}\n`);
   }
 
+  /** Something that happened: a line of text, or of JSON. No text: it is said otherwise. */
+  event(text: string | undefined, value: unknown): void {
+    if (this.json) this.#streams.out(`${JSON.stringify(value)}\n`);
+    else if (text !== undefined) this.line(text);
+  }
+
   /** A line of a trace: on standard error, so that it mixes with no answer. */
   trace(line: string): void {
     this.#clearProgress();

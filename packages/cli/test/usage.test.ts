@@ -8,6 +8,9 @@ describe("virtio-admin", () => {
     [["demo", "--trace", "xml"]],
     [["demo", "--trace", "jsonl"]],
     [["group"]],
+    [["serve"]],
+    [["serve", "a.yaml", "--transport", "mmio"]],
+    [["ctl"]],
     [["group", "a.yaml", "--transport", "pci"]],
     [["replay"]],
     [["replay", "a.jsonl", "--mode", "lax"]],
@@ -21,7 +24,7 @@ describe("virtio-admin", () => {
   it("explains itself", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    for (const command of ["demo", "transports", "dialects", "group", "replay"]) {
+    for (const command of ["demo", "transports", "dialects", "group", "serve", "ctl", "replay"]) {
       expect(out).toContain(command);
     }
   });

@@ -55,6 +55,11 @@ export interface PciDeviceInit extends PciPlacement {
    * Makes it a physical function with an SR-IOV capability, and the owner of these, a `SriovGroup`.
    */
   readonly sriov?: VirtualFunctions;
+  /**
+   * True for a plain function whose legacy interface, if its device has one, an owner reaches: see
+   * `FunctionGroup`. It has no BAR 0 then, as a virtual function.
+   */
+  readonly reachedLegacy?: boolean;
 }
 
 const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
@@ -99,7 +104,7 @@ export class PciDevice implements DevicePort {
   constructor(init: PciDeviceInit, virtual?: VirtualFunctionPlace, like?: PciDevice) {
     const { device, sriov } = init;
     const kind = virtual !== undefined ? "virtual" : sriov !== undefined ? "physical" : "plain";
-    const reachesLegacy = virtual?.owner.hasLegacyAccess === true;
+    const reachesLegacy = init.reachedLegacy === true || virtual?.owner.hasLegacyAccess === true;
     const alike = like === undefined ? undefined : like.#shape;
     const shape =
       alike?.suits(device) === true
@@ -145,8 +150,8 @@ export class PciDevice implements DevicePort {
   }
 
   /**
-   * The legacy interface of a virtual function, as its owner reaches it; `undefined` for every other
-   * function, and for one whose device is not transitional.
+   * The legacy interface of a member, as its owner reaches it; `undefined` for every other function,
+   * and for one whose device is not transitional.
    */
   get legacy(): LegacyMember | undefined {
     return this.#legacy;

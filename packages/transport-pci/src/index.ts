@@ -23,6 +23,7 @@ export {
   PCI_EXTENDED_HEADER_LAYOUT,
   SRIOV_CAPABILITY_LAYOUT,
 } from "./express-layout.ts";
+export { FunctionGroup, type FunctionGroupInit } from "./function-group.ts";
 export type { PciInterruptSink } from "./interrupts.ts";
 export {
   type CommonField,

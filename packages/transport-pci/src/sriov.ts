@@ -466,9 +466,11 @@ export class SriovGroup implements ManagedGroup, PartsGroup, LegacyGroup, Virtua
   }
 }
 
-interface Pool extends Required<Pick<SriovMsix, "vectors" | "total" | "min" | "max">> {}
+/** The vectors of members, with nothing left open. */
+export interface Pool extends Required<Pick<SriovMsix, "vectors" | "total" | "min" | "max">> {}
 
-function poolOf({ msix, totalVfs }: SriovGroupInit, queues: number): Pool | undefined {
+/** @throws VirtioError `GROUP_INVALID` for a pool that does not serve all; `undefined` without MSI-X. */
+export function poolOf({ msix, totalVfs }: SriovGroupInit, queues: number): Pool | undefined {
   if (msix === false) return undefined;
   const vectors = msix?.vectors ?? Math.min(queues + 1, msix?.max ?? MSIX_VECTORS_MAX);
   const min = msix?.min ?? 1;
@@ -488,7 +490,8 @@ function poolOf({ msix, totalVfs }: SriovGroupInit, queues: number): Pool | unde
   });
 }
 
-function checkNumber(path: string, value: number, least: number, most: number): void {
+/** @throws VirtioError `TRANSPORT_OPTIONS` for what is no integer in this range. */
+export function checkNumber(path: string, value: number, least: number, most: number): void {
   if (Number.isInteger(value) && value >= least && value <= most) return;
   throw refuse(path, `it is an integer from ${least} to ${most}`, value);
 }

@@ -33,6 +33,7 @@ import {
   VFIO_USER_REGION_INFO_LAYOUT,
   VFIO_USER_VERSION,
 } from "./protocol.ts";
+import { decodeHolder, VfioUserHeldError } from "./refusal.ts";
 import { connectTo } from "./socket.ts";
 import { READABLE, type Watch } from "./watch.ts";
 
@@ -130,8 +131,8 @@ export class VfioUserClient implements PciBus {
    *
    * @throws VirtioError `HOST_UNSUPPORTED` where koffi cannot be loaded, or this is no 64-bit
    * little-endian Linux; `TRANSPORT_OPTIONS` and `VALUE_RANGE` for what cannot be; `TRANSPORT` when
-   * nobody listens, or the server refuses or answers nonsense; `DEVICE_UNKNOWN` when it has no PCI
-   * function.
+   * nobody listens, or the server refuses or answers nonsense, {@link VfioUserHeldError} when it has
+   * another client; `DEVICE_UNKNOWN` when it has no PCI function.
    */
   static async connect(init: VfioUserClientInit): Promise<VfioUserClient> {
     checkInit(init);
@@ -394,7 +395,7 @@ export class VfioUserClient implements PciBus {
     this.#pending.delete(message.id);
     hostTimer.clear(pending.timer);
     if (message.error === undefined) pending.resolve(message.body);
-    else pending.reject(refused(pending.command, message.error));
+    else pending.reject(refused(pending.command, message.error, message.body));
   }
 
   /** Reads or writes the memory for the server. */
@@ -468,7 +469,10 @@ function nonsense(what: string, value: unknown): VirtioError {
   });
 }
 
-function refused(command: number, errno: number): VirtioError {
+function refused(command: number, errno: number, body: Uint8Array): VirtioError {
+  if (command === VFIO_USER_COMMAND.version && errno === ERRNO.EBUSY) {
+    return new VfioUserHeldError(decodeHolder(body));
+  }
   const name = Object.entries(VFIO_USER_COMMAND).find(([, code]) => code === command)?.[0];
   return new VirtioError("TRANSPORT", {
     message: `the server refuses the command ${name ?? command}`,

@@ -34,5 +34,6 @@ export {
   VFIO_USER_WRITE_MULTI_LAYOUT,
   VFIO_USER_WRITE_ONE_LAYOUT,
 } from "./protocol.ts";
+export { VfioUserHeldError } from "./refusal.ts";
 export { VfioUserServer, type VfioUserServerInit } from "./server.ts";
 export type { MappingPolicy } from "./session.ts";

@@ -70,12 +70,13 @@ export function replyMessage(
   return message(id, command, TYPE_REPLY, 0, body);
 }
 
-/** The reply to a command that failed: a header alone. */
+/** The reply to a command that failed: a header alone, unless there is more to say. */
 export function errorMessage(
   { id, command }: Pick<Message, "id" | "command">,
   errno: number,
+  body: Uint8Array = NOTHING,
 ): Uint8Array {
-  return message(id, command, TYPE_REPLY | FLAGS.error.mask, errno, NOTHING);
+  return message(id, command, TYPE_REPLY | FLAGS.error.mask, errno, body);
 }
 
 /** No bytes. */

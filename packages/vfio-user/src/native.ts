@@ -34,8 +34,12 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_CTRUNC = 8;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
+const SO_PEERCRED = 17;
+/** `struct ucred`: pid, uid and gid. */
+const UCRED_BYTES = 12;
 const POLLIN = 1;
 const POLLOUT = 4;
+const POLLERR_HUP = 8 | 16;
 const EINTR = 4;
 const EAGAIN = 11;
 const PROT_READ_WRITE = 3;
@@ -86,6 +90,10 @@ export interface Native {
   listen(fd: number): number;
   /** Takes a connection, not blocking. */
   accept(fd: number): number;
+  /** The process that has connected; 0 when it cannot be told, as from outside of its namespace. */
+  peerProcess(fd: number): number;
+  /** True when the peer has closed its end. */
+  hungUp(fd: number): boolean;
   /** Receives up to `target.length` bytes; {@link WOULD_BLOCK} or {@link GONE} instead of 0. */
   receive(fd: number, target: Uint8Array): number;
   /** Receives up to `target.length` bytes, at most {@link DATA_WITH_FDS_LIMIT}, and descriptors. */
@@ -168,6 +176,7 @@ function makeNative(koffi: Koffi): Native {
     connect: own.func("int connect(int, const void *, uint32_t)"),
     listen: own.func("int listen(int, int)"),
     accept4: own.func("int accept4(int, void *, void *, int)"),
+    getsockopt: own.func("int getsockopt(int, int, int, void *, void *)"),
     recv: own.func("int64_t recv(int, void *, size_t, int)"),
     recvmsg: own.func("int64_t recvmsg(int, void *, int)"),
     send: own.func("int64_t send(int, const void *, size_t, int)"),
@@ -239,6 +248,16 @@ function makeNative(koffi: Koffi): Native {
     connect: (fd, path) => checked(c.connect(fd, ...addressOf(path))),
     listen: (fd) => checked(c.listen(fd, 16)),
     accept: (fd) => checked(c.accept4(fd, null, null, ACCEPT_NONBLOCK_CLOEXEC)),
+    peerProcess: (fd) => {
+      const credentials = new Int32Array(UCRED_BYTES / 4);
+      const length = Int32Array.of(UCRED_BYTES);
+      const result = c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length);
+      return result < 0 ? 0 : Math.max(0, credentials[0] ?? 0);
+    },
+    hungUp: (fd) => {
+      pollOnce(fd, 0, 0);
+      return (polledView.getInt16(6, true) & POLLERR_HUP) !== 0;
+    },
     receive: (fd, target) => transferred(c.recv(fd, target, target.length, MSG_DONTWAIT)),
     receiveWithFds: (fd, target) => {
       prepare(Math.min(target.length, DATA_WITH_FDS_LIMIT), CONTROL_BYTES);

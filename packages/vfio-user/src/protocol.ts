@@ -317,6 +317,7 @@ export const VFIO_USER_WRITE_ONE_LAYOUT = struct(
 export const ERRNO = {
   ENOENT: 2,
   EINVAL: 22,
+  EBUSY: 16,
   EEXIST: 17,
   ENOSPC: 28,
   ENOMEM: 12,

@@ -2,13 +2,15 @@
  * The server: PCI functions of this process, each behind a socket of its own, for a VMM such as
  * QEMU (`-device vfio-user-pci`) or for our own driver half in another process.
  *
- * One client at a time is served by a socket; the next one waits. Several servers share a process.
+ * One client at a time is served by a socket; the next one waits, or is refused. Several servers
+ * share a process.
  */
 import { closeSync } from "node:fs";
 import { hostTimer, VirtioError } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { DmaMemory } from "./dma-memory.ts";
 import { loadNative, type Native } from "./native.ts";
+import { Refusal } from "./refusal.ts";
 import { type MappingPolicy, Session } from "./session.ts";
 import { type ListeningSocket, listenAt } from "./socket.ts";
 import { READABLE, type Watch } from "./watch.ts";
@@ -44,6 +46,11 @@ export interface VfioUserServerInit {
    * process waits.
    */
   readonly dmaTimeout?: number;
+  /**
+   * What becomes of a client while there is another: it waits, by default; or it is refused at once,
+   * with EBUSY and who the other one is ({@link VfioUserHeldError}).
+   */
+  readonly whenHeld?: "wait" | "refuse";
   /** Called when a client has connected and its function is there. */
   readonly onConnect?: (device: PciDevice) => void;
   /**
@@ -56,6 +63,8 @@ export interface VfioUserServerInit {
 const DEFAULT_DMA_TIMEOUT = 2000;
 const RETRY_AFTER = 100;
 const EAGAIN = 11;
+/** How many clients are being refused at a time; others wait for it. */
+const REFUSALS_LIMIT = 8;
 
 /** Serves one PCI function at a socket. */
 export class VfioUserServer {
@@ -65,7 +74,9 @@ export class VfioUserServer {
   readonly #init: VfioUserServerInit;
   readonly #socket: ListeningSocket;
   readonly #watch: Watch;
+  readonly #refusals = new Set<Refusal>();
   #session: Session | undefined;
+  #client = 0;
   #closing: Promise<void> | undefined;
   #closed: (() => void) | undefined;
 
@@ -106,6 +117,11 @@ export class VfioUserServer {
     return this.#session !== undefined;
   }
 
+  /** The process of the client; `undefined` without one, and where it cannot be told. */
+  get clientProcess(): number | undefined {
+    return this.#session === undefined || this.#client === 0 ? undefined : this.#client;
+  }
+
   /**
    * Takes the socket away, hangs up on the client, and resolves when its function is reset and its
    * memory and descriptors are given back.
@@ -114,6 +130,7 @@ export class VfioUserServer {
     this.#closing ??= new Promise((resolve) => {
       this.#watch.close();
       this.#socket.close();
+      for (const refusal of this.#refusals) refusal.close();
       if (this.#session === undefined) resolve();
       else {
         this.#closed = resolve;
@@ -124,13 +141,23 @@ export class VfioUserServer {
   }
 
   #accept(): void {
-    if (this.#closing !== undefined || this.#session !== undefined) return;
+    if (this.#closing !== undefined) return;
+    const held = this.#session !== undefined;
+    if (held && (this.#session?.gone !== false || this.#refusals.size >= REFUSALS_LIMIT)) {
+      // Until the session, or a refusal, is over.
+      this.#watch.update(0);
+      return;
+    }
     const fd = this.#native.accept(this.#socket.fd);
     if (fd === -EAGAIN) return;
     if (fd < 0) {
       // Out of descriptors, most likely: the client waits.
       this.#watch.update(0);
-      hostTimer.set(() => this.#watch.update(READABLE), RETRY_AFTER);
+      hostTimer.set(() => this.#await(), RETRY_AFTER);
+      return;
+    }
+    if (held) {
+      this.#refuseHeld(fd);
       return;
     }
     const memory = this.#init.memory ?? new DmaMemory();
@@ -151,8 +178,28 @@ export class VfioUserServer {
       this.#refuse(fd, cause);
       return;
     }
-    this.#watch.update(0);
+    this.#client = this.#native.peerProcess(fd);
+    this.#await();
     this.#init.onConnect?.(device);
+  }
+
+  /** Waits for clients, where there is something to do with them. */
+  #await(): void {
+    const refuses = this.#init.whenHeld === "refuse" && this.#refusals.size < REFUSALS_LIMIT;
+    this.#watch.update(this.#session === undefined || refuses ? READABLE : 0);
+  }
+
+  #refuseHeld(fd: number): void {
+    try {
+      const refusal = new Refusal(this.#native, fd, this.#client, () => {
+        this.#refusals.delete(refusal);
+        this.#await();
+      });
+      this.#refusals.add(refusal);
+    } catch {
+      // No means to tell it why.
+      closeSync(fd);
+    }
   }
 
   #refuse(fd: number, cause: unknown): void {
@@ -169,7 +216,7 @@ export class VfioUserServer {
   #ended(reason: string | undefined): void {
     this.#session = undefined;
     this.#closed?.();
-    this.#watch.update(READABLE);
+    this.#await();
     this.#init.onDisconnect?.(
       reason === undefined
         ? undefined

@@ -119,6 +119,11 @@ export class Session {
     this.#device.interruptSink = this.#interrupts;
   }
 
+  /** True when the client is gone, whether or not that was noticed. */
+  get gone(): boolean {
+    return !this.#channel.open || this.#init.native.hungUp(this.#init.fd);
+  }
+
   /** Ends the connection. */
   close(reason?: string): void {
     this.#channel.close(reason);

@@ -16,6 +16,7 @@ import { type PciDevice, PciDriver, type PciDriverInit } from "@virtio-admin/tra
 import {
   DmaMemory,
   VfioUserClient,
+  VfioUserHeldError,
   VfioUserServer,
   type VfioUserServerInit,
 } from "@virtio-admin/vfio-user";
@@ -132,6 +133,42 @@ describe.skipIf(unsupported !== undefined)(
       await first.configRead(0, 4);
       await first.close();
       open.push(await second);
+    });
+
+    it("refuses a second client at once where it is to, and names the first", async () => {
+      const server = await serve({ whenHeld: "refuse" });
+      expect(server.clientProcess).toBeUndefined();
+      const first = await connect(server.path);
+      expect(server.clientProcess).toBe(process.pid);
+      for (let i = 0; i < 20; i++) {
+        const refused = VfioUserClient.connect({ path: server.path, memory: MEMORY });
+        await expect(refused).rejects.toBeInstanceOf(VfioUserHeldError);
+        await expect(refused).rejects.toMatchObject({ code: "TRANSPORT", holder: process.pid });
+      }
+      expect(await first.configRead(0, 2)).toBe(0x1af4);
+    });
+
+    it("refuses nobody once the first client is gone, noticed or not", async () => {
+      const server = await serve({ whenHeld: "refuse" });
+      for (let i = 0; i < 20; i++) {
+        const client = await VfioUserClient.connect({ path: server.path, memory: MEMORY });
+        // It hangs up at once: the next one is there before the server looks.
+        void client.close();
+      }
+      expect((await connect(server.path)).regionLength(7)).toBe(256);
+    });
+
+    it("refuses clients that say nothing, as many as they are, and serves the first", async () => {
+      const server = await serve({ whenHeld: "refuse" });
+      const first = await connect(server.path);
+      const native = await loadNative();
+      const silent = Array.from({ length: 12 }, () => native.socket());
+      const paths = silent.map((fd) => native.connect(fd, server.path));
+      expect(paths).toEqual(silent.map(() => 0));
+      expect(await first.configRead(0, 2)).toBe(0x1af4);
+      for (const fd of silent) closeSync(fd);
+      const refused = VfioUserClient.connect({ path: server.path, memory: MEMORY });
+      await expect(refused).rejects.toMatchObject({ holder: process.pid });
     });
 
     it("serves two functions in one process", async () => {

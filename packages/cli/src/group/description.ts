@@ -43,6 +43,8 @@ export interface GroupDescription {
     readonly members: readonly number[];
     /** Their MSI-X vectors; absent: as the transport makes them. */
     readonly msix?: VectorsDescription;
+    /** True when drivers from before virtio 1.0 can drive the members, through their owner. */
+    readonly transitional?: boolean;
     /** The features that can be switched; absent: all that the members can offer. */
     readonly settable?: FeatureSet;
   };
@@ -60,6 +62,7 @@ interface GroupDocument {
     readonly type: GroupDescription["group"]["type"];
     readonly members: number | readonly number[];
     readonly msix?: Omit<VectorsDescription, "min"> & { readonly min?: number };
+    readonly transitional?: boolean;
     readonly settable?: FeatureWords;
   };
   readonly provision?: readonly {
@@ -88,12 +91,15 @@ function read(
   refuse: Refuse,
 ): GroupDescription {
   const { device, admin_queues: adminQueues = 1 } = owner;
-  const { type, settable } = group;
+  const { type, transitional = false, settable } = group;
   if (type === "sr-iov" && transport !== "pci") {
     refuse(["group", "type"], "an SR-IOV group is on pci; elsewhere there are platform groups");
   }
   if (type === "sr-iov" && typeof group.members !== "number") {
     refuse(["group", "members"], "virtual functions are numbered from 1; say how many there are");
+  }
+  if (type !== "sr-iov" && transitional) {
+    refuse(["group", "transitional"], "only an SR-IOV group's owner reaches legacy interfaces");
   }
   const members =
     typeof group.members === "number"
@@ -107,6 +113,7 @@ function read(
     group: {
       type,
       members,
+      ...(transitional ? { transitional } : {}),
       ...(msix === undefined ? {} : { msix }),
       ...(settable === undefined ? {} : { settable: readFeatures(settable, device, path, refuse) }),
     },

@@ -15,5 +15,10 @@ export function featureNames(features: FeatureSet, device: DeviceTypeName): stri
 
 /** The same in few characters, for a table or a line. */
 export function shortNames(features: FeatureSet, device: DeviceTypeName): string[] {
-  return featureNames(features, device).map((name) => name.replace(PREFIX, ""));
+  return featureNames(features, device).map(shortName);
+}
+
+/** A name without what it begins with. */
+export function shortName(name: string): string {
+  return name.replace(PREFIX, "");
 }

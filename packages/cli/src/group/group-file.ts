@@ -32,6 +32,8 @@ const LONGEST_KEY = 40;
 export interface GroupFile {
   /** What is described. */
   readonly description: GroupDescription;
+  /** The document as it stands in the file: plain data. */
+  readonly document: unknown;
   /** `file:line:column` of a part. */
   readonly placeOf: (path: Path) => string;
 }
@@ -62,7 +64,7 @@ export function parseGroup(text: string, file: string): GroupFile {
       isScalar(value) && of !== "key" ? [value.value] : [],
     );
   });
-  return { description, placeOf: (path) => at(offsetOf(document, path, false)) };
+  return { description, document: whole, placeOf: (path) => at(offsetOf(document, path, false)) };
 }
 
 function readText(file: string): string {

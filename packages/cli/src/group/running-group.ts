@@ -185,7 +185,7 @@ export async function openGroup(
 /** Virtual functions: the transport has them, and every driver finds its function by itself. */
 function sriovParts(
   device: DeviceTypeName,
-  { members, msix, settable }: GroupDescription["group"],
+  { members, msix, transitional = false, settable }: GroupDescription["group"],
 ): Parts {
   const memories = new Map<number, DmaArena>();
   const vectors: SriovGroupInit =
@@ -197,7 +197,7 @@ function sriovParts(
   let sriov: SriovDriver | undefined;
 
   function makeDevice(id: number): VirtioDevice {
-    const made = createMember(device);
+    const made = createMember(device, transitional);
     memories.set(id, made.dma);
     return made.device;
   }
@@ -258,9 +258,16 @@ function platformParts(
   };
 }
 
-function createMember(type: DeviceTypeName): { device: VirtioDevice; dma: DmaArena } {
+function createMember(
+  type: DeviceTypeName,
+  transitional = false,
+): { device: VirtioDevice; dma: DmaArena } {
   const memory = createGuestMemory([{ base: MEMBER_BASE, bytes: new Uint8Array(MEMBER_BYTES) }]);
-  const device = new VirtioDevice({ memory, model: createModel(type, MEMBER_QUEUE_SIZE) });
+  const device = new VirtioDevice({
+    memory,
+    model: createModel(type, MEMBER_QUEUE_SIZE),
+    transitional,
+  });
   return { device, dma: new DmaArena(memory, MEMBER_BASE, MEMBER_BYTES) };
 }
 

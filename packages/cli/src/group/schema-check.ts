@@ -7,7 +7,7 @@
 export interface Schema {
   readonly $ref?: string;
   readonly $defs?: Readonly<Record<string, Schema>>;
-  readonly type?: "object" | "array" | "string" | "integer";
+  readonly type?: "object" | "array" | "string" | "integer" | "boolean";
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly Schema[];
@@ -43,6 +43,7 @@ const TYPE_NAMES = {
   array: "a list",
   string: "a text",
   integer: "an integer",
+  boolean: "true or false",
 } as const;
 
 /** The first fault of `value`, or `undefined` when it is as `root` says. */
@@ -167,6 +168,7 @@ function mapIssue(
 function typeOf(value: unknown): Schema["type"] {
   if (Number.isInteger(value)) return "integer";
   if (typeof value === "string") return "string";
+  if (typeof value === "boolean") return "boolean";
   if (Array.isArray(value)) return "array";
   return typeof value === "object" && value !== null ? "object" : undefined;
 }

@@ -42,6 +42,10 @@ function wordsOf(event: TraceEvent): string {
       const dialect = event.dialect === undefined ? "" : ` in ${event.dialect}`;
       return `command${through} ${name} group ${hex(event.group, 4)} member ${event.member}: status ${event.status} qualifier ${event.qualifier}${dialect}${tolerance}`;
     }
+    case "member": {
+      const plugged = event.plugged ? "plugged in" : "free";
+      return `member ${event.member} is ${event.in_use ? "in use" : plugged}`;
+    }
     case "status": {
       const names = event.status === undefined ? "" : ` ${statusNames(event.status)}`;
       return `status${names}${event.why === undefined ? "" : `: ${event.why}`}`;

@@ -11,6 +11,7 @@ export {
   type ChannelEvent,
   type CommandEvent,
   type DescriptorShape,
+  type MemberEvent,
   type RegisterEvent,
   type SignalEvent,
   TRACE_FORMAT,

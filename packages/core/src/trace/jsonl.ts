@@ -12,6 +12,8 @@ import {
 export interface JsonlSinkOptions {
   /** The transport's name, for the header line. */
   readonly transport: string;
+  /** What the device was made from, for the header line: JSON; nothing unless given. */
+  readonly device?: unknown;
   /** Tells the time; microseconds since the sink was made unless given. */
   readonly now?: Microseconds;
 }
@@ -29,6 +31,7 @@ export class JsonlSink implements TraceSink {
       format: TRACE_FORMAT,
       version: TRACE_VERSION,
       transport: options.transport,
+      ...(options.device === undefined ? {} : { device: options.device }),
     };
     write(JSON.stringify(header));
   }

@@ -16,6 +16,8 @@ export interface TraceHeader {
   readonly version: typeof TRACE_VERSION;
   /** The transport: `pci`, `mmio`, `ccw`, or another plug-in's name. */
   readonly transport: string;
+  /** What the device was made from, where whoever recorded it says so: any JSON, for a replay. */
+  readonly device?: unknown;
 }
 
 /** One register access of the driver. */
@@ -130,8 +132,29 @@ export interface CommandEvent {
   readonly tolerance?: string;
 }
 
+/**
+ * What has become of a member, in the trace of its owner: for whoever records an owner, as answers
+ * depend on it. No device emits it.
+ */
+export interface MemberEvent {
+  /** Always `member`. */
+  readonly op: "member";
+  /** Its identifier. */
+  readonly member: number;
+  /** True while it is plugged into a machine, so that its vectors are not provisioned. */
+  readonly plugged: boolean;
+  /** True while a driver uses it, so that nothing of it is provisioned. */
+  readonly in_use: boolean;
+}
+
 /** Any event of a trace. */
-export type TraceEvent = RegisterEvent | ChannelEvent | SignalEvent | BufferEvent | CommandEvent;
+export type TraceEvent =
+  | RegisterEvent
+  | ChannelEvent
+  | SignalEvent
+  | BufferEvent
+  | CommandEvent
+  | MemberEvent;
 
 /** Where events go. Must not throw, and must not call back into the device. */
 export interface TraceSink {

@@ -18,6 +18,12 @@ const matchesSchema = new Ajv2020({ strict: true }).compile(schema);
 
 /** One event of each kind, and the words for it. */
 const EVENTS: [TraceEvent, string][] = [
+  [{ op: "member", member: 3, plugged: true, in_use: true }, "member 3 is in use"],
+  [{ op: "member", member: 3, plugged: true, in_use: false }, "member 3 is plugged in"],
+  [
+    { op: "member", member: 2 ** 53 - 1, plugged: false, in_use: false },
+    "member 9007199254740991 is free",
+  ],
   [
     { op: "read", region: "bar4", offset: 60, size: 2, data: "0100", name: "admin_queue_index" },
     "read bar4 0x03c admin_queue_index -> 0100",
@@ -118,6 +124,14 @@ describe("the JSONL sink", () => {
       ...EVENTS.map(([event], i) => ({ t_us: 1500 * (i + 1), ...event })),
     ]);
     expect(lines.every((line) => !line.includes("\n"))).toBe(true);
+  });
+
+  it("says what the device was made from, where it is told", () => {
+    const lines: string[] = [];
+    new JsonlSink((line) => lines.push(line), { transport: "pci", device: { made_by: "a test" } });
+    const header = JSON.parse(lines[0] ?? "");
+    expect(header.device).toEqual({ made_by: "a test" });
+    expect(matchesSchema(header)).toBe(true);
   });
 
   it("counts whole microseconds from its own beginning", () => {

@@ -47,6 +47,7 @@ const EVENTS: readonly TraceEvent[] = [
     status: 0x0c00,
     residual: 0,
   },
+  { op: "member", member: 3, plugged: true, in_use: false },
   { op: "reset" },
   { op: "reset", queue: 1 },
   { op: "notify", queue: 0 },

@@ -23,6 +23,11 @@ export class FieldReader {
     return Object.hasOwn(this.#fields, name);
   }
 
+  /** Whatever is there; `undefined` when nothing is. */
+  value(name: string): unknown {
+    return this.#field(name);
+  }
+
   /** An integer from `least` to `most`. */
   integer(name: string, least: number, most: number): number {
     const value = this.#field(name);

@@ -10,6 +10,7 @@ export {
   type ChannelEndingLine,
   type ChannelLine,
   type Expectation,
+  type MemberLine,
   type Mismatch,
   type NotifyLine,
   REPLAY_MODES,

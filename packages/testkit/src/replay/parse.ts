@@ -52,6 +52,7 @@ const CONSEQUENCES: ReadonlySet<string> = new Set([
 export function parseTrace(text: string, file: string): Trace {
   const lines: TraceLine[] = [];
   let transport: string | undefined;
+  let device: unknown;
   let headed = false;
   let number = 0;
   let total = 0;
@@ -67,6 +68,7 @@ export function parseTrace(text: string, file: string): Trace {
     const fields = new FieldReader(place, parseJson(content, place));
     if (transport === undefined && fields.has("format")) {
       transport = readHeader(fields);
+      device = fields.value("device");
       headed = true;
       continue;
     }
@@ -94,7 +96,7 @@ export function parseTrace(text: string, file: string): Trace {
       hint: "is this a trace?",
     });
   }
-  return { file, transport, headed, lines };
+  return { file, transport, headed, lines, ...(device === undefined ? {} : { device }) };
 }
 
 function* lineRanges(text: string): Generator<readonly [number, number]> {
@@ -130,6 +132,15 @@ function readLine(fields: FieldReader, line: number, headed: boolean): TraceLine
   if (op === "notify" && headed) return { op, line, queue: fields.integer("queue", 0, QUEUE_MAX) };
   // The reset of one queue is what a register write led to.
   if (op === "reset") return headed && fields.has("queue") ? undefined : { op, line };
+  if (op === "member" && headed) {
+    return {
+      op,
+      line,
+      member: fields.integer("member", 0, Number.MAX_SAFE_INTEGER),
+      plugged: fields.flag("plugged"),
+      inUse: fields.flag("in_use"),
+    };
+  }
   if (headed && CONSEQUENCES.has(op)) return undefined;
   return fields.refuse("op", "no event of this format");
 }

@@ -81,8 +81,22 @@ export interface ChannelLine {
   readonly ending: ChannelEndingLine | undefined;
 }
 
-/** A line that asks something of the device; all but a `buffer`, which a notification goes with. */
-export type RequestLine = AccessLine | ResetLine | NotifyLine | ChannelLine;
+/** A line that asks something of the device, or happens to it; all but a `buffer`, which a notification goes with. */
+export type RequestLine = AccessLine | ResetLine | NotifyLine | ChannelLine | MemberLine;
+
+/** What has become of a member of the device's group meanwhile. */
+export interface MemberLine {
+  /** Always `member`. */
+  readonly op: "member";
+  /** Where it stands in the file, from 1. */
+  readonly line: number;
+  /** Its identifier. */
+  readonly member: number;
+  /** True while it is plugged into a machine. */
+  readonly plugged: boolean;
+  /** True while a driver uses it. */
+  readonly inUse: boolean;
+}
 
 /** A line of a trace that a replay has a use for. */
 export type TraceLine = RequestLine | BufferLine;
@@ -98,6 +112,11 @@ export interface Trace {
    * from a recorder that validated nothing.
    */
   readonly headed: boolean;
+  /**
+   * What the device was made from, where the header says so: whatever JSON, which only those judge
+   * who know who recorded it.
+   */
+  readonly device?: unknown;
   /** What happened, in order. */
   readonly lines: readonly TraceLine[];
 }

@@ -106,6 +106,14 @@ describe("parseTrace", () => {
     expect(parseTrace(HEADER.replace("mmio", "msg"), "t.jsonl").transport).toBe("msg");
   });
 
+  it("keeps what the header says that the device was made from, whatever it is", () => {
+    expect("device" in parseTrace(HEADER, "t.jsonl")).toBe(false);
+    for (const device of [null, 7, "a", [1], { made_by: "b", of: [{}] }]) {
+      const header = JSON.stringify({ ...JSON.parse(HEADER), device });
+      expect(parseTrace(header, "t.jsonl").device).toEqual(device);
+    }
+  });
+
   it.each([
     ["nothing", "", "t.jsonl"],
     ["no JSON", "{", "t.jsonl:1"],
