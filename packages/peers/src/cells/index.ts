@@ -1,0 +1,6 @@
+/** All cells, in the order in which they are run. */
+import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./admin-vq.ts";
+import type { Cell } from "./types.ts";
+
+/** All cells. */
+export const CELLS: readonly Cell[] = [LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM, LINUX_6_12_ADMIN_VQ];
