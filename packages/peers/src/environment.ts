@@ -6,7 +6,6 @@ import { AptRoot, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
 import { completeTrees, packagesOf, unpack } from "./debian/tree.ts";
 import { compareVersions, newest, type Pinned } from "./debian/version.ts";
 import type { GuestModule } from "./guest/initramfs.ts";
-import { runProgram } from "./program.ts";
 import { type Program, qemuOnPath, unpackedProgram } from "./qemu/program.ts";
 
 /** A Linux to boot. */
@@ -33,7 +32,13 @@ export interface Toolchain {
 const SUITE_OF: Readonly<Record<LinuxName, string>> = { newest: BACKPORTS, stable: SUITE };
 const FLAVOUR = "cloud-amd64";
 const QEMU_PACKAGES = ["qemu-system-x86", "seabios", "libc6"];
-const BUILD_PACKAGES = ["make", "libc6", "busybox-static"];
+/** With what a shell and the kernel's makefiles call. */
+const BUILD_PACKAGES = [
+  ...["base-files", "coreutils", "dash", "diffutils", "findutils", "grep", "make", "mawk", "sed"],
+];
+const FILE_SYSTEM_PACKAGES = ["e2fsprogs", "libc6"];
+const LOADER = "ld-linux-x86-64.so.2";
+const LIBRARIES = "usr/lib/x86_64-linux-gnu";
 /** The first QEMU with the device `vfio-user-pci`. */
 const LEAST_QEMU = "10.1";
 
@@ -72,6 +77,22 @@ export class Environment {
       (folder) => readFileSync(join(folder, "usr/bin/busybox")),
     );
     return this.#busybox;
+  }
+
+  /**
+   * Programs that make and check file systems, and all that they need, by path in a guest:
+   * `bin/mke2fs`, `bin/e2fsck`.
+   */
+  async fileSystemPrograms(): Promise<ReadonlyMap<string, Uint8Array>> {
+    const folder = await this.#tree("e2fsprogs", (apt) => apt.closure(FILE_SYSTEM_PACKAGES, SUITE));
+    const file = (path: string) => readFileSync(join(folder, path));
+    const files = new Map<string, Uint8Array>([[`lib64/${LOADER}`, file(`usr/lib64/${LOADER}`)]]);
+    for (const name of ["mke2fs", "e2fsck"]) files.set(`bin/${name}`, file(`usr/sbin/${name}`));
+    for (const name of readdirSync(join(folder, LIBRARIES))) {
+      const isWanted = /^lib(c|blkid|com_err|e2p|ext2fs|uuid)\.so\.\d+$/.test(name);
+      if (isWanted) files.set(`lib/x86_64-linux-gnu/${name}`, file(join(LIBRARIES, name)));
+    }
+    return files;
   }
 
   /** What modules of the newest Linux are built with. */
@@ -190,16 +211,11 @@ async function exact(apt: AptRoot, names: readonly string[], suite: string): Pro
 function describe(folder: string): string {
   const packages = packagesOf(folder);
   const [first = ""] = packages.filter((name) =>
-    /^(qemu-system|linux-(image|binary|headers)|busybox)/.test(name),
+    /^(qemu-system-x86|linux-(image|binary|headers-.*amd64)|busybox|e2fsprogs)/.test(name),
   );
   return `${first}${packages.length > 1 ? ` and ${packages.length - 1} more` : ""}`;
 }
 
 function absent(what: string, path: string): VirtioError {
   return new VirtioError("HOST_UNSUPPORTED", { path, message: `${what} is not there` });
-}
-
-/** The first line that a program says of its version. */
-export async function versionLine(program: string): Promise<string> {
-  return (await runProgram(program, ["--version"])).split("\n")[0] ?? "";
 }

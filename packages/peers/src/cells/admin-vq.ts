@@ -15,7 +15,7 @@ import {
 import { createEntropy } from "@virtio-admin/devices";
 import type { LinuxName } from "../environment.ts";
 import { SeededStream } from "../served/entropy.ts";
-import { type Served, serve } from "../served/function.ts";
+import { type OwnerParts, type Served, serve } from "../served/function.ts";
 import { StandingGroup } from "../served/group.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
 import { type Bench, type Cell, expect } from "./types.ts";
@@ -89,7 +89,7 @@ function adminVqCell({ name, linux, sharedRam, checks, commands }: Expected): Ce
       const stream = new SeededStream(name);
       const served = await serve({
         model: () => createEntropy({ source: stream.source }),
-        admin: ownerOf(),
+        admin: ownerOf,
       });
       try {
         return await underLinux(bench, { linux, sharedRam, commands }, served, stream);
@@ -146,10 +146,7 @@ async function underLinux(
 }
 
 /** The groups and the command families of an owner that has everything that Linux asks for. */
-export function ownerOf(): {
-  readonly groups: readonly StandingGroup[];
-  readonly families: readonly [CapabilityFamily, ResourceObjectFamily, DevicePartsFamily];
-} {
+export function ownerOf(): OwnerParts {
   const capabilities = new CapabilityFamily([
     deviceCapability(DEV_PARTS_CAP, {
       get_parts_resource_objects_limit: MEMBERS,

@@ -12,6 +12,8 @@ export interface BootInit extends Omit<GuestInit, "kernel" | "archive"> {
   readonly modules?: readonly string[];
   /** Modules that are no part of this Linux, loaded after the others. */
   readonly ownModules?: readonly GuestModule[];
+  /** Further files, by path. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
   /** What it does; see `guestScript`. */
   readonly script: string;
 }
@@ -24,13 +26,14 @@ export const STEP_TIME = 120_000;
 /** Boots a guest, gives it to `use`, and sees to it that it is gone afterwards. */
 export async function withGuest<Result>(
   { environment, console, progress }: Bench,
-  { linux, modules = [], ownModules = [], script, ...machine }: BootInit,
+  { linux, modules = [], ownModules = [], files = new Map(), script, ...machine }: BootInit,
   use: (guest: Guest) => Promise<Result>,
 ): Promise<Result> {
   const kernel = await environment.linux(linux);
   const archive = makeInitramfs({
     busybox: await environment.busybox(),
     modules: [...modules.map((name) => findModule(kernel, name)), ...ownModules],
+    files,
     script,
   });
   const guest = await Guest.start(await environment.qemu(), {

@@ -18,10 +18,12 @@ import type { Pinned } from "./version.ts";
 /** What there is of a tree when all of it is there; written last. */
 interface Stamp {
   readonly packages: readonly string[];
-  /** How many files and folders there are. */
+  /** How many files and folders there are below {@link COUNTED}. */
   readonly entries: number;
 }
 
+/** Where packages put what is used here; beside it, whoever uses a tree may have files of its own. */
+const COUNTED = ["boot", "usr"];
 const STAMP = "unpacked.json";
 const PARTIAL = ".partial";
 
@@ -116,7 +118,9 @@ function isOf(folder: string, name: string): boolean {
 }
 
 function countEntries(folder: string): number {
-  return readdirSync(folder, { recursive: true }).filter((name) => name !== STAMP).length;
+  return COUNTED.map((name) => join(folder, name))
+    .filter((path) => existsSync(path))
+    .reduce((sum, path) => sum + readdirSync(path, { recursive: true }).length, 0);
 }
 
 function readStamp(folder: string): Stamp | undefined {

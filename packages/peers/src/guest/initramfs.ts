@@ -9,6 +9,8 @@ export interface InitramfsInit {
   readonly script: string;
   /** Kernel modules in the order in which they are loaded, by file name. */
   readonly modules?: readonly GuestModule[];
+  /** Further files, by their paths in the guest without a slash at the beginning. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
 }
 
 /** A kernel module. */
@@ -28,13 +30,27 @@ const FOLDERS = ["bin", "dev", "proc", "sys", "tmp", "mnt", "modules"];
 const CONSOLE = [5, 1] as const;
 
 /** Makes the archive, not compressed: a guest under emulation unpacks slower than it reads. */
-export function makeInitramfs({ busybox, script, modules = [] }: InitramfsInit): Uint8Array {
+export function makeInitramfs({
+  busybox,
+  script,
+  modules = [],
+  files = new Map(),
+}: InitramfsInit): Uint8Array {
   const entries: CpioEntry[] = FOLDERS.map((path) => ({ path, kind: "directory" }));
   entries.push({ path: "dev/console", kind: "character device", device: CONSOLE });
   entries.push({ path: "bin/busybox", kind: "file", data: busybox });
   modules.forEach(({ name, bytes }) => {
     entries.push({ path: `modules/${name}`, kind: "file", permissions: 0o644, data: bytes });
   });
+  const folders = new Set(FOLDERS);
+  for (const [path, data] of files) {
+    for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) {
+      const folder = path.slice(0, at);
+      if (!folders.has(folder)) entries.push({ path: folder, kind: "directory" });
+      folders.add(folder);
+    }
+    entries.push({ path, kind: "file", data });
+  }
   entries.push({ path: "init", kind: "file", data: guestScript(script, modules) });
   return writeCpio(entries);
 }

@@ -19,17 +19,20 @@ import { PciDevice } from "@virtio-admin/transport-pci";
 import { type DmaMemory, VfioUserServer } from "@virtio-admin/vfio-user";
 import { privateFolder } from "../cleanup.ts";
 
+/** What an owner has. */
+export interface OwnerParts {
+  /** Its groups besides Self. */
+  readonly groups: readonly DeviceGroup[];
+  /** The command families that it serves. */
+  readonly families?: readonly CommandFamily[];
+}
+
 /** What a function is made from. */
 export interface ServedInit {
   /** Makes its device type anew for every client. */
   readonly model: () => DeviceModel;
-  /** Gives it an administration virtqueue, for these groups besides Self; none unless given. */
-  readonly admin?: {
-    /** Its groups. */
-    readonly groups: readonly DeviceGroup[];
-    /** The command families that it serves. */
-    readonly families?: readonly CommandFamily[];
-  };
+  /** Makes what its administration virtqueue is for, anew for every client; without, it has none. */
+  readonly admin?: () => OwnerParts;
   /** Leaves registers and buffers out of what is counted: for measurements. */
   readonly quiet?: boolean;
 }
@@ -132,24 +135,23 @@ function makeDevice(
   memory: GuestMemory | DmaMemory,
   trace: TraceSink,
 ): VirtioDevice {
-  const queues =
-    admin === undefined
-      ? undefined
-      : new AdminQueues({
-          executor: new AdminExecutor({
-            groups: [new SelfGroup(), ...admin.groups],
-            // What stock Linux needs.
-            tolerances: TOLERANT,
-            ...(admin.families === undefined ? {} : { families: admin.families }),
-          }),
-          count: 1,
-        });
+  const queues = admin === undefined ? undefined : adminQueues(admin());
   return new VirtioDevice({
     model: model(),
     memory,
     ...(queues === undefined ? {} : { admin: queues }),
     ...(quiet ? {} : { trace }),
   });
+}
+
+function adminQueues({ groups, families = [] }: OwnerParts): AdminQueues {
+  const executor = new AdminExecutor({
+    groups: [new SelfGroup(), ...groups],
+    families,
+    // What stock Linux needs.
+    tolerances: TOLERANT,
+  });
+  return new AdminQueues({ executor, count: 1 });
 }
 
 function count(counted: Counted, event: TraceEvent): void {
