@@ -20,7 +20,6 @@ import { ChannelDma } from "./channel-dma.ts";
 import { DMA_RANGES_LIMIT, type DmaMemory } from "./dma-memory.ts";
 import { InterruptFds } from "./interrupt-fds.ts";
 import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
-import { Mapping } from "./mapping.ts";
 import { errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
 import { FDS_LIMIT, type Native } from "./native.ts";
 import {
@@ -83,6 +82,8 @@ const REGION_FLAGS = VFIO_USER_REGION_INFO_LAYOUT.fields.flags.bits;
 const IRQ = accessors(VFIO_USER_IRQ_INFO_LAYOUT);
 const IRQ_FLAGS = VFIO_USER_IRQ_INFO_LAYOUT.fields.flags.bits;
 const ACCESS = accessors(VFIO_USER_REGION_ACCESS_LAYOUT);
+/** What is mapped begins and ends at pages; the rest is reached by messages. */
+const PAGE_BYTES = 4096;
 const ACCESS_BYTES = VFIO_USER_REGION_ACCESS_LAYOUT.size;
 
 /** One client of one function. */
@@ -311,7 +312,7 @@ export class Session {
         maxMsgFds: FDS_LIMIT,
         maxDataXferSize: TRANSFER_LIMIT,
         maxDmaMaps: DMA_RANGES_LIMIT,
-        pgsizes: 4096,
+        pgsizes: PAGE_BYTES,
         writeMultiple: version.capabilities.writeMultiple,
       },
     });
@@ -345,11 +346,11 @@ export class Session {
     if (added !== 0 || fd === undefined) return added;
     // Who may truncate a mapped file kills whoever touches it; and what is mapped can be written.
     const fit = readable && writable && (policy === "all" || native.cannotShrink(fd));
-    if (!fit || policy === "none") return 0;
+    const isWhole = [base, length].every((value) => value % PAGE_BYTES === 0);
+    if (!fit || policy === "none" || !isWhole) return 0;
     this.#memory.remove(base, length);
     if (offset + length > native.fileLength(fd)) return ERRNO.EINVAL;
-    const mapping = Mapping.make(native, fd, offset, length);
-    return typeof mapping === "number" ? mapping : this.#memory.add({ ...range, mapping });
+    return this.#memory.add(range, { native, fd, offset });
   }
 
   #unmap(body: Uint8Array, view: DataView): Answer {

@@ -11,7 +11,7 @@ const FILE_MEBIBYTES = 8;
 
 const SCRIPT = `
 hash() { sha256sum "$1" | cut -d' ' -f1; }
-step() { "$@" >/dev/null 2>&1 || tell failed what="$*"; }
+step() { "$@" >/tmp/said 2>&1 || tell failed what="$*: $(tail -n 1 /tmp/said)"; }
 step mke2fs -q -t ext2 /dev/vda
 step mount -t ext2 /dev/vda /mnt
 dd if=/dev/urandom of=/mnt/file bs=1M count=${FILE_MEBIBYTES} 2>/dev/null || tell failed what="the write"
