@@ -81,13 +81,13 @@ export class Environment {
 
   /**
    * Programs that make and check file systems, and all that they need, by path in a guest:
-   * `bin/mke2fs`, `bin/e2fsck`.
+   * `sbin/mke2fs`, `sbin/e2fsck`.
    */
   async fileSystemPrograms(): Promise<ReadonlyMap<string, Uint8Array>> {
     const folder = await this.#tree("e2fsprogs", (apt) => apt.closure(FILE_SYSTEM_PACKAGES, SUITE));
     const file = (path: string) => readFileSync(join(folder, path));
     const files = new Map<string, Uint8Array>([[`lib64/${LOADER}`, file(`usr/lib64/${LOADER}`)]]);
-    for (const name of ["mke2fs", "e2fsck"]) files.set(`bin/${name}`, file(`usr/sbin/${name}`));
+    for (const name of ["mke2fs", "e2fsck"]) files.set(`sbin/${name}`, file(`usr/sbin/${name}`));
     for (const name of readdirSync(join(folder, LIBRARIES))) {
       const isWanted = /^lib(c|blkid|com_err|e2p|ext2fs|uuid)\.so\.\d+$/.test(name);
       if (isWanted) files.set(`lib/x86_64-linux-gnu/${name}`, file(join(LIBRARIES, name)));

@@ -12,7 +12,7 @@ const FILE_MEBIBYTES = 8;
 const SCRIPT = `
 hash() { sha256sum "$1" | cut -d' ' -f1; }
 step() { "$@" >/tmp/said 2>&1 || tell failed what="$*: $(tail -n 1 /tmp/said)"; }
-step mke2fs -q -t ext2 /dev/vda
+step /sbin/mke2fs -q -t ext2 /dev/vda
 step mount -t ext2 /dev/vda /mnt
 dd if=/dev/urandom of=/mnt/file bs=1M count=${FILE_MEBIBYTES} 2>/dev/null || tell failed what="the write"
 tell written hash=$(hash /mnt/file)
@@ -21,7 +21,7 @@ echo 3 >/proc/sys/vm/drop_caches
 step mount -t ext2 -o ro /dev/vda /mnt
 tell read hash=$(hash /mnt/file)
 step umount /mnt
-step e2fsck -f -n /dev/vda
+step /sbin/e2fsck -f -n /dev/vda
 echo 3 >/proc/sys/vm/drop_caches
 tell disk bytes=$(blockdev --getsize64 /dev/vda) hash=$(hash /dev/vda)
 `;
