@@ -149,6 +149,10 @@ describe.skipIf(unsupported !== undefined)(`the server ${unsupported ?? ""}`, ()
         VFIO_USER_COMMAND.deviceGetIrqInfo,
         encode(VFIO_USER_IRQ_INFO_LAYOUT, { argsz: 16, index: 5 }),
       ],
+      [
+        VFIO_USER_COMMAND.deviceGetIrqInfo,
+        encode(VFIO_USER_IRQ_INFO_LAYOUT, { argsz: 16, index: VFIO_IRQ.error }),
+      ],
       [VFIO_USER_COMMAND.version, new Uint8Array([0, 0, 1, 0])],
       [VFIO_USER_COMMAND.deviceReset, new Uint8Array(1)],
     ])("refuses command %i with %o", async (command, body) => {

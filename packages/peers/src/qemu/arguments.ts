@@ -47,17 +47,14 @@ export function machineArguments(machine: Machine): string[] {
         "memory-backend=ram",
       ]
     : [];
-  const serial =
-    machine.console === "output"
-      ? ["-display", "none", "-monitor", "none", "-serial", "stdio"]
-      : ["-nographic"];
+  const serial = machine.console === "output" ? ["stdio", "-monitor", "none"] : ["mon:stdio"];
   return [
     ...["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", `${ram}`],
     ...memory,
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-nic", "none"],
-    ...serial,
+    ...["-display", "none", "-serial", ...serial],
     ...(machine.results === undefined
-      ? []
+      ? ["-serial", "null"]
       : ["-chardev", `socket,id=results,path=${machine.results}`, "-serial", "chardev:results"]),
     ...["-kernel", machine.kernel, "-initrd", machine.initramfs],
     ...["-append", [...CONSOLE_WORDS, ...append].join(" ")],
