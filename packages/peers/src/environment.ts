@@ -34,7 +34,18 @@ const FLAVOUR = "cloud-amd64";
 const QEMU_PACKAGES = ["qemu-system-x86", "seabios", "libc6"];
 /** With what a shell and the kernel's makefiles call. */
 const BUILD_PACKAGES = [
-  ...["base-files", "coreutils", "dash", "diffutils", "findutils", "grep", "make", "mawk", "sed"],
+  ...[
+    "base-files",
+    "binutils",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "grep",
+    "make",
+    "mawk",
+    "sed",
+  ],
 ];
 const FILE_SYSTEM_PACKAGES = ["e2fsprogs", "libc6"];
 const LOADER = "ld-linux-x86-64.so.2";

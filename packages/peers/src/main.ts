@@ -1,8 +1,8 @@
 /**
  * `npm run peers`: our devices under the drivers of others.
  *
- * Exit code 0 when all cells passed, 1 when one failed, 2 for a wrong call, 3 when they cannot be
- * run here, or another run is under way.
+ * Exit code 0 when all cells passed, 1 when one failed, 2 for a wrong call, 3 when some cannot
+ * be run here and no other failed, or another run is under way.
  */
 import { writeFileSync } from "node:fs";
 import process from "node:process";
@@ -51,7 +51,8 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     unlock = await lockCache(cache);
   } catch (error) {
-    return notHere(error);
+    console.error(`cells cannot be run here: ${messageOf(error)}`);
+    return NOT_HERE;
   }
   try {
     const rows = await runCells(cells, new Environment(cache, (line) => console.error(line)));
@@ -59,10 +60,8 @@ async function main(args: readonly string[]): Promise<number> {
     if (options.json !== undefined) {
       writeFileSync(options.json, `${JSON.stringify({ rows, ...totals(rows) }, null, 2)}\n`);
     }
-    return totals(rows).failed === 0 ? 0 : 1;
-  } catch (error) {
-    if (!isVirtioError(error, "HOST_UNSUPPORTED")) throw error;
-    return notHere(error);
+    const { failed, notRun } = totals(rows);
+    return failed > 0 ? 1 : notRun > 0 ? NOT_HERE : 0;
   } finally {
     await unlock();
   }
@@ -85,20 +84,15 @@ async function runCells(cells: readonly Cell[], environment: Environment): Promi
       });
       rows.push({ cell: cell.name, outcome: "pass", notes, seconds: seconds() });
     } catch (error) {
-      if (isVirtioError(error, "HOST_UNSUPPORTED")) throw error;
       for (const line of console_) console.error(`   | ${line}`);
       const reason = messageOf(error);
-      rows.push({ cell: cell.name, outcome: "fail", reason, notes: [], seconds: seconds() });
+      const outcome = isVirtioError(error, "HOST_UNSUPPORTED") ? "not run" : "fail";
+      rows.push({ cell: cell.name, outcome, reason, notes: [], seconds: seconds() });
     }
     const { outcome, reason } = rows.at(-1) as Row;
     console.error(`== ${cell.name}: ${outcome}${reason === undefined ? "" : `, ${reason}`}`);
   }
   return rows;
-}
-
-function notHere(error: unknown): number {
-  console.error(`cells cannot be run here: ${messageOf(error)}`);
-  return NOT_HERE;
 }
 
 function messageOf(error: unknown): string {

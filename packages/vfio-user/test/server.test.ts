@@ -115,8 +115,13 @@ describe.skipIf(unsupported !== undefined)(`the server ${unsupported ?? ""}`, ()
           }),
         });
       }
-      const counts = [1, 0, device.msixVectors ?? -1, 0, 0];
-      for (const [index, count] of counts.entries()) {
+      const counts = new Map([
+        [VFIO_IRQ.intx, 1],
+        [VFIO_IRQ.msi, 0],
+        [VFIO_IRQ.msix, device.msixVectors ?? -1],
+        [VFIO_IRQ.request, 0],
+      ]);
+      for (const [index, count] of counts) {
         expect(
           await client.ask(
             VFIO_USER_COMMAND.deviceGetIrqInfo,

@@ -6,13 +6,14 @@ import {
   DevicePartsFamily,
   deviceCapability,
   FEATURE,
+  LEGACY_ACCESS_FAMILY,
   RESOURCE_OBJ_DEV_PARTS,
   ResourceObjectFamily,
   SELF_GROUP,
   SR_IOV_GROUP,
   VirtioDevice,
 } from "@virtio-admin/core";
-import { createEntropy } from "@virtio-admin/devices";
+import { createBlock, createEntropy, memoryStorage, SECTOR_SIZE } from "@virtio-admin/devices";
 import type { LinuxName } from "../environment.ts";
 import { SeededStream } from "../served/entropy.ts";
 import { type OwnerParts, type Served, serve } from "../served/function.ts";
@@ -22,6 +23,8 @@ import { type Bench, type Cell, expect } from "./types.ts";
 
 /** How many members the group of the owner has. */
 export const MEMBERS = 4;
+/** The capacity of each, in sectors. */
+export const MEMBER_SECTORS = 0x1234;
 const SAMPLES = 16;
 /** What hw_random draws at once: a sample of no more is in one piece. */
 const SAMPLE_BYTES = 64;
@@ -155,10 +158,13 @@ export function ownerOf(): OwnerParts {
   ]);
   const objects = new ResourceObjectFamily({ capabilities, types: [RESOURCE_OBJ_DEV_PARTS] });
   const memory = createGuestMemory([]);
-  const makeMember = () => new VirtioDevice({ model: createEntropy(), memory, transitional: true });
+  // What a member never touches needs no memory.
+  const storage = { ...memoryStorage(0), length: MEMBER_SECTORS * SECTOR_SIZE };
+  const makeMember = () =>
+    new VirtioDevice({ model: createBlock({ storage }), memory, transitional: true });
   return {
     groups: [new StandingGroup(MEMBERS, makeMember)],
-    families: [capabilities, objects, new DevicePartsFamily({ objects })],
+    families: [LEGACY_ACCESS_FAMILY, capabilities, objects, new DevicePartsFamily({ objects })],
   };
 }
 

@@ -2,6 +2,7 @@
 import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./admin-vq.ts";
 import { LINUX_BLOCK } from "./block.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
+import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
 import type { Cell } from "./types.ts";
 
@@ -13,4 +14,5 @@ export const CELLS: readonly Cell[] = [
   LINUX_BLOCK,
   GUEST_KILLED,
   SERVER_KILLED,
+  MEMBER_COMMANDS,
 ];

@@ -14,9 +14,10 @@ import {
 } from "@virtio-admin/core";
 import { PciDevice, type VirtualFunctionOwner } from "@virtio-admin/transport-pci";
 
-/** Where the owner takes legacy notifications. */
-const LEGACY_BAR = 2;
-const LEGACY_STRIDE = 4;
+/** The BAR in which an owner says that it takes legacy notifications, the first member at 0. */
+export const LEGACY_BAR = 2;
+/** How far apart the places of two members are. */
+export const LEGACY_STRIDE = 4;
 
 interface Member {
   readonly device: VirtioDevice;
