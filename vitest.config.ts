@@ -38,7 +38,7 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["packages/*/src/**/*.ts"],
-      exclude: ["packages/{bench,examples}/**"],
+      exclude: ["packages/{bench,examples,peers}/**"],
       reporter: ["text-summary", "json-summary", "html"],
       thresholds: { lines: 80 },
     },

@@ -23,6 +23,7 @@ export class ChannelDma implements DmaMessages {
   readonly #before: () => void;
   #nextId = 0;
   #deadline: number | undefined;
+  #givenUp = false;
 
   /**
    * Waits at most `timeout` milliseconds in one turn of the event loop, then closes the channel.
@@ -32,6 +33,11 @@ export class ChannelDma implements DmaMessages {
     this.#channel = channel;
     this.#timeout = timeout;
     this.#before = before;
+  }
+
+  /** What begins now may wait again, though a wait was given up. */
+  begin(): void {
+    this.#givenUp = false;
   }
 
   /** See {@link DmaMessages.read}. */
@@ -62,10 +68,10 @@ export class ChannelDma implements DmaMessages {
 
   /** One access by message; the data of the reply, or `undefined` when it failed. */
   #ask(command: number, address: number, count: number, data: Uint8Array): Uint8Array | undefined {
+    if (this.#givenUp) return undefined;
     // A client may have to wait for its write before it serves its memory.
     this.#before();
-    const id = this.#nextId;
-    this.#nextId = (id + 1) % IDS;
+    const id = this.#takeId();
     const body = new Uint8Array(DMA_BYTES + data.length);
     const view = new DataView(body.buffer);
     DMA.address.setNumber(view, 0, address);
@@ -73,7 +79,10 @@ export class ChannelDma implements DmaMessages {
     body.set(data, DMA_BYTES);
     const bytes = commandMessage(id, command, body);
     const reply = this.#channel.exchange(bytes, id, command, this.#untilWhen());
-    if (reply === undefined) return undefined;
+    if (reply === undefined) {
+      this.#giveUp();
+      return undefined;
+    }
     closeAll(reply.fds);
     if (reply.error !== undefined) return undefined;
     const answered = new DataView(reply.body.buffer);
@@ -87,6 +96,20 @@ export class ChannelDma implements DmaMessages {
       return undefined;
     }
     return reply.body.subarray(DMA_BYTES);
+  }
+
+  #takeId(): number {
+    // There are far fewer of these than ids.
+    while (this.#channel.isAbandoned(this.#nextId)) this.#nextId = (this.#nextId + 1) % IDS;
+    const id = this.#nextId;
+    this.#nextId = (id + 1) % IDS;
+    return id;
+  }
+
+  /** What comes next may have to come before anything else is waited for. */
+  #giveUp(): void {
+    this.#givenUp = true;
+    setImmediate(() => this.begin());
   }
 
   /** The bound is for everything that happens before the event loop has its turn again. */

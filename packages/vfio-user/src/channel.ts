@@ -4,7 +4,8 @@
  *
  * Bounds: one message is under way in each direction, of a length that is given; what cannot be
  * sent at once is kept, and meanwhile nothing is received. Commands that come while a reply is
- * waited for are kept too, {@link BACKLOG_LIMIT} of them and as many bytes as one message may have.
+ * waited for, and that cannot be served meanwhile, are kept too, {@link BACKLOG_LIMIT} of them and
+ * as many bytes as one message may have.
  */
 import { closeSync } from "node:fs";
 import { HEADER_BYTES, type Header, type Message, NOTHING, readHeader } from "./message.ts";
@@ -14,11 +15,24 @@ import { READABLE, type Watch, WRITABLE } from "./watch.ts";
 /** How many messages are served before the event loop has its turn. */
 const BURST = 64;
 const BACKLOG_LIMIT = 64;
+/** How many replies may be missing that nobody waits for any more. */
+const ABANDONED_LIMIT = 64;
+
+/**
+ * What becomes of a command that comes in while a reply is waited for: it is served, this is kept in
+ * its place to be served later, or the wait is given up and it comes next.
+ */
+export type Meanwhile = "served" | "give up" | Message;
 
 /** What a {@link Channel} calls. */
 export interface ChannelListener {
   /** A message came in. Its descriptors are the listener's to close. */
   message(message: Message): void;
+  /**
+   * A command came in while a reply is waited for. Peers wait too: the reply may not come before this
+   * is answered. All commands are kept unless given; `kept` are those that wait already.
+   */
+  meanwhile?(message: Message, kept: readonly Message[]): Meanwhile;
   /** The channel is closed, from the event loop; `reason` is absent when the peer hung up. */
   closed(reason: string | undefined): void;
 }
@@ -46,6 +60,9 @@ export class Channel {
   #outgoingBytes = 0;
   #backlog: Message[] = [];
   #backlogBytes = 0;
+  /** The commands whose replies nobody waits for any more, by id. */
+  readonly #abandoned = new Map<number, number>();
+  #exchanged = false;
   #serving = false;
   #open = true;
 
@@ -87,18 +104,25 @@ export class Channel {
     return this.#open;
   }
 
+  /** True while the reply to a command with this id, which nobody waits for, may still come. */
+  isAbandoned(id: number): boolean {
+    return this.#abandoned.has(id);
+  }
+
   /**
    * Sends a command and blocks until its reply is there, or `deadline` (of `performance.now()`) has
-   * passed: then the channel is closed. Commands that come in between are delivered later.
+   * passed: then the channel is closed. What becomes of commands that come in between is for
+   * {@link ChannelListener.meanwhile} to say.
    *
-   * @returns the reply; `undefined` when there is none
+   * @returns the reply; `undefined` when there is none, or the wait was given up
    */
   exchange(bytes: Uint8Array, id: number, command: number, deadline: number): Message | undefined {
+    this.#exchanged = true;
     this.send(bytes);
     while (this.#open) {
       const left = deadline - performance.now();
       if (left <= 0) return this.#end("the peer does not answer in time");
-      const message = this.#receive();
+      const message = this.#next();
       if (message === undefined) {
         if (!this.#open) return undefined;
         const events = this.#outgoing.length > 0 ? READABLE | WRITABLE : READABLE;
@@ -108,7 +132,15 @@ export class Channel {
         if (message.id === id && message.command === command) return message;
         closeAll(message.fds);
         this.close("a reply that nobody waits for");
-      } else this.#keep(message);
+      } else {
+        const then = this.#listener.meanwhile?.(message, this.#backlog) ?? message;
+        if (then === "give up") {
+          this.#keep(message);
+          this.#abandon(id, command);
+          return undefined;
+        }
+        if (then !== "served") this.#keep(then);
+      }
     }
     return undefined;
   }
@@ -136,9 +168,12 @@ export class Channel {
         if (!this.#open || this.#outgoing.length > 0) break;
         const kept = this.#backlog.shift();
         this.#backlogBytes -= kept?.body.length ?? 0;
-        const message = kept ?? this.#receive();
+        const message = kept ?? this.#next();
         if (message === undefined) break;
+        this.#exchanged = false;
         this.#listener.message(message);
+        // What waited for replies has had this turn.
+        if (this.#exchanged) break;
       }
     } finally {
       this.#serving = false;
@@ -153,7 +188,16 @@ export class Channel {
     this.#watch.update(this.#outgoing.length > 0 ? WRITABLE : READABLE);
   }
 
+  #abandon(id: number, command: number): void {
+    this.#abandoned.set(id, command);
+    if (this.#abandoned.size > ABANDONED_LIMIT) this.close("the peer does not answer");
+  }
+
   #keep(message: Message): void {
+    if (!this.#open) {
+      closeAll(message.fds);
+      return;
+    }
     this.#backlog.push(message);
     this.#backlogBytes += message.body.length;
     if (this.#backlog.length > BACKLOG_LIMIT || this.#backlogBytes > this.#longestBody) {
@@ -179,6 +223,18 @@ export class Channel {
       else this.#outgoing.shift();
     }
     this.#await();
+  }
+
+  /** The next message that somebody wants, when all of it is there. */
+  #next(): Message | undefined {
+    for (;;) {
+      const message = this.#receive();
+      if (message?.reply !== true || this.#abandoned.get(message.id) !== message.command) {
+        return message;
+      }
+      this.#abandoned.delete(message.id);
+      closeAll(message.fds);
+    }
   }
 
   /** The next message, when all of it is there. */

@@ -3,8 +3,10 @@
  * that are reached by messages, for which the device waits.
  */
 import type { GuestMemory, MemoryRegion } from "@virtio-admin/core";
-import { type Mapping, PIECE_BYTES } from "./mapping.ts";
+import { AddressSpace } from "./address-space.ts";
+import { PIECE_BYTES } from "./mapping.ts";
 import { MessageView } from "./message-view.ts";
+import type { Native } from "./native.ts";
 import { ERRNO } from "./protocol.ts";
 
 /** The most ranges at a time. */
@@ -28,11 +30,20 @@ export interface DmaRange {
   readonly readable: boolean;
   /** The device may write it. */
   readonly writable: boolean;
-  /** Where it is mapped; absent when messages reach it. */
-  readonly mapping?: Mapping;
+}
+
+/** A file that a range is mapped from. */
+export interface DmaFile {
+  /** What maps. */
+  readonly native: Native;
+  /** The file; it may be closed afterwards. */
+  readonly fd: number;
+  /** Where the range begins in it. */
+  readonly offset: number;
 }
 
 interface Entry extends DmaRange {
+  readonly mapped: boolean;
   readonly pieces: (MemoryRegion | undefined)[];
 }
 
@@ -43,6 +54,7 @@ interface Entry extends DmaRange {
  * {@link DmaMemory.window}.
  */
 export class DmaMemory implements GuestMemory {
+  readonly #space = new AddressSpace();
   #entries: Entry[] = [];
   #latest: MemoryRegion | undefined;
   #messages: DmaMessages | undefined;
@@ -57,8 +69,11 @@ export class DmaMemory implements GuestMemory {
     return this.#entries.length;
   }
 
-  /** Adds a range; answers an errno, and has changed nothing, when that cannot be. @internal */
-  add(range: DmaRange): number {
+  /**
+   * Adds a range, mapped from a file or reached by messages; answers an errno, and has changed
+   * nothing, when that cannot be. @internal
+   */
+  add(range: DmaRange, file?: DmaFile): number {
     const { base, length } = range;
     const index = this.#indexBelow(base) + 1;
     const below = this.#entries[index - 1];
@@ -66,7 +81,11 @@ export class DmaMemory implements GuestMemory {
     if (below !== undefined && base - below.base < below.length) return ERRNO.EEXIST;
     if (above !== undefined && above.base - base < length) return ERRNO.EEXIST;
     if (this.#entries.length >= DMA_RANGES_LIMIT) return ERRNO.ENOSPC;
-    this.#entries.splice(index, 0, { ...range, pieces: [] });
+    if (file !== undefined) {
+      const failed = this.#space.map(file.native, file.fd, file.offset, base, length);
+      if (failed !== 0) return failed;
+    }
+    this.#entries.splice(index, 0, { ...range, mapped: file !== undefined, pieces: [] });
     return 0;
   }
 
@@ -77,19 +96,18 @@ export class DmaMemory implements GuestMemory {
     if (entry === undefined || entry.base !== base || entry.length !== length) return ERRNO.ENOENT;
     this.#entries.splice(index, 1);
     this.#latest = undefined;
-    entry.mapping?.end();
+    if (entry.mapped) this.#space.unmap(base, length);
     return 0;
   }
 
   /** Takes all ranges out. @internal */
   clear(): void {
-    const entries = this.#entries;
     this.#entries = [];
     this.#latest = undefined;
-    for (const { mapping } of entries) mapping?.end();
+    this.#space.clear();
   }
 
-  /** See `GuestMemory.find`: mapped memory alone, and within a piece of 1 GiB of its range. */
+  /** See `GuestMemory.find`: mapped memory alone, and within one gibibyte of its addresses. */
   find(address: number, length: number): MemoryRegion | undefined {
     let region = this.#latest;
     let offset = region === undefined ? -1 : address - region.base;
@@ -141,20 +159,24 @@ export class DmaMemory implements GuestMemory {
 
   #pieceAt(address: number): MemoryRegion | undefined {
     const entry = this.#entries[this.#indexBelow(address)];
-    if (entry?.mapping === undefined) return undefined;
+    if (entry?.mapped !== true) return undefined;
     const offset = address - entry.base;
     return offset < entry.length ? this.#piece(entry, offset) : undefined;
   }
 
   #piece(entry: Entry, offset: number): MemoryRegion | undefined {
-    const index = Math.floor(offset / PIECE_BYTES);
-    const known = entry.pieces[index];
-    if (known !== undefined || entry.mapping === undefined) return known;
-    const bytes = entry.mapping.piece(index);
+    if (!entry.mapped) return undefined;
+    const first = Math.floor(entry.base / PIECE_BYTES);
+    const index = Math.floor((entry.base + offset) / PIECE_BYTES);
+    const known = entry.pieces[index - first];
+    if (known !== undefined) return known;
+    const base = Math.max(entry.base, index * PIECE_BYTES);
+    const end = Math.min(entry.base + entry.length, (index + 1) * PIECE_BYTES);
+    const bytes = this.#space.bytes(base, end - base);
+    if (bytes === undefined) return undefined;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const base = entry.base + index * PIECE_BYTES;
     const region: MemoryRegion = { base, length: bytes.length, bytes, view };
-    entry.pieces[index] = region;
+    entry.pieces[index - first] = region;
     return region;
   }
 

@@ -47,6 +47,8 @@ export class InterruptFds implements PciInterruptSink {
   count(index: number): number | undefined {
     if (index === VFIO_IRQ.intx) return this.#device.placement.identity.interruptPin === 0 ? 0 : 1;
     if (index === VFIO_IRQ.msix) return this.#device.msixVectors ?? 0;
+    // As the kernel's vfio does; QEMU warns of a function that has the type and no such interrupt.
+    if (index === VFIO_IRQ.error) return undefined;
     return index < VFIO_IRQ.count ? 0 : undefined;
   }
 

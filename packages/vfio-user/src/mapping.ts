@@ -32,7 +32,7 @@ const collected = new FinalizationRegistry<Ended>((ended) => {
   ended.native.unmap(ended.at, ended.length);
 });
 
-/** A shared mapping of a file. */
+/** Addresses of this process, with a shared mapping of a file, or parts of files. */
 export class Mapping {
   /** Its length in bytes. */
   readonly length: number;
@@ -52,6 +52,28 @@ export class Mapping {
     if (waiting >= ENDED_LIMIT) return ERRNO.ENOMEM;
     const at = native.map(fd, offset, length);
     return typeof at === "number" ? -at : new Mapping(native, at, length);
+  }
+
+  /** Takes addresses that files are mapped at later: zeros until then. An errno when that fails. */
+  static reserve(native: Native, length: number): Mapping | number {
+    if (waiting >= ENDED_LIMIT) return ERRNO.ENOMEM;
+    const at = native.reserve(length);
+    return typeof at === "number" ? -at : new Mapping(native, at, length);
+  }
+
+  /** True when somebody was given bytes of it, and may have them still. */
+  get viewed(): boolean {
+    return this.#pieces.length > 0;
+  }
+
+  /** Maps a file at a place of it; views that are there see the file. An errno when that fails. */
+  put(place: number, fd: number, offset: number, length: number): number {
+    return -this.#native.mapAt(this.#at + BigInt(place), fd, offset, length);
+  }
+
+  /** Puts zeros in the place of what was mapped there. */
+  take(place: number, length: number): void {
+    this.#native.replace(this.#at + BigInt(place), length);
   }
 
   /** The bytes of piece `index`, of {@link PIECE_BYTES} each but the last. */

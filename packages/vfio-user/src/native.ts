@@ -44,7 +44,9 @@ const EINTR = 4;
 const EAGAIN = 11;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
-const MAP_PRIVATE_FIXED_ANONYMOUS_NORESERVE = 0x2 | 0x10 | 0x20 | 0x4000;
+const MAP_SHARED_FIXED = 1 | 0x10;
+const MAP_PRIVATE_ANONYMOUS_NORESERVE = 0x2 | 0x20 | 0x4000;
+const MAP_PRIVATE_FIXED_ANONYMOUS_NORESERVE = MAP_PRIVATE_ANONYMOUS_NORESERVE | 0x10;
 const MAP_FAILED = 2n ** 64n - 1n;
 const MFD_CLOEXEC_ALLOW_SEALING = 3;
 const EFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000;
@@ -124,6 +126,10 @@ export interface Native {
   fileLength(fd: number): number;
   /** Maps a file, shared, to be read and written. */
   map(fd: number, offset: number, length: number): Pointer | number;
+  /** Takes addresses for this process, with zeroed private memory. */
+  reserve(length: number): Pointer | number;
+  /** Maps a file, shared, to be read and written, in the place of what is there. */
+  mapAt(at: Pointer, fd: number, offset: number, length: number): number;
   /** Puts zeroed private memory in the place of a mapping. */
   replace(at: Pointer, length: number): boolean;
   /** Gives a mapping's addresses back. */
@@ -201,6 +207,10 @@ function makeNative(koffi: Koffi): Native {
     const error = errno();
     return error === EAGAIN || error === EINTR ? WOULD_BLOCK : GONE;
   };
+
+  /** What mmap answers. */
+  const mapped = (at: Pointer | null): Pointer | number =>
+    at === null || BigInt.asUintN(64, BigInt(at)) === MAP_FAILED ? -errno() : at;
 
   const scratch: Pointer = koffi.alloc("uint8_t", SCRATCH_BYTES);
   const scratchBytes = new Uint8Array(koffi.view(scratch, SCRATCH_BYTES));
@@ -327,9 +337,13 @@ function makeNative(koffi: Koffi): Native {
         return 0;
       }
     },
-    map: (fd, offset, length) => {
-      const at = c.mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, offset);
-      return BigInt.asUintN(64, BigInt(at ?? MAP_FAILED)) === MAP_FAILED ? -errno() : at;
+    map: (fd, offset, length) =>
+      mapped(c.mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, offset)),
+    reserve: (length) =>
+      mapped(c.mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_NORESERVE, -1, 0)),
+    mapAt: (at, fd, offset, length) => {
+      const there = mapped(c.mmap(at, length, PROT_READ_WRITE, MAP_SHARED_FIXED, fd, offset));
+      return typeof there === "number" ? there : 0;
     },
     replace: (at, length) =>
       c.mmap(at, length, PROT_READ_WRITE, MAP_PRIVATE_FIXED_ANONYMOUS_NORESERVE, -1, 0) === at,

@@ -5,16 +5,21 @@
  * A message that cannot be understood closes the connection; a command that cannot be carried out
  * is answered with an errno. The function is reset when the connection ends, whatever ended it,
  * before the client's memory goes.
+ *
+ * While the function waits for memory by messages, the client may wait for us: QEMU answers no
+ * message while one of its processors waits for a register. So whatever runs no part of the function
+ * is served meanwhile, reads of registers among it. Writes are answered and carried out afterwards.
+ * What has to come after a write that reads could tell of, and a reset, end the wait: the access of
+ * memory fails, as it would on a bus that goes away.
  */
 import { accessors, encode } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { decodeVersion, encodeVersion, type VfioUserCapabilities } from "./capabilities.ts";
-import { Channel, closeAll } from "./channel.ts";
+import { Channel, closeAll, type Meanwhile } from "./channel.ts";
 import { ChannelDma } from "./channel-dma.ts";
 import { DMA_RANGES_LIMIT, type DmaMemory } from "./dma-memory.ts";
 import { InterruptFds } from "./interrupt-fds.ts";
 import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
-import { Mapping } from "./mapping.ts";
 import { errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
 import { FDS_LIMIT, type Native } from "./native.ts";
 import {
@@ -33,8 +38,8 @@ import {
   VFIO_USER_VERSION,
   VFIO_USER_VERSION_LAYOUT,
   VFIO_USER_WRITE_MULTI_LAYOUT,
-  VFIO_USER_WRITE_ONE_LAYOUT,
 } from "./protocol.ts";
+import { RegionWrites, regionLength } from "./region-writes.ts";
 
 /** Which memory of a client is mapped; the rest is reached by messages. */
 export type MappingPolicy = "sealed" | "all" | "none";
@@ -77,18 +82,9 @@ const REGION_FLAGS = VFIO_USER_REGION_INFO_LAYOUT.fields.flags.bits;
 const IRQ = accessors(VFIO_USER_IRQ_INFO_LAYOUT);
 const IRQ_FLAGS = VFIO_USER_IRQ_INFO_LAYOUT.fields.flags.bits;
 const ACCESS = accessors(VFIO_USER_REGION_ACCESS_LAYOUT);
-const MULTI = accessors(VFIO_USER_WRITE_MULTI_LAYOUT);
-const ONE = accessors(VFIO_USER_WRITE_ONE_LAYOUT);
+/** What is mapped begins and ends at pages; the rest is reached by messages. */
+const PAGE_BYTES = 4096;
 const ACCESS_BYTES = VFIO_USER_REGION_ACCESS_LAYOUT.size;
-const ONE_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.size;
-const ONE_DATA_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.fields.data.count;
-
-/** A write of a region, checked. */
-interface Write {
-  readonly region: number;
-  readonly offset: number;
-  readonly data: Uint8Array;
-}
 
 /** One client of one function. */
 export class Session {
@@ -99,6 +95,7 @@ export class Session {
   readonly #interrupts: InterruptFds;
   readonly #messages: ChannelDma;
   readonly #handlers: ReadonlyMap<number, Handler>;
+  readonly #writes: RegionWrites;
   #peer: VfioUserCapabilities | undefined;
   /** Answers the write that is being carried out, unless it is answered already. */
   #answer: (() => void) | undefined;
@@ -108,10 +105,15 @@ export class Session {
     this.#init = init;
     this.#device = init.device;
     this.#memory = init.memory;
+    this.#writes = new RegionWrites(init.device);
     this.#handlers = this.#makeHandlers();
     this.#interrupts = new InterruptFds(init.native, init.device);
     this.#channel = new Channel(init.native, init.fd, BODY_LIMIT, {
-      message: (message) => this.#serve(message),
+      message: (message) => {
+        this.#messages.begin();
+        this.#serve(message);
+      },
+      meanwhile: (message, kept) => this.#meanwhile(message, kept),
       closed: (reason) => this.#end(reason),
     });
     this.#messages = new ChannelDma(this.#channel, init.dmaTimeout, () => this.#answer?.());
@@ -144,16 +146,31 @@ export class Session {
   }
 
   #serve(message: Message): void {
+    const handler = this.#handlerOf(message);
+    if (handler === undefined) return;
+    try {
+      const answer = handler.run(message, new DataView(message.body.buffer));
+      if (this.#answer === undefined) this.#reply(message, answer);
+      else this.#answer();
+    } catch (error) {
+      this.#channel.close(`the device threw: ${String(error)}`);
+    } finally {
+      this.#answer = undefined;
+    }
+  }
+
+  /** What carries a message out; `undefined` when nothing does, and the client knows. */
+  #handlerOf(message: Message): Handler | undefined {
     const { command, body, fds } = message;
     if (message.reply) {
       closeAll(fds);
       this.#channel.close("a reply that nobody waits for");
-      return;
+      return undefined;
     }
     if (this.#peer === undefined && command !== VFIO_USER_COMMAND.version) {
       closeAll(fds);
       this.#channel.close("the first message is not VERSION");
-      return;
+      return undefined;
     }
     const handler = this.#handlers.get(command);
     const unfit =
@@ -164,20 +181,41 @@ export class Session {
             (fds.length > 0 && handler.fds !== true)
           ? ERRNO.EINVAL
           : 0;
-    if (handler === undefined || unfit !== 0) {
-      closeAll(fds);
-      this.#reply(message, unfit);
-      return;
-    }
+    if (unfit === 0) return handler;
+    closeAll(fds);
+    this.#reply(message, unfit);
+    return undefined;
+  }
+
+  /** See {@link ChannelListener.meanwhile}: here the function is at work, and must not be called. */
+  #meanwhile(message: Message, kept: readonly Message[]): Meanwhile {
+    const { regionWrite, regionWriteMulti, deviceReset } = VFIO_USER_COMMAND;
+    const isWrite = message.command === regionWrite || message.command === regionWriteMulti;
+    if (isWrite) return this.#writeLater(message, kept);
+    const isDue =
+      message.command === deviceReset || !kept.every((each) => this.#writes.notifies(each));
+    if (isDue) return "give up";
+    const handler = this.#handlerOf(message);
+    if (handler === undefined) return "served";
     try {
-      const answer = handler.run(message, new DataView(body.buffer));
-      if (this.#answer === undefined) this.#reply(message, answer);
-      else this.#answer();
+      this.#reply(message, handler.run(message, new DataView(message.body.buffer)));
     } catch (error) {
       this.#channel.close(`the device threw: ${String(error)}`);
-    } finally {
-      this.#answer = undefined;
     }
+    return "served";
+  }
+
+  #writeLater(message: Message, kept: readonly Message[]): Meanwhile {
+    if (this.#handlerOf(message) === undefined) return "served";
+    const found = this.#writes.of(message);
+    this.#reply(message, typeof found === "number" ? found : found.reply);
+    if (typeof found === "number") return "served";
+    // A queue is looked at once however often it was notified: what is kept stays within bounds.
+    const again =
+      this.#writes.notifies(message) &&
+      kept.every((each) => this.#writes.notifies(each)) &&
+      kept.some(({ command, body }) => command === message.command && equal(body, message.body));
+    return again ? "served" : { ...message, silent: true };
   }
 
   #reply(message: Message, answer: Answer): void {
@@ -247,7 +285,7 @@ export class Session {
         {
           least: ACCESS_BYTES,
           open: true,
-          run: (message, view) => this.#regionWrite(message, view),
+          run: (message) => this.#write(message),
         },
       ],
       [command.deviceReset, { least: 0, run: () => this.#reset() }],
@@ -256,7 +294,7 @@ export class Session {
         {
           least: VFIO_USER_WRITE_MULTI_LAYOUT.size,
           open: true,
-          run: (message, view) => this.#writeMulti(message, view),
+          run: (message) => this.#write(message),
         },
       ],
     ];
@@ -279,7 +317,7 @@ export class Session {
         maxMsgFds: FDS_LIMIT,
         maxDataXferSize: TRANSFER_LIMIT,
         maxDmaMaps: DMA_RANGES_LIMIT,
-        pgsizes: 4096,
+        pgsizes: PAGE_BYTES,
         writeMultiple: version.capabilities.writeMultiple,
       },
     });
@@ -313,11 +351,11 @@ export class Session {
     if (added !== 0 || fd === undefined) return added;
     // Who may truncate a mapped file kills whoever touches it; and what is mapped can be written.
     const fit = readable && writable && (policy === "all" || native.cannotShrink(fd));
-    if (!fit || policy === "none") return 0;
+    const isWhole = [base, length].every((value) => value % PAGE_BYTES === 0);
+    if (!fit || policy === "none" || !isWhole) return 0;
     this.#memory.remove(base, length);
     if (offset + length > native.fileLength(fd)) return ERRNO.EINVAL;
-    const mapping = Mapping.make(native, fd, offset, length);
-    return typeof mapping === "number" ? mapping : this.#memory.add({ ...range, mapping });
+    return this.#memory.add(range, { native, fd, offset });
   }
 
   #unmap(body: Uint8Array, view: DataView): Answer {
@@ -350,7 +388,7 @@ export class Session {
     const { size } = VFIO_USER_REGION_INFO_LAYOUT;
     const index = REGION.index.get(view, 0);
     if (REGION.argsz.get(view, 0) < size || index >= VFIO_REGION.count) return ERRNO.EINVAL;
-    const length = this.#regionLength(index);
+    const length = regionLength(this.#device, index);
     return encode(VFIO_USER_REGION_INFO_LAYOUT, {
       argsz: size,
       flags: length === 0 ? 0 : REGION_FLAGS.read.mask | REGION_FLAGS.write.mask,
@@ -376,20 +414,11 @@ export class Session {
 
   // Regions
 
-  #regionLength(index: number): number {
-    if (index === VFIO_REGION.config) return this.#device.placement.configSize;
-    return index <= VFIO_REGION.bar5 ? this.#device.barLength(index) : 0;
-  }
-
-  #isInside(region: number, offset: number, count: number): boolean {
-    return count > 0 && count <= TRANSFER_LIMIT && offset + count <= this.#regionLength(region);
-  }
-
   #regionRead(body: Uint8Array, view: DataView): Answer {
     const region = ACCESS.region.get(view, 0);
     const offset = ACCESS.offset.getNumber(view, 0);
     const count = ACCESS.count.get(view, 0);
-    if (!this.#isInside(region, offset, count)) return ERRNO.EINVAL;
+    if (!this.#writes.isInside({ region, offset, count })) return ERRNO.EINVAL;
     const reply = new Uint8Array(ACCESS_BYTES + count);
     reply.set(body);
     const target = reply.subarray(ACCESS_BYTES);
@@ -398,34 +427,11 @@ export class Session {
     return reply;
   }
 
-  #regionWrite(message: Message, view: DataView): Answer {
-    const { body } = message;
-    const region = ACCESS.region.get(view, 0);
-    const offset = ACCESS.offset.getNumber(view, 0);
-    const data = body.subarray(ACCESS_BYTES);
-    if (data.length !== ACCESS.count.get(view, 0)) return ERRNO.EINVAL;
-    if (!this.#isInside(region, offset, data.length)) return ERRNO.EINVAL;
-    return this.#write(message, body.subarray(0, ACCESS_BYTES), [{ region, offset, data }]);
-  }
-
-  #writeMulti(message: Message, view: DataView): Answer {
-    const { body } = message;
-    const first = VFIO_USER_WRITE_MULTI_LAYOUT.size;
-    if (body.length !== first + MULTI.wr_cnt.getNumber(view, 0) * ONE_BYTES) return ERRNO.EINVAL;
-    const writes: Write[] = [];
-    for (let at = first; at < body.length; at += ONE_BYTES) {
-      const region = ONE.region.get(view, at);
-      const offset = ONE.offset.getNumber(view, at);
-      const count = ONE.count.get(view, at);
-      if (count > ONE_DATA_BYTES || !this.#isInside(region, offset, count)) return ERRNO.EINVAL;
-      const from = at + ONE.data.offset;
-      writes.push({ region, offset, data: body.subarray(from, from + count) });
-    }
-    return this.#write(message, body.subarray(0, first), writes);
-  }
-
   /** Carries writes out. The reply goes before the first message that the function sends for them. */
-  #write(message: Message, reply: Uint8Array, writes: readonly Write[]): Answer {
+  #write(message: Message): Answer {
+    const found = this.#writes.of(message);
+    if (typeof found === "number") return found;
+    const { reply, writes } = found;
     let answered = false;
     this.#answer = () => {
       if (answered) return;
@@ -444,4 +450,8 @@ export class Session {
     this.#interrupts.deviceReset();
     return NOTHING;
   }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

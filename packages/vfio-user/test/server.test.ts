@@ -115,8 +115,13 @@ describe.skipIf(unsupported !== undefined)(`the server ${unsupported ?? ""}`, ()
           }),
         });
       }
-      const counts = [1, 0, device.msixVectors ?? -1, 0, 0];
-      for (const [index, count] of counts.entries()) {
+      const counts = new Map([
+        [VFIO_IRQ.intx, 1],
+        [VFIO_IRQ.msi, 0],
+        [VFIO_IRQ.msix, device.msixVectors ?? -1],
+        [VFIO_IRQ.request, 0],
+      ]);
+      for (const [index, count] of counts) {
         expect(
           await client.ask(
             VFIO_USER_COMMAND.deviceGetIrqInfo,
@@ -148,6 +153,10 @@ describe.skipIf(unsupported !== undefined)(`the server ${unsupported ?? ""}`, ()
       [
         VFIO_USER_COMMAND.deviceGetIrqInfo,
         encode(VFIO_USER_IRQ_INFO_LAYOUT, { argsz: 16, index: 5 }),
+      ],
+      [
+        VFIO_USER_COMMAND.deviceGetIrqInfo,
+        encode(VFIO_USER_IRQ_INFO_LAYOUT, { argsz: 16, index: VFIO_IRQ.error }),
       ],
       [VFIO_USER_COMMAND.version, new Uint8Array([0, 0, 1, 0])],
       [VFIO_USER_COMMAND.deviceReset, new Uint8Array(1)],

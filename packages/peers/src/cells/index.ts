@@ -1,0 +1,18 @@
+/** All cells, in the order in which they are run. */
+import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./admin-vq.ts";
+import { LINUX_BLOCK } from "./block.ts";
+import { GUEST_KILLED } from "./guest-killed.ts";
+import { MEMBER_COMMANDS } from "./member-commands.ts";
+import { SERVER_KILLED } from "./server-killed.ts";
+import type { Cell } from "./types.ts";
+
+/** All cells. */
+export const CELLS: readonly Cell[] = [
+  LINUX_7_ADMIN_VQ,
+  LINUX_7_UNSHARED_RAM,
+  LINUX_6_12_ADMIN_VQ,
+  LINUX_BLOCK,
+  GUEST_KILLED,
+  SERVER_KILLED,
+  MEMBER_COMMANDS,
+];

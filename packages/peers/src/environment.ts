@@ -1,0 +1,232 @@
+/** The peers that cells are run with: QEMU, Linux in two versions, busybox, and a compiler. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { VirtioError } from "@virtio-admin/core";
+import { AptRoot, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
+import { completeTrees, packagesOf, unpack } from "./debian/tree.ts";
+import { compareVersions, newest, type Pinned } from "./debian/version.ts";
+import type { GuestModule } from "./guest/initramfs.ts";
+import { type Program, qemuOnPath, unpackedProgram } from "./qemu/program.ts";
+
+/** A Linux to boot. */
+export interface Linux {
+  /** Its release: `7.3.4+deb13-cloud-amd64`. */
+  readonly release: string;
+  /** The kernel image. */
+  readonly image: string;
+  /** The folder of its modules. */
+  readonly modules: string;
+}
+
+/** Which Linux: the newest in the backports, or that of the stable suite. */
+export type LinuxName = "newest" | "stable";
+
+/** What a module is built with. */
+export interface Toolchain {
+  /** The folder that everything is unpacked into. */
+  readonly folder: string;
+  /** The release that the headers are of. */
+  readonly release: string;
+}
+
+const SUITE_OF: Readonly<Record<LinuxName, string>> = { newest: BACKPORTS, stable: SUITE };
+const FLAVOUR = "cloud-amd64";
+const QEMU_PACKAGES = ["qemu-system-x86", "seabios", "libc6"];
+/** With what a shell and the kernel's makefiles call. */
+const BUILD_PACKAGES = [
+  ...[
+    "base-files",
+    "binutils",
+    "coreutils",
+    "dash",
+    "diffutils",
+    "findutils",
+    "grep",
+    "make",
+    "mawk",
+    "sed",
+  ],
+];
+const FILE_SYSTEM_PACKAGES = ["e2fsprogs", "libc6"];
+const LOADER = "ld-linux-x86-64.so.2";
+const LIBRARIES = "usr/lib/x86_64-linux-gnu";
+/** The first QEMU with the device `vfio-user-pci`. */
+const LEAST_QEMU = "10.1";
+
+/** Gets peers when they are first asked for, and keeps them in the cache. */
+export class Environment {
+  readonly #cache: string;
+  readonly #progress: Progress;
+  readonly #linux = new Map<LinuxName, Promise<Linux>>();
+  #apt: Promise<AptRoot | undefined> | undefined;
+  #qemu: Promise<Program> | undefined;
+  #busybox: Promise<Uint8Array> | undefined;
+  #toolchain: Promise<Toolchain> | undefined;
+
+  /** `cache` is held by this process; `progress` is told what is fetched. */
+  constructor(cache: string, progress: Progress) {
+    this.#cache = cache;
+    this.#progress = progress;
+  }
+
+  /** QEMU: that on the path if it is new enough, else the newest of the suite. */
+  qemu(): Promise<Program> {
+    this.#qemu ??= this.#getQemu();
+    return this.#qemu;
+  }
+
+  /** A Linux. */
+  linux(name: LinuxName): Promise<Linux> {
+    const known = this.#linux.get(name) ?? this.#getLinux(name);
+    this.#linux.set(name, known);
+    return known;
+  }
+
+  /** The busybox of guests. */
+  busybox(): Promise<Uint8Array> {
+    this.#busybox ??= this.#tree("busybox", (apt) => exact(apt, ["busybox-static"], SUITE)).then(
+      (folder) => readFileSync(join(folder, "usr/bin/busybox")),
+    );
+    return this.#busybox;
+  }
+
+  /**
+   * Programs that make and check file systems, and all that they need, by path in a guest:
+   * `sbin/mke2fs`, `sbin/e2fsck`.
+   */
+  async fileSystemPrograms(): Promise<ReadonlyMap<string, Uint8Array>> {
+    const folder = await this.#tree("e2fsprogs", (apt) => apt.closure(FILE_SYSTEM_PACKAGES, SUITE));
+    const file = (path: string) => readFileSync(join(folder, path));
+    const files = new Map<string, Uint8Array>([[`lib64/${LOADER}`, file(`usr/lib64/${LOADER}`)]]);
+    for (const name of ["mke2fs", "e2fsck"]) files.set(`sbin/${name}`, file(`usr/sbin/${name}`));
+    for (const name of readdirSync(join(folder, LIBRARIES))) {
+      const isWanted = /^lib(c|blkid|com_err|e2p|ext2fs|uuid)\.so\.\d+$/.test(name);
+      if (isWanted) files.set(`lib/x86_64-linux-gnu/${name}`, file(join(LIBRARIES, name)));
+    }
+    return files;
+  }
+
+  /** What modules of the newest Linux are built with. */
+  toolchain(): Promise<Toolchain> {
+    this.#toolchain ??= this.#getToolchain();
+    return this.#toolchain;
+  }
+
+  async #getQemu(): Promise<Program> {
+    const own = await qemuOnPath(LEAST_QEMU);
+    if (own !== undefined) {
+      this.#progress(`QEMU ${own.version}, on the path`);
+      return own;
+    }
+    const folder = await this.#tree("qemu", (apt) => apt.closure(QEMU_PACKAGES, BACKPORTS));
+    const program = await unpackedProgram(folder);
+    if (compareVersions(program.version, LEAST_QEMU) < 0) {
+      throw new VirtioError("HOST_UNSUPPORTED", {
+        path: "qemu",
+        message: `the suite has QEMU ${program.version}, and ${LEAST_QEMU} is needed`,
+      });
+    }
+    return program;
+  }
+
+  async #getLinux(name: LinuxName): Promise<Linux> {
+    const folder = await this.#tree(`linux-${name}`, (apt) => kernelPackages(apt, SUITE_OF[name]));
+    const modules = join(folder, "usr/lib/modules");
+    const release = existsSync(modules) ? readdirSync(modules)[0] : undefined;
+    if (release === undefined) throw absent("a folder of modules", modules);
+    const images = [join(modules, release, "vmlinuz"), join(folder, "boot", `vmlinuz-${release}`)];
+    const image = images.find((each) => existsSync(each));
+    if (image === undefined) throw absent("a kernel image", folder);
+    return { release, image, modules: join(modules, release) };
+  }
+
+  async #getToolchain(): Promise<Toolchain> {
+    const { release } = await this.linux("newest");
+    const headers = `linux-headers-${release}`;
+    const folder = await this.#tree("build", (apt) =>
+      apt.closure([headers, ...BUILD_PACKAGES], BACKPORTS),
+    );
+    return { folder, release };
+  }
+
+  /** Without a mirror, the newest that is unpacked serves. */
+  async #tree(name: string, resolve: (apt: AptRoot) => Promise<Pinned[]>): Promise<string> {
+    this.#apt ??= this.#openApt();
+    const apt = await this.#apt;
+    if (apt !== undefined) {
+      const folder = await unpack(apt, this.#cache, name, await resolve(apt), this.#progress);
+      this.#progress(`${name}: ${describe(folder)}`);
+      return folder;
+    }
+    const [folder] = completeTrees(this.#cache, name);
+    if (folder === undefined) {
+      throw new VirtioError("HOST_UNSUPPORTED", {
+        path: name,
+        message: "it is not in the cache, and no mirror of Debian can be reached",
+      });
+    }
+    this.#progress(`${name}, from the cache: ${describe(folder)}`);
+    return folder;
+  }
+
+  async #openApt(): Promise<AptRoot | undefined> {
+    try {
+      const apt = await AptRoot.open(join(this.#cache, "apt"), this.#progress);
+      await apt.update();
+      return apt;
+    } catch (error) {
+      this.#progress(`no newer packages: ${error instanceof Error ? error.message : error}`);
+      return undefined;
+    }
+  }
+}
+
+/** The file of a module, found by its name anywhere among the modules of a Linux. */
+export function findModule({ modules }: Linux, name: string): GuestModule {
+  const file = `${name}.ko`;
+  const found = readdirSync(modules, { recursive: true, encoding: "utf8" }).find((path) =>
+    [file, `${file}.xz`].includes(path.slice(path.lastIndexOf("/") + 1)),
+  );
+  if (found === undefined) throw absent(`the module ${name}`, modules);
+  const path = join(modules, found);
+  return { name: path.slice(path.lastIndexOf("/") + 1), bytes: readFileSync(path) };
+}
+
+/** The packages that have a kernel image and its modules, and no more. */
+async function kernelPackages(apt: AptRoot, suite: string): Promise<Pinned[]> {
+  const [meta] = await exact(apt, [`linux-image-${FLAVOUR}`], suite);
+  const image = (await depends(apt, meta)).find(({ name }) => /^linux-image-\d/.test(name));
+  if (image === undefined) throw absent("a kernel", suite);
+  const pinned = { ...image, version: image.version || (meta?.version ?? "") };
+  // Newer packages are split in two, older ones have everything themselves.
+  const parts = (await depends(apt, pinned)).filter(({ name }) =>
+    /^linux-(binary|modules)-\d/.test(name),
+  );
+  return parts.length > 0 ? parts : [pinned];
+}
+
+async function depends(apt: AptRoot, pinned: Pinned | undefined): Promise<Pinned[]> {
+  return pinned === undefined ? [] : apt.depends(pinned);
+}
+
+async function exact(apt: AptRoot, names: readonly string[], suite: string): Promise<Pinned[]> {
+  const found: Pinned[] = [];
+  for (const name of names) {
+    const candidate = newest(await apt.candidates(name), suite);
+    if (candidate === undefined) throw absent(name, suite);
+    found.push(candidate);
+  }
+  return found;
+}
+
+function describe(folder: string): string {
+  const packages = packagesOf(folder);
+  const [first = ""] = packages.filter((name) =>
+    /^(qemu-system-x86|linux-(image|binary|headers-.*amd64)|busybox|e2fsprogs)/.test(name),
+  );
+  return `${first}${packages.length > 1 ? ` and ${packages.length - 1} more` : ""}`;
+}
+
+function absent(what: string, path: string): VirtioError {
+  return new VirtioError("HOST_UNSUPPORTED", { path, message: `${what} is not there` });
+}

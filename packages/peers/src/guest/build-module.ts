@@ -1,0 +1,27 @@
+/** Our kernel module, built against the headers of the newest Linux. */
+import { cpSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { runInTree } from "../debian/chroot.ts";
+import type { Toolchain } from "../environment.ts";
+import type { GuestModule } from "./initramfs.ts";
+
+const SOURCE = fileURLToPath(new URL("../../guest-module", import.meta.url));
+const NAME = "member_commands";
+/** Where it is built, in the toolchain's own root. */
+const PLACE = "tmp/guest-module";
+
+/** Builds the module that sends commands for members. */
+export async function buildModule({ folder, release }: Toolchain): Promise<GuestModule> {
+  const place = join(folder, PLACE);
+  rmSync(place, { recursive: true, force: true });
+  cpSync(SOURCE, place, { recursive: true });
+  try {
+    const headers = `/usr/src/linux-headers-${release}`;
+    const args = ["make", "-C", headers, `M=/${PLACE}`, "modules"];
+    await runInTree(folder, args);
+    return { name: `${NAME}.ko`, bytes: readFileSync(join(place, `${NAME}.ko`)) };
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}

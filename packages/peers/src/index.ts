@@ -1,0 +1,8 @@
+/**
+ * Our devices under the drivers of others: stock Linux in QEMU. `npm run peers` runs the cells.
+ *
+ * @packageDocumentation
+ */
+export { CELLS } from "./cells/index.ts";
+export type { Bench, Cell } from "./cells/types.ts";
+export { type Row, type Totals, table, totals } from "./report.ts";
