@@ -136,6 +136,18 @@ describe("virtio-admin group", () => {
     expect(out).not.toContain("pool");
   });
 
+  it("makes block devices with several queues, and vectors for all of them", async () => {
+    const { state } = await stateOf(
+      described([
+        "transport: pci",
+        "owner: { device: block, queues: 3 }",
+        "group: { type: sr-iov, members: 2 }",
+      ]),
+    );
+    expect(state.members.map(({ driver }) => driver.vectors)).toEqual([4, 4]);
+    expect(state.members[0]?.driver.offered).toContain("VIRTIO_BLK_F_MQ");
+  });
+
   it("gives virtual functions vectors as the transport has it when nothing is said of them", async () => {
     const { state } = await stateOf(
       described([
@@ -201,7 +213,7 @@ describe("virtio-admin group", () => {
         "  admin_queues",
         "  admin_queue",
         "admin_queue:",
-        /owner.admin_queue: no such key; there are device, admin_queues/,
+        /owner.admin_queue: no such key; there are device, admin_queues, queues/,
       ],
       [
         "a missing key",
@@ -209,6 +221,13 @@ describe("virtio-admin group", () => {
         "",
         "admin_queues",
         /owner: the key device is missing/,
+      ],
+      [
+        "several queues where there is one",
+        "  admin_queues",
+        "  queues: 2\n  admin_queues",
+        "queues: 2",
+        /owner.queues: only a block device has several queues/,
       ],
       [
         "too many queues",

@@ -103,7 +103,7 @@ function report(
   results: readonly ProvisionResult[],
   output: Output,
 ): void {
-  const { device, adminQueues } = owner;
+  const { device, queues, adminQueues } = owner;
   const { colours } = output;
   output.line(
     `${type} group of ${members.length} ${device} devices on ${transport}, ` +
@@ -138,7 +138,11 @@ function report(
   });
   output.document({
     transport,
-    owner: { device, admin_queues: adminQueues },
+    owner: {
+      device,
+      ...(queues === undefined ? {} : { queues }),
+      admin_queues: adminQueues,
+    },
     group: {
       type,
       ...(msix === undefined ? {} : { msix }),

@@ -4,7 +4,7 @@
  */
 import { createRequire } from "node:module";
 import { FEATURE_BITS, FeatureSet } from "@virtio-admin/core";
-import { type DeviceTypeName, namedFeatures } from "./device-types.ts";
+import { type DeviceTypeDescription, type DeviceTypeName, namedFeatures } from "./device-types.ts";
 import { firstIssue, type Path, type Schema } from "./schema-check.ts";
 
 /** The MSI-X vectors of the members. */
@@ -34,7 +34,7 @@ export interface GroupDescription {
   /** The transport's name. */
   readonly transport: "pci" | "mmio" | "ccw";
   /** The owner: its device type, which is that of the members too, and its queues. */
-  readonly owner: { readonly device: DeviceTypeName; readonly adminQueues: number };
+  readonly owner: DeviceTypeDescription & { readonly adminQueues: number };
   /** The group. */
   readonly group: {
     /** Its type. */
@@ -57,7 +57,7 @@ type FeatureWords = readonly (string | number)[];
 /** A document that the schema has nothing against. */
 interface GroupDocument {
   readonly transport: GroupDescription["transport"];
-  readonly owner: { readonly device: DeviceTypeName; readonly admin_queues?: number };
+  readonly owner: DeviceTypeDescription & { readonly admin_queues?: number };
   readonly group: {
     readonly type: GroupDescription["group"]["type"];
     readonly members: number | readonly number[];
@@ -90,13 +90,16 @@ function read(
   { transport, owner, group, provision = [] }: GroupDocument,
   refuse: Refuse,
 ): GroupDescription {
-  const { device, admin_queues: adminQueues = 1 } = owner;
+  const { device, queues, admin_queues: adminQueues = 1 } = owner;
   const { type, transitional = false, settable } = group;
   if (type === "sr-iov" && transport !== "pci") {
     refuse(["group", "type"], "an SR-IOV group is on pci; elsewhere there are platform groups");
   }
   if (type === "sr-iov" && typeof group.members !== "number") {
     refuse(["group", "members"], "virtual functions are numbered from 1; say how many there are");
+  }
+  if (queues !== undefined && device !== "block") {
+    refuse(["owner", "queues"], "only a block device has several queues", "key");
   }
   if (type !== "sr-iov" && transitional) {
     refuse(["group", "transitional"], "only an SR-IOV group's owner reaches legacy interfaces");
@@ -109,7 +112,7 @@ function read(
   const path: Path = ["group", "settable"];
   return {
     transport,
-    owner: { device, adminQueues },
+    owner: { device, adminQueues, ...(queues === undefined ? {} : { queues }) },
     group: {
       type,
       members,

@@ -39,7 +39,7 @@ import {
 } from "@virtio-admin/transport-pci";
 import { createOwnerContainer } from "../application.ts";
 import type { GroupDescription } from "./description.ts";
-import { createModel, type DeviceTypeName } from "./device-types.ts";
+import { createModel, type DeviceTypeDescription } from "./device-types.ts";
 
 /** Where the guest memory of a member begins, and how much it has. */
 const MEMBER_BASE = 0x10_0000;
@@ -145,10 +145,10 @@ export async function openGroup(
 ): Promise<RunningGroup> {
   const parts =
     group.type === "sr-iov"
-      ? sriovParts(owner.device, group)
-      : platformParts(application, transport, owner.device, group);
+      ? sriovParts(owner, group)
+      : platformParts(application, transport, owner, group);
   const container = createOwnerContainer(application, {
-    model: createModel(owner.device),
+    model: createModel(owner),
     adminQueues: owner.adminQueues,
     groups: [parts.group],
     families: [MANAGEMENT_FAMILY],
@@ -184,7 +184,7 @@ export async function openGroup(
 
 /** Virtual functions: the transport has them, and every driver finds its function by itself. */
 function sriovParts(
-  device: DeviceTypeName,
+  type: DeviceTypeDescription,
   { members, msix, transitional = false, settable }: GroupDescription["group"],
 ): Parts {
   const memories = new Map<number, DmaArena>();
@@ -197,7 +197,7 @@ function sriovParts(
   let sriov: SriovDriver | undefined;
 
   function makeDevice(id: number): VirtioDevice {
-    const made = createMember(device, transitional);
+    const made = createMember(type, transitional);
     memories.set(id, made.dma);
     return made.device;
   }
@@ -232,13 +232,13 @@ function sriovParts(
 function platformParts(
   application: DependencyContainer,
   transport: string,
-  device: DeviceTypeName,
+  type: DeviceTypeDescription,
   { members, settable }: GroupDescription["group"],
 ): Parts {
   const plugin = resolveTransport(application, transport);
   const pairs = new Map<number, LoopbackPair>();
   const managed = members.map((id) => {
-    const { device: own, dma } = createMember(device);
+    const { device: own, dma } = createMember(type);
     // Connected first: a transport narrows what a device can offer.
     pairs.set(id, plugin.loopback(own, { dma }));
     return new DeviceMember(id, own, settable === undefined ? {} : { settable });
@@ -259,7 +259,7 @@ function platformParts(
 }
 
 function createMember(
-  type: DeviceTypeName,
+  type: DeviceTypeDescription,
   transitional = false,
 ): { device: VirtioDevice; dma: DmaArena } {
   const memory = createGuestMemory([{ base: MEMBER_BASE, bytes: new Uint8Array(MEMBER_BYTES) }]);

@@ -72,7 +72,7 @@ export function makeDevices(description: GroupDescription, init: DevicesInit): D
   const devices = new Map<DeviceName, VirtioDevice>();
   const makeMember = (id: number): VirtioDevice => {
     const device = new VirtioDevice({
-      model: createModel(owner.device),
+      model: createModel(owner),
       memory: init.memoryOf(id),
       transitional: described.transitional === true,
     });
@@ -90,7 +90,7 @@ export function makeDevices(description: GroupDescription, init: DevicesInit): D
     trace: init.trace,
   });
   const device = new VirtioDevice({
-    model: init.ownerModel ?? createModel(owner.device),
+    model: init.ownerModel ?? createModel(owner),
     memory: init.memoryOf("owner"),
     admin: new AdminQueues({ executor, count: owner.adminQueues }),
     ...(init.trace === undefined ? {} : { trace: init.trace }),

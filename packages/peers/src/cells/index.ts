@@ -3,6 +3,7 @@ import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./a
 import { LINUX_BLOCK } from "./block.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
+import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
 import type { Cell } from "./types.ts";
 
@@ -14,5 +15,7 @@ export const CELLS: readonly Cell[] = [
   LINUX_BLOCK,
   GUEST_KILLED,
   SERVER_KILLED,
+  PROVISIONING,
+  OWNER_HELD,
   MEMBER_COMMANDS,
 ];
