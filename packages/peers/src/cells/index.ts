@@ -1,6 +1,7 @@
 /** All cells, in the order in which they are run. */
 import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./admin-vq.ts";
 import { LINUX_BLOCK } from "./block.ts";
+import { FIGURES } from "./figures.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
@@ -15,4 +16,5 @@ export const CELLS: readonly Cell[] = [
   GUEST_KILLED,
   SERVER_KILLED,
   MEMBER_COMMANDS,
+  FIGURES,
 ];
