@@ -3,7 +3,7 @@
  * and, at the latest, when the process ends: by its own end, by an error, or by a signal.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -14,6 +14,7 @@ const SIGNALS: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
   SIGTERM: 15,
 };
 const SIGNALLED = 128;
+const SETPRIV = "/usr/bin/setpriv";
 
 const pending = new Set<() => void>();
 let installed = false;
@@ -30,6 +31,19 @@ export function endsWithUs(child: ChildProcess): () => void {
   const release = atExit(() => void child.kill("SIGKILL"));
   child.once("exit", release);
   return release;
+}
+
+/**
+ * A command line that the kernel kills when this process is killed, and cannot clean up; the same
+ * command line where util-linux is not there to ask it.
+ */
+export function killedWithUs(
+  file: string,
+  args: readonly string[],
+): readonly [file: string, args: readonly string[]] {
+  return existsSync(SETPRIV)
+    ? [SETPRIV, ["--pdeathsig", "KILL", "--", file, ...args]]
+    : [file, args];
 }
 
 /** A folder of this user alone. */

@@ -56,4 +56,20 @@ describe("a process that ends", () => {
     // The kernel may still be about to take a killed process away.
     while (isAlive(pid)) await delay(1);
   });
+
+  it.skipIf(!existsSync("/usr/bin/setpriv"))(
+    "by SIGKILL takes its children with it, where setpriv is there to ask the kernel",
+    async () => {
+      const parent = spawn(process.execPath, [script, "wait"], {
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      const ended = once(parent, "exit");
+      const [said] = (await once(parent.stdout, "data")) as [Buffer];
+      const [pid = "", path = ""] = said.toString().trim().split(" ");
+      parent.kill("SIGKILL");
+      await ended;
+      while (isAlive(pid)) await delay(1);
+      rmSync(path, { recursive: true });
+    },
+  );
 });

@@ -1,6 +1,7 @@
 /** All cells, in the order in which they are run. */
 import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./admin-vq.ts";
 import { LINUX_BLOCK } from "./block.ts";
+import { FIGURES } from "./figures.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
@@ -18,4 +19,5 @@ export const CELLS: readonly Cell[] = [
   PROVISIONING,
   OWNER_HELD,
   MEMBER_COMMANDS,
+  FIGURES,
 ];

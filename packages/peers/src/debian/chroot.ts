@@ -6,6 +6,9 @@ import { getuid } from "node:process";
 import { VirtioError } from "@virtio-admin/core";
 import { runProgram } from "../program.ts";
 
+/** The path of the error when who runs this is not root. */
+export const NEEDS_ROOT = "chroot";
+
 const NULL_DEVICE = ["c", "1", "3"];
 /** What a package's installation would have linked: where, and to what. */
 const LINKS = { "tmp/bin/awk": "/usr/bin/mawk" };
@@ -23,7 +26,7 @@ const MAPS = "7ffffffde000-7ffffffff000 rw-p 00000000 00:00 0 [stack]\n";
 export async function runInTree(folder: string, args: readonly string[]): Promise<void> {
   if (getuid?.() !== 0) {
     throw new VirtioError("HOST_UNSUPPORTED", {
-      path: "chroot",
+      path: NEEDS_ROOT,
       message: "only root can run a program with another root",
       hint: "run the cell as root, or leave it out",
     });

@@ -2,7 +2,8 @@
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { runInTree } from "../debian/chroot.ts";
+import { isVirtioError } from "@virtio-admin/core";
+import { NEEDS_ROOT, runInTree } from "../debian/chroot.ts";
 import type { Toolchain } from "../environment.ts";
 import type { GuestModule } from "./initramfs.ts";
 
@@ -11,7 +12,11 @@ const NAME = "member_commands";
 /** Where it is built, in the toolchain's own root. */
 const PLACE = "tmp/guest-module";
 
-/** Builds the module that sends commands for members. */
+/**
+ * Builds the module that sends commands for members.
+ *
+ * @throws Error when it does not build; VirtioError as {@link runInTree} where nothing can be built
+ */
 export async function buildModule({ folder, release }: Toolchain): Promise<GuestModule> {
   const place = join(folder, PLACE);
   rmSync(place, { recursive: true, force: true });
@@ -19,7 +24,10 @@ export async function buildModule({ folder, release }: Toolchain): Promise<Guest
   try {
     const headers = `/usr/src/linux-headers-${release}`;
     const args = ["make", "-C", headers, `M=/${PLACE}`, "modules"];
-    await runInTree(folder, args);
+    await runInTree(folder, args).catch((cause: unknown) => {
+      if (isVirtioError(cause) && cause.path === NEEDS_ROOT) throw cause;
+      throw new Error(`the module does not build: ${cause}`, { cause });
+    });
     return { name: `${NAME}.ko`, bytes: readFileSync(join(place, `${NAME}.ko`)) };
   } finally {
     rmSync(place, { recursive: true, force: true });

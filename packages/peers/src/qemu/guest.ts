@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { endsWithUs, privateFolder } from "../cleanup.ts";
+import { endsWithUs, killedWithUs, privateFolder } from "../cleanup.ts";
 import { type GuestResult, LineCutter, parseResult, ResultQueue } from "../guest/lines.ts";
 import { type Machine, machineArguments } from "./arguments.ts";
 import type { Program } from "./program.ts";
@@ -58,7 +58,7 @@ export class Guest {
     const connected: Socket[] = [];
     const server = await listen(results, queue, connected);
     const args = machineArguments({ ...machine, initramfs, results, console: "output" });
-    const child = spawn(program.file, [...program.before, ...args], {
+    const child = spawn(...killedWithUs(program.file, [...program.before, ...args]), {
       env: { ...process.env, ...program.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
