@@ -1,5 +1,7 @@
 /**
- * `npm run linux`: stock Linux with our devices, and a shell on this terminal. Ctrl-a x ends it.
+ * `npm run linux`: stock Linux with our devices, and a shell on this terminal. Ctrl-a x ends it. The
+ * devices are an entropy device that owns a group, and a disk; or those behind the sockets that are
+ * named, of `virtio-admin serve` for one.
  *
  * Exit codes as those of `npm run peers`.
  */
@@ -18,7 +20,7 @@ import { makeInitramfs } from "./guest/initramfs.ts";
 import { machineArguments } from "./qemu/arguments.ts";
 import { serve } from "./served/function.ts";
 
-const USAGE = "usage: npm run linux -- [--linux newest|stable]";
+const USAGE = "usage: npm run linux -- [--linux newest|stable] [--socket PATH]...";
 const LINUXES: readonly string[] = ["newest", "stable"] satisfies LinuxName[];
 const WRONG_CALL = 2;
 const NOT_HERE = 3;
@@ -30,16 +32,21 @@ echo "Linux $(uname -r), with these virtio devices:"
 for device in /sys/bus/virtio/devices/*; do
   echo "  $(basename $(readlink -f $device/..)) $(basename $device) $(basename $(readlink $device/driver)) features $(cat $device/features)"
 done
-echo "Entropy is in /dev/hwrng, a disk is /dev/vda. \\"exit\\" or Ctrl-a x ends it."
+echo "An entropy device is /dev/hwrng, a disk is /dev/vda. \\"exit\\" or Ctrl-a x ends it."
 echo
 setsid cttyhack sh
 `;
 
 async function main(args: readonly string[]): Promise<number> {
   let linux: string;
+  let sockets: readonly string[];
   try {
-    const { values } = parseArgs({ args: [...args], options: { linux: { type: "string" } } });
+    const { values } = parseArgs({
+      args: [...args],
+      options: { linux: { type: "string" }, socket: { type: "string", multiple: true } },
+    });
     linux = values.linux ?? "newest";
+    sockets = values.socket ?? [];
     if (!LINUXES.includes(linux)) throw new Error(`there is no Linux "${linux}"`);
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
@@ -50,7 +57,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     unlock = await lockCache(cache);
     const environment = new Environment(cache, (line) => console.error(line));
-    return await boot(environment, linux as LinuxName);
+    return await boot(environment, linux as LinuxName, sockets);
   } catch (error) {
     if (!isVirtioError(error, "HOST_UNSUPPORTED")) throw error;
     console.error(`Linux cannot be booted here: ${(error as VirtioError).message}`);
@@ -60,8 +67,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Boots, and answers how QEMU ended. */
-async function boot(environment: Environment, name: LinuxName): Promise<number> {
+/** Boots, with devices of its own unless there are sockets, and answers how QEMU ended. */
+async function boot(
+  environment: Environment,
+  name: LinuxName,
+  sockets: readonly string[],
+): Promise<number> {
   const linux = await environment.linux(name);
   const program = await environment.qemu();
   const folder = privateFolder();
@@ -70,14 +81,17 @@ async function boot(environment: Environment, name: LinuxName): Promise<number> 
   const busybox = await environment.busybox();
   writeFileSync(initramfs, makeInitramfs({ busybox, modules, script: SCRIPT }));
   const storage = memoryStorage(DISK_BYTES);
-  const served = [
-    await serve({ model: () => createEntropy(), admin: ownerOf }),
-    await serve({ model: () => createBlock({ storage }) }),
-  ];
+  const served =
+    sockets.length > 0
+      ? []
+      : [
+          await serve({ model: () => createEntropy(), admin: ownerOf }),
+          await serve({ model: () => createBlock({ storage }) }),
+        ];
   const args = machineArguments({
     kernel: linux.image,
     initramfs,
-    sockets: served.map(({ socket }) => ({ path: socket })),
+    sockets: [...served.map(({ socket }) => socket), ...sockets].map((path) => ({ path })),
   });
   console.error(`Linux ${linux.release} in QEMU ${program.version}; this takes some seconds`);
   const child = spawn(program.file, [...program.before, ...args], {
@@ -91,6 +105,11 @@ async function boot(environment: Environment, name: LinuxName): Promise<number> 
   });
   for (const each of served) await each.close();
   folder.remove();
+  const commands = served.flatMap(({ counted }) => counted.commands);
+  if (commands.length > 0) {
+    const names = commands.map(({ name, opcode, status }) => `  ${name ?? opcode}: ${status}`);
+    console.error(`\nThe administration commands of Linux, and their status:\n${names.join("\n")}`);
+  }
   return ended;
 }
 
