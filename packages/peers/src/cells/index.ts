@@ -3,6 +3,7 @@ import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./a
 import { LINUX_BLOCK } from "./block.ts";
 import { FIGURES } from "./figures.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
+import { HOSTILE_CLIENT } from "./hostile-client.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
@@ -19,5 +20,6 @@ export const CELLS: readonly Cell[] = [
   PROVISIONING,
   OWNER_HELD,
   MEMBER_COMMANDS,
+  HOSTILE_CLIENT,
   FIGURES,
 ];
