@@ -69,7 +69,7 @@ static void legacy(struct pci_dev *vf, u8 *buffer)
 	say("legacy-device-write", r, 0);
 	r = virtio_pci_admin_legacy_device_io_read(vf, 0, 4, buffer);
 	say("legacy-device-again", r, get_unaligned_le32(buffer));
-	r = virtio_pci_admin_legacy_io_notify_info(vf, VIRTIO_ADMIN_CMD_NOTIFY_INFO_FLAGS_OWNER_DEV,
+	r = virtio_pci_admin_legacy_io_notify_info(vf, VIRTIO_ADMIN_CMD_NOTIFY_INFO_FLAGS_OWNER_MEM,
 						   &bar, &offset);
 	say("legacy-notify-bar", r, bar);
 	say("legacy-notify-offset", r, offset);

@@ -14,10 +14,10 @@ import {
   VirtioDevice,
 } from "@virtio-admin/core";
 import { createBlock, createEntropy, memoryStorage, SECTOR_SIZE } from "@virtio-admin/devices";
+import { FunctionGroup } from "@virtio-admin/transport-pci";
 import type { LinuxName } from "../environment.ts";
 import { SeededStream } from "../served/entropy.ts";
 import { type OwnerParts, type Served, serve } from "../served/function.ts";
-import { StandingGroup } from "../served/group.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
 import { type Bench, type Cell, expect } from "./types.ts";
 
@@ -160,10 +160,10 @@ export function ownerOf(): OwnerParts {
   const memory = createGuestMemory([]);
   // What a member never touches needs no memory.
   const storage = { ...memoryStorage(0), length: MEMBER_SECTORS * SECTOR_SIZE };
-  const makeMember = () =>
+  const makeDevice = () =>
     new VirtioDevice({ model: createBlock({ storage }), memory, transitional: true });
   return {
-    groups: [new StandingGroup(MEMBERS, makeMember)],
+    groups: [new FunctionGroup({ members: MEMBERS, makeDevice })],
     families: [LEGACY_ACCESS_FAMILY, capabilities, objects, new DevicePartsFamily({ objects })],
   };
 }

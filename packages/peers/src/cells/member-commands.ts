@@ -4,11 +4,14 @@ import {
   DEV_PARTS_GET,
   DEV_PARTS_METADATA_GET,
   DEV_PARTS_SET,
+  type DeviceGroup,
+  isLegacyGroup,
   LEGACY_COMMON_CFG_READ,
   LEGACY_COMMON_CFG_WRITE,
   LEGACY_DEV_CFG_READ,
   LEGACY_DEV_CFG_WRITE,
   LEGACY_NOTIFY_INFO,
+  type LegacyNotifyPlace,
   resourceObjectCommands,
   SR_IOV_GROUP,
 } from "@virtio-admin/core";
@@ -16,7 +19,6 @@ import { createEntropy } from "@virtio-admin/devices";
 import { buildModule } from "../guest/build-module.ts";
 import type { GuestResult } from "../guest/lines.ts";
 import { type Served, serve } from "../served/function.ts";
-import { LEGACY_BAR, LEGACY_STRIDE } from "../served/group.ts";
 import { MEMBER_SECTORS, ownerOf } from "./admin-vq.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
 import { type Cell, expect } from "./types.ts";
@@ -29,6 +31,9 @@ const ENXIO = 6;
 /** Results are padded to multiples of it. */
 const RESULT_UNIT = 8;
 
+/** Where a member like the others is notified, by a driver from before virtio 1.0. */
+const PLACE = placeOf(ownerOf().groups);
+
 /** What the module is to say: the result of a call, and its value where that is known here. */
 const EXPECTED: readonly (readonly [what: string, result: number, value?: number])[] = [
   ["vf-number", MEMBER - 1],
@@ -40,8 +45,8 @@ const EXPECTED: readonly (readonly [what: string, result: number, value?: number
   ["legacy-device-read", 0, MEMBER_SECTORS],
   ["legacy-device-write", 0],
   ["legacy-device-again", 0, MEMBER_SECTORS],
-  ["legacy-notify-bar", 0, LEGACY_BAR],
-  ["legacy-notify-offset", 0, (MEMBER - 1) * LEGACY_STRIDE],
+  ["legacy-notify-bar", 0, PLACE.bar],
+  ["legacy-notify-offset", 0, PLACE.offset],
   ["legacy-reset", 0],
   ["object-get-create", 0],
   ["object-set-create", 0],
@@ -111,6 +116,13 @@ export const MEMBER_COMMANDS: Cell = {
     }
   },
 };
+
+function placeOf(groups: readonly DeviceGroup[]): LegacyNotifyPlace {
+  const group = groups.find(isLegacyGroup);
+  const place = group?.legacyMember(MEMBER)?.notifyPlaces.find(({ of }) => of === "member");
+  expect(place !== undefined, "members have no place for legacy notifications");
+  return place;
+}
 
 function expectSaid(said: readonly GuestResult[]): void {
   for (const [i, [what, result, value]] of EXPECTED.entries()) {
