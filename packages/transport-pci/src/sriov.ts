@@ -86,7 +86,10 @@ export interface SriovGroupInit {
   readonly firstVfOffset?: number;
   /** From the routing id of a virtual function to that of the next; 1 by default. */
   readonly vfStride?: number;
-  /** The page sizes that BARs can be aligned to; bit n: `4096 << n` bytes. 0x553 by default. */
+  /**
+   * The page sizes that BARs can be aligned to; bit n, 0 to 19: `4096 << n` bytes. Always with bit 0;
+   * 0x553 by default.
+   */
   readonly supportedPageSizes?: number;
   /**
    * True when VIRTIO_F_SR_IOV was negotiated before this process began: VF Enable can then be set at
@@ -106,6 +109,8 @@ const LARGEST_ROUTING_ID = 0xffff;
 const LARGEST_TOTAL = 0xffff_ffff;
 /** 4 KiB, 8 KiB, 64 KiB, 256 KiB, 1 MiB and 4 MiB: what PCI Express asks for. */
 const DEFAULT_PAGE_SIZES = 0x553;
+/** A BAR is as long as a page at least, and maps 2 GiB at most. */
+const ALL_PAGE_SIZES = 0xf_ffff;
 
 /**
  * The virtual functions of one physical function, as the group that it owns. The group is made
@@ -164,7 +169,7 @@ export class SriovGroup implements ManagedGroup, PartsGroup, LegacyGroup, Virtua
     checkNumber("firstVfOffset", firstVfOffset, 1, LARGEST_ROUTING_ID);
     checkNumber("vfStride", vfStride, 1, LARGEST_ROUTING_ID);
     checkNumber("firstVfOffset", firstVfOffset + (totalVfs - 1) * vfStride, 1, LARGEST_ROUTING_ID);
-    checkNumber("supportedPageSizes", pageSizes, 1, LARGEST_TOTAL);
+    checkNumber("supportedPageSizes", pageSizes, 1, ALL_PAGE_SIZES);
     if (pageSizes % 2 === 0) {
       throw refuse("supportedPageSizes", "pages of 4 KiB are always supported", pageSizes);
     }

@@ -238,6 +238,12 @@ describe("VF BARs", () => {
     expect(rig.functionOf(3).barLength(0)).toBe(0x4000);
   });
 
+  it("are as long as the largest page that a group can have", () => {
+    const rig = makeSriovRig({ ...NEGOTIATED, supportedPageSizes: 0x8_0001 });
+    rig.set("system_page_size", 0x8_0000);
+    expect(bar(rig, 0, 0xffff_ffff)).toBe(0x8000_0000);
+  });
+
   it("can be of 64 bits", () => {
     const bars = [
       { index: 0, length: 0x4000, width: 64, prefetchable: true },
@@ -383,6 +389,7 @@ describe("a group that cannot be", () => {
     ["an offset of 0", { firstVfOffset: 0 }, /sriov\.firstVfOffset/],
     ["routing ids beyond 0xffff", { totalVfs: 0x8001, vfStride: 2 }, /sriov\.firstVfOffset/],
     ["no pages of 4 KiB", { supportedPageSizes: 0x552 }, /sriov\.supportedPageSizes/],
+    ["pages that no BAR is as long as", { supportedPageSizes: 0x10_0001 }, /supportedPageSizes/],
     ["more vectors than one can have", { msix: { vectors: 4, max: 3 } }, /sriov\.msix\.vectors/],
     ["too many vectors", { msix: { max: 2049 } }, /sriov\.msix\.max/],
     ["a pool that is too small", { msix: { vectors: 2, total: 15 } }, /sriov\.msix\.total/],
