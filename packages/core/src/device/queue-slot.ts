@@ -61,7 +61,8 @@ export class QueueSlot {
 
   /** True for a size that the queue can have: a power of two, if it is split. */
   takes(size: number, packed: boolean): boolean {
-    return size >= 1 && size <= this.maxSize && (packed || (size & (size - 1)) === 0);
+    if (!Number.isInteger(size) || size < 1 || size > this.maxSize) return false;
+    return packed || (size & (size - 1)) === 0;
   }
 
   /** Writes the addresses of all areas, each up to 2^53-1. */
