@@ -13,7 +13,7 @@ const steps = fc.array(STEPS, { minLength: 20, maxLength: LONGEST_RUN, size: "ma
 
 describe("driver half against device half", () => {
   it(
-    "[packed-list-device-1] carries every buffer once, in order, with its bytes, and loses no wake-up: split and packed alike",
+    "[packed-list-device-1+] carries every buffer once, in order, with its bytes, and loses no wake-up: split and packed alike",
     () => {
       fc.assert(
         fc.property(configurations(SIZES), steps, (config, actions) => {

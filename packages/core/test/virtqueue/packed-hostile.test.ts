@@ -41,7 +41,7 @@ const many = (count: number, each: Descriptor): Descriptor[] => new Array(count)
 const DEVICE_CASES: readonly DeviceCase[] = [
   {
     defect: "ring-overrun",
-    name: "[packed-desc-driver-1] the next round of descriptors that the device still holds",
+    name: "[packed-desc-driver-1-] the next round of descriptors that the device still holds",
     options: { size: 2 },
     table: [[BUFFER, 8, AVAIL, 0] as Descriptor, [BUFFER, 8, AVAIL, 1]],
     meddle: (rig) => {
@@ -69,12 +69,12 @@ const DEVICE_CASES: readonly DeviceCase[] = [
   },
   {
     defect: "list-unavailable",
-    name: "[packed-list-driver-6] a list whose second descriptor is not available",
+    name: "[packed-list-driver-6-] a list whose second descriptor is not available",
     table: [linked, [BUFFER, 8, 0]],
   },
   {
     defect: "list-unavailable",
-    name: "[packed-list-driver-6] a list that goes on in a used descriptor",
+    name: "[packed-list-driver-6-] a list that goes on in a used descriptor",
     table: [linked, [BUFFER, 8, AVAIL | USED]],
   },
   {
@@ -85,7 +85,7 @@ const DEVICE_CASES: readonly DeviceCase[] = [
   },
   {
     defect: "chain-length",
-    name: "[packed-list-driver-2] a list that never ends: all around the ring",
+    name: "[packed-list-driver-2-] a list that never ends: all around the ring",
     table: many(8, linked),
   },
   {
@@ -108,7 +108,7 @@ const DEVICE_CASES: readonly DeviceCase[] = [
   },
   {
     defect: "chain-length",
-    name: "[packed-list-driver-2] a table of more descriptors than the queue has entries",
+    name: "[packed-list-driver-2-] a table of more descriptors than the queue has entries",
     options: { size: 4, indirect: true },
     table: [toTable(5)],
     indirect: many(5, [BUFFER, 8, 0]),
@@ -121,12 +121,12 @@ const DEVICE_CASES: readonly DeviceCase[] = [
   },
   {
     defect: "readable-after-writable",
-    name: "[packed-list-driver-3] a readable element after a writable one",
+    name: "[packed-list-driver-3-] a readable element after a writable one",
     table: [[BUFFER, 8, AVAIL | NEXT | WRITE], good],
   },
   {
     defect: "readable-after-writable",
-    name: "[packed-list-driver-3] the same inside a table, without bytes",
+    name: "[packed-list-driver-3-] the same inside a table, without bytes",
     options: withTables,
     table: [toTable(2)],
     indirect: [
@@ -136,20 +136,20 @@ const DEVICE_CASES: readonly DeviceCase[] = [
   },
   {
     defect: "indirect-not-negotiated",
-    name: "[packed-indirect-driver-1] an indirect descriptor without the feature",
+    name: "[packed-indirect-driver-1-] an indirect descriptor without the feature",
     table: [toTable(1)],
     indirect: [good],
   },
   {
     defect: "indirect-chained",
-    name: "[packed-indirect-driver-4] an indirect descriptor with NEXT",
+    name: "[packed-indirect-driver-4-] an indirect descriptor with NEXT",
     options: withTables,
     table: [[TABLE, 16, AVAIL | INDIRECT | NEXT], good],
     indirect: [good],
   },
   {
     defect: "indirect-chained",
-    name: "[packed-indirect-driver-4] an indirect descriptor at the end of a list",
+    name: "[packed-indirect-driver-4-] an indirect descriptor at the end of a list",
     options: withTables,
     table: [linked, toTable(1)],
     indirect: [good],

@@ -146,7 +146,7 @@ describe("whether or not there are event indexes", () => {
   });
 
   it.each([false, true])(
-    "[packed-desc-driver-4] looking at an empty ring again and again changes nothing (%s)",
+    "[packed-desc-driver-4+] looking at an empty ring again and again changes nothing (%s)",
     (eventIdx) => {
       const { driver, device } = makeRig({ packed: true, eventIdx });
       for (let i = 0; i < 3; i++) {

@@ -69,7 +69,7 @@ describe("the declared layouts", () => {
 });
 
 describe("the bytes of a ring", () => {
-  it("[packed-publish-driver-1] [packed-list-driver-6] shows a list by the flags of its first descriptor, which come last", () => {
+  it("[packed-publish-driver-1+] [packed-list-driver-6+] shows a list by the flags of its first descriptor, which come last", () => {
     const { driver, device, table } = makePacked({ size: 4 });
     driver.add([BUFFER, BUFFER + 0x1000], [0x18, 0x10], 2, 1);
     // addr, len, id, flags: all but the word of the first is there.
@@ -171,7 +171,7 @@ describe("the bytes of a ring", () => {
     expect(segments(popOne(device)).map(([, length]) => length)).toEqual([1, 2, 3]);
   });
 
-  it("puts buffers of more than one element into tables where it has any", () => {
+  it("[packed-indirect-driver-2+] puts buffers of more than one element into tables where it has any", () => {
     const { driver, table, memory } = makePacked({ size: 4, indirect: true, tableEntries: 2 });
     driver.add([BUFFER], [4], 1, 1);
     const id = driver.add([BUFFER, BUFFER + 0x100], [0x18, 0x10], 2, 1);
@@ -264,7 +264,7 @@ describe("the positions of a ring", () => {
     ["descriptorArea", 8],
     ["driverArea", 2],
     ["deviceArea", 2],
-  ] as const)("[packed-layout-driver-1] refuses a misplaced %s", (area, by) => {
+  ] as const)("[packed-layout-driver-1-] refuses a misplaced %s", (area, by) => {
     const { init } = makePacked();
     for (const make of [createDeviceQueue, createDriverQueue]) {
       expect(() => make({ ...init, [area]: init[area] + by })).toThrow(
@@ -400,7 +400,7 @@ describe("lists that the device half takes", () => {
     expect(chain.readableCount).toBe(1);
   });
 
-  it("[packed-desc-device-3] are those alone whose bits have turned over", () => {
+  it("[packed-desc-device-3+] are those alone whose bits have turned over", () => {
     for (const flags of [0, USED, AVAIL | USED, NEXT | WRITE, USED | NEXT]) {
       const { device, table } = makePacked();
       put(table, [[BUFFER, 1, flags]]);
@@ -413,7 +413,24 @@ describe("lists that the device half takes", () => {
     }
   });
 
-  it("[packed-desc-device-4] are left alone after their used descriptor", () => {
+  it("[packed-desc-device-1+] [packed-indirect-driver-1+] keep their readable elements, whatever is written", () => {
+    for (const indirect of [false, true]) {
+      const { driver, device, memory, table } = makePacked({ size: 4, indirect, tableEntries: 3 });
+      memory.write(BUFFER, Uint8Array.of(1, 2, 3, 4));
+      driver.add([BUFFER, BUFFER + 4], [4, 4], 2, 1);
+      driver.publish();
+      expect((table.getUint16(14, true) & INDIRECT) !== 0).toBe(indirect);
+      const chain = popOne(device);
+      expect(device.write(chain, 0, new Uint8Array(9).fill(0xee))).toBe(4);
+      device.push(chain, 4);
+      device.publish();
+      const bytes = new Uint8Array(8);
+      memory.read(BUFFER, bytes);
+      expect([...bytes]).toEqual([1, 2, 3, 4, 0xee, 0xee, 0xee, 0xee]);
+    }
+  });
+
+  it("[packed-desc-device-4+] are left alone after their used descriptor", () => {
     const { driver, device, table } = makePacked({ size: 4 });
     for (let i = 0; i < 3; i++) driver.add([BUFFER], [8], 1, 0);
     driver.publish();
@@ -428,7 +445,7 @@ describe("lists that the device half takes", () => {
     expect(hex(table, 0, 16)).toBe(used);
   });
 
-  it("[packed-order-device-1] [packed-order-device-2] come out in the order of the ring, and go back in the order in which they are done", () => {
+  it("[packed-order-device-1+] [packed-order-device-2+] come out in the order of the ring, and go back in the order in which they are done", () => {
     const { driver, device } = makePacked({ size: 4 });
     const ids = [0, 1, 2, 3].map(() => driver.add([BUFFER], [8], 1, 0));
     driver.publish();
@@ -442,7 +459,7 @@ describe("lists that the device half takes", () => {
 });
 
 describe("what the driver half leaves undone", () => {
-  it("[packed-list-driver-5] [packed-list-driver-2] a list for which the ring has no room changes nothing", () => {
+  it("[packed-list-driver-5+] [packed-list-driver-2+] a list for which the ring has no room changes nothing", () => {
     const { driver, table } = makePacked({ size: 4 });
     driver.add([BUFFER, BUFFER], [1, 1], 2, 2);
     const before = hex(table, 0, 64);
@@ -469,7 +486,7 @@ describe("what the driver half leaves undone", () => {
     expect([device.pop(), device.defect, driver.free]).toEqual([undefined, undefined, 3]);
   });
 
-  it("[packed-desc-driver-1] [packed-desc-driver-2] it does not touch a descriptor between making it available and seeing it used", () => {
+  it("[packed-desc-driver-1+] [packed-desc-driver-2+] it does not touch a descriptor between making it available and seeing it used", () => {
     const { driver, device, table } = makePacked({ size: 2 });
     driver.add([BUFFER], [8], 1, 0);
     driver.publish();
