@@ -7,14 +7,13 @@ import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Subject } from "./subject.ts";
 
-const SOURCE = fileURLToPath(new URL("../c/split.c", import.meta.url));
-
-/** The reference `c`, or why there is none. */
-export function cReference(): Subject | string {
+/** The reference `c` for rings of this format, or why there is none. */
+export function cReference(format: "split" | "packed" = "split"): Subject | string {
+  const source = fileURLToPath(new URL(`../c/${format}.c`, import.meta.url));
   const folder = mkdtempSync(join(tmpdir(), "virtio-admin-bench-"));
-  const program = join(folder, "split");
+  const program = join(folder, format);
   try {
-    execFileSync("gcc", ["-std=gnu11", "-O2", "-Wall", "-Werror", "-o", program, SOURCE], {
+    execFileSync("gcc", ["-std=gnu11", "-O2", "-Wall", "-Werror", "-o", program, source], {
       stdio: ["ignore", "ignore", "pipe"],
     });
   } catch (error) {

@@ -20,6 +20,7 @@ import {
 } from "./mailbox-report.ts";
 import { featuresPath, functionsPath, membersPath } from "./member-paths.ts";
 import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
+import { rawPacked } from "./raw-packed.ts";
 import { rawSplit } from "./raw-split.ts";
 import type { Subject } from "./subject.ts";
 import { transportPath } from "./transport-paths.ts";
@@ -97,6 +98,8 @@ async function measurePaths(options: Options): Promise<number> {
   const all: Subject[] = [
     rawSplit(),
     rawSplit(true),
+    rawPacked(),
+    rawPacked(true),
     commandExecutor(),
     commandBatch(),
     commandBatch(true),
@@ -114,6 +117,7 @@ async function measurePaths(options: Options): Promise<number> {
   const subjects = all.filter(({ path }) => options.path?.includes(path) ?? true);
   const v86 = await v86Reference();
   const c = cReference();
+  const cPacked = cReference("packed");
   if (typeof c === "string") console.log(c);
   console.log(
     `One round trip: 24 bytes readable, 16 writable, ring of 256, one thread. Node ${process.version}, v86 ${v86Version()}.`,
@@ -125,7 +129,9 @@ async function measurePaths(options: Options): Promise<number> {
     for (const outstanding of OUTSTANDING) {
       progress(`${subject.path}, ${outstanding} outstanding`);
       const toV86 = await measurePairs(subject, v86, outstanding);
-      const toC = typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding);
+      const twin = subject.format === "packed" ? cPacked : c;
+      const toC =
+        typeof twin === "string" ? undefined : await measurePairs(subject, twin, outstanding);
       const { baseline } = subject;
       const toOne = baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES));
       progress("");
@@ -141,7 +147,7 @@ async function measurePaths(options: Options): Promise<number> {
     );
   }
   v86.close?.();
-  if (typeof c !== "string") c.close?.();
+  for (const twin of [c, cPacked]) if (typeof twin !== "string") twin.close?.();
   writeJson(options, idle === undefined ? { rows } : { rows, idle });
   return 0;
 }

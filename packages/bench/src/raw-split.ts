@@ -6,7 +6,7 @@ import {
   type DeviceQueue,
   type DriverQueue,
   type GuestMemory,
-  splitAreaSizes,
+  queueAreaSizes,
 } from "@virtio-admin/core";
 import {
   MEMORY_BYTES,
@@ -22,9 +22,9 @@ const SLOTS_AT = 1 << 16;
 const WRITABLE_AT = 32;
 const PART_COUNT = 2;
 
-/** Where the measured ring lies: descriptor table first, the others behind it, aligned. */
-export function ringPlace(size: number) {
-  const areas = splitAreaSizes(size);
+/** Where the measured ring lies: descriptors first, the others behind them, aligned. */
+export function ringPlace(size: number, packed = false) {
+  const areas = queueAreaSizes(size, packed);
   const driverArea = areas.descriptorArea.length;
   const end = driverArea + areas.driverArea.length;
   const deviceArea = Math.ceil(end / areas.deviceArea.alignment) * areas.deviceArea.alignment;
@@ -32,15 +32,19 @@ export function ringPlace(size: number) {
 }
 
 /** Guest memory of one megabyte, and the driver half of a ring in it. */
-export function measuredRing(atomic: boolean): {
+export function measuredRing(
+  atomic: boolean,
+  packed = false,
+): {
   memory: GuestMemory;
   bytes: Uint8Array;
   driver: DriverQueue;
 } {
   const bytes = new Uint8Array(MEMORY_BYTES);
   const memory = createGuestMemory([{ base: 0, bytes }]);
-  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic };
-  return { memory, bytes, driver: createDriverQueue({ ...init, ...ringPlace(RING_SIZE) }) };
+  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic, packed };
+  const driver = createDriverQueue({ ...init, ...ringPlace(RING_SIZE, packed) });
+  return { memory, bytes, driver };
 }
 
 /** Adds `outstanding` buffers of two parts, each filled by `fill`, and publishes them. */
@@ -105,12 +109,19 @@ function serve(device: DeviceQueue, memory: GuestMemory): void {
 
 /** The path `raw-split`. */
 export function rawSplit(atomic = false): Subject {
-  const { memory, driver } = measuredRing(atomic);
-  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic };
-  const device = createDeviceQueue({ ...init, ...ringPlace(RING_SIZE) });
+  return rawRing("split", atomic);
+}
+
+/** The path `raw-split` or `raw-packed`. */
+export function rawRing(format: "split" | "packed", atomic: boolean): Subject {
+  const packed = format === "packed";
+  const { memory, driver } = measuredRing(atomic, packed);
+  const init = { size: RING_SIZE, memory, eventIdx: false, indirect: false, atomic, packed };
+  const device = createDeviceQueue({ ...init, ...ringPlace(RING_SIZE, packed) });
   const parts = measuredParts();
   return {
-    path: atomic ? "raw-split-atomic" : "raw-split",
+    path: `raw-${format}${atomic ? "-atomic" : ""}`,
+    format,
     slice(outstanding, rounds) {
       const from = nanoseconds();
       for (let round = 0; round < rounds; round++) {

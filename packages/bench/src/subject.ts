@@ -9,6 +9,8 @@ export interface Subject {
    * for; resolves with the nanoseconds for one round trip.
    */
   slice(outstanding: number, rounds: number): Promise<number> | number;
+  /** The format of the rings in C that it is paired against; split unless given. */
+  readonly format?: "split" | "packed";
   /** What it is paired against besides the references. */
   readonly baseline?: Subject;
   /** Lets go of what it holds. */

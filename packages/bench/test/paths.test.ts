@@ -9,12 +9,15 @@ import { measureProvisioning, provisioningReport } from "../src/mailbox-report.t
 import { platformMembers } from "../src/measured-groups.ts";
 import { featuresPath, functionsPath, membersPath } from "../src/member-paths.ts";
 import { throughMailbox, throughQueues, vectorsOf } from "../src/provisioning.ts";
+import { rawPacked } from "../src/raw-packed.ts";
 import { rawSplit } from "../src/raw-split.ts";
 import { transportPath } from "../src/transport-paths.ts";
 
 const SUBJECTS = [
   () => rawSplit(),
   () => rawSplit(true),
+  () => rawPacked(),
+  () => rawPacked(true),
   () => commandExecutor(),
   () => commandBatch(),
   () => commandBatch(true),

@@ -30,6 +30,8 @@ function counting(): { source: (target: Uint8Array) => void; drawn: () => number
   };
 }
 
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED } = FEATURE;
+
 async function setUp(
   init: EntropyInit,
   ringFeatures: readonly number[] = RING_FEATURES,
@@ -37,7 +39,8 @@ async function setUp(
 ) {
   const { memory, dma } = makeMemory(MEMORY_LENGTH);
   const trace = new MemorySink();
-  const core = new VirtioDevice({ model, memory, trace });
+  const features = [...RING_FEATURES, VIRTIO_F_RING_PACKED];
+  const core = new VirtioDevice({ model, memory, trace, features });
   const device = await bringUp(new DirectTransport(core, dma), {
     deviceId: ENTROPY_DEVICE_ID,
     ringFeatures,
@@ -46,12 +49,13 @@ async function setUp(
   return { core, device, dma, memory, trace, queue: device.queue(ENTROPY_REQUESTQ) };
 }
 
-const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } = FEATURE;
 const RINGS: [string, number[]][] = [
   ["plain rings", []],
   ["EVENT_IDX", [VIRTIO_F_EVENT_IDX]],
   ["INDIRECT_DESC", [VIRTIO_F_INDIRECT_DESC]],
   ["both", [VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC]],
+  ["packed rings", [VIRTIO_F_RING_PACKED]],
+  ["packed rings with both", [VIRTIO_F_RING_PACKED, ...RING_FEATURES]],
 ];
 
 describe.each(RINGS)("entropy over %s", (_name, ringFeatures) => {

@@ -221,6 +221,7 @@ function setQueue(
       memory: device.memory,
       eventIdx: device.negotiated(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: device.negotiated(FEATURE.VIRTIO_F_INDIRECT_DESC),
+      packed: device.negotiated(FEATURE.VIRTIO_F_RING_PACKED),
     });
   } catch {
     return false;

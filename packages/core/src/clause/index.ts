@@ -14,6 +14,7 @@ import { EXTENSION_SECTIONS } from "./extension.ts";
 import { FEATURE_SECTIONS } from "./features.ts";
 import { LEGACY_ACCESS_SECTIONS } from "./legacy-access.ts";
 import { MMIO_SECTIONS } from "./mmio.ts";
+import { PACKED_VIRTQUEUE_SECTIONS } from "./packed-virtqueue.ts";
 import { PCI_SECTIONS } from "./pci.ts";
 import { RESOURCE_OBJECT_SECTIONS } from "./resource-objects.ts";
 import { SPLIT_VIRTQUEUE_SECTIONS } from "./split-virtqueue.ts";
@@ -41,6 +42,7 @@ const SECTIONS: readonly ClauseSection[] = [
   ...CONFIG_SPACE_SECTIONS,
   ...VIRTQUEUE_RESET_SECTIONS,
   ...SPLIT_VIRTQUEUE_SECTIONS,
+  ...PACKED_VIRTQUEUE_SECTIONS,
   ...PCI_SECTIONS,
   ...MMIO_SECTIONS,
   ...CCW_SECTIONS,

@@ -6,10 +6,18 @@ export type ClauseLevel = "must" | "must-not" | "should" | "should-not" | "may";
 
 /**
  * Where a clause belongs: administration commands and virtqueues, the basic facilities (status,
- * features, configuration space, notifications, initialization), the split virtqueue, one of the
- * transports, or `extension` for what the specification does not say and this project does.
+ * features, configuration space, notifications, initialization), split or packed virtqueues, one of
+ * the transports, or `extension` for what the specification does not say and this project does.
  */
-export type ClauseScope = "admin" | "basic" | "split" | "pci" | "mmio" | "ccw" | "extension";
+export type ClauseScope =
+  | "admin"
+  | "basic"
+  | "split"
+  | "packed"
+  | "pci"
+  | "mmio"
+  | "ccw"
+  | "extension";
 
 /** A part that a device can lack as a whole; reports group the clauses of such a part. */
 export type ClauseFamily =

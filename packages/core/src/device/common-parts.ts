@@ -145,7 +145,8 @@ function prepareQueue(
   features: FeatureSet,
   { makeQueue }: PartsTarget,
 ): StateChange {
-  if (!slot.takes(state.size)) {
+  // Rings that parts describe are split: see WITHOUT_PARTS.
+  if (!slot.takes(state.size, false)) {
     const message = `the size of the queue is a power of two up to ${slot.maxSize}`;
     throw refuseParts(`${path}.value.queue_size`, message, { value: state.size });
   }

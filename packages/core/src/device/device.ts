@@ -345,7 +345,7 @@ export class VirtioDevice
   setQueueSize(index: number, size: number): void {
     const slot = this.#slot(index);
     if (slot === undefined || slot.queue !== undefined || this.#legacy?.active === true) return;
-    if (slot.takes(size)) slot.size = size;
+    if (slot.takes(size, this.negotiated(FEATURE.VIRTIO_F_RING_PACKED))) slot.size = size;
   }
 
   /** See {@link TransportFacingDevice.queueAddress}. */
@@ -1103,6 +1103,7 @@ export class VirtioDevice
       memory: this.#memory,
       eventIdx: features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
+      packed: features.has(FEATURE.VIRTIO_F_RING_PACKED),
     };
   }
 

@@ -59,9 +59,10 @@ export class QueueSlot {
     return this.half(area, 1) * HALF + this.half(area, 0);
   }
 
-  /** True for a size that the queue can have. */
-  takes(size: number): boolean {
-    return size >= 1 && size <= this.maxSize && (size & (size - 1)) === 0;
+  /** True for a size that the queue can have: a power of two, if it is split. */
+  takes(size: number, packed: boolean): boolean {
+    if (!Number.isInteger(size) || size < 1 || size > this.maxSize) return false;
+    return packed || (size & (size - 1)) === 0;
   }
 
   /** Writes the addresses of all areas, each up to 2^53-1. */

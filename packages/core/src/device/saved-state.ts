@@ -28,9 +28,9 @@ export interface StateHook {
 
 /** The ring of an enabled queue, with no buffer held. */
 export interface SavedRing {
-  /** The ring index of the buffer that is popped next, 0..0xffff. */
+  /** Where the buffer that is popped next stands, 0..0xffff; see {@link DeviceQueue.index}. */
   readonly index: number;
-  /** The used index that the driver sees, 0..0xffff. */
+  /** Up to where the driver sees what was used, 0..0xffff. */
   readonly publishedIndex: number;
   /** True while the device wants available buffer notifications. */
   readonly notifications: boolean;

@@ -215,8 +215,11 @@ class BringUp {
         value: index,
       });
     }
+    const largest = Math.min(most, QUEUE_SIZE_LIMIT);
     // The maximum need not be a power of two; the size of a split virtqueue is one.
-    const limit = 2 ** Math.floor(Math.log2(Math.min(most, QUEUE_SIZE_LIMIT)));
+    const limit = features.has(FEATURE.VIRTIO_F_RING_PACKED)
+      ? largest
+      : 2 ** Math.floor(Math.log2(largest));
     const memory = new QueueMemory(this.#transport.dma, Math.min(size, limit), features);
     this.#memories.push(memory);
     const handle = new DriverQueueHandle(index, memory, device);

@@ -9,8 +9,8 @@ export interface DriverQueueOption {
   /** Its index in the device. */
   readonly index: number;
   /**
-   * How many entries it is given, a power of two; {@link DEFAULT_QUEUE_SIZE} unless given. The
-   * device's maximum lowers it.
+   * How many entries it is given; {@link DEFAULT_QUEUE_SIZE} unless given. The device's maximum
+   * lowers it. A power of two, but for drivers that require VIRTIO_F_RING_PACKED.
    */
   readonly size?: number;
 }
@@ -54,6 +54,7 @@ export const DEFAULT_QUEUE_SIZE = 256;
 /** The device-independent features that a driver accepts by default, where they are offered. */
 export const DRIVER_FEATURES: readonly number[] = [
   ...RING_FEATURES,
+  FEATURE.VIRTIO_F_RING_PACKED,
   FEATURE.VIRTIO_F_ACCESS_PLATFORM,
   FEATURE.VIRTIO_F_ORDER_PLATFORM,
 ];
@@ -78,11 +79,13 @@ export interface Plan {
  * @throws VirtioError `VALUE_RANGE` or `QUEUE_SIZE` with the path of the option at fault.
  */
 export function planOf(options: BringUpOptions): Plan {
+  const required = options.requiredFeatures ?? [];
+  const packed = required.includes(FEATURE.VIRTIO_F_RING_PACKED);
   const queues = options.queues.map(({ index, size }, i) => {
     if (!Number.isInteger(index) || index < 0 || index > HIGHEST_QUEUE_INDEX) {
       throw invalid(`queues[${i}].index`, "a virtqueue index is 0 to 65535", index);
     }
-    return { index, size: sizeOf(`queues[${i}].size`, size) };
+    return { index, size: sizeOf(`queues[${i}].size`, packed, size) };
   });
   queues.forEach(({ index }, i) => {
     if (queues.findIndex((other) => other.index === index) !== i) {
@@ -91,7 +94,6 @@ export function planOf(options: BringUpOptions): Plan {
   });
   const timeout = options.timeout ?? DEFAULT_TIMEOUT;
   if (!(timeout > 0)) throw invalid("timeout", "a time limit is more than 0 ms", timeout);
-  const required = options.requiredFeatures ?? [];
   return {
     deviceId: options.deviceId,
     features: [
@@ -102,30 +104,33 @@ export function planOf(options: BringUpOptions): Plan {
     featureDependencies: options.featureDependencies ?? [],
     requiredFeatures: required,
     queues,
-    admin: adminOf(options.adminQueues ?? 0),
+    admin: adminOf(options.adminQueues ?? 0, packed),
     timeout,
   };
 }
 
-function adminOf(option: number | "all" | AdminQueueOption): Required<AdminQueueOption> {
+function adminOf(
+  option: number | "all" | AdminQueueOption,
+  packed: boolean,
+): Required<AdminQueueOption> {
   const asked = typeof option === "object" ? option : { count: option, required: option !== 0 };
   const { count } = asked;
   if (count !== "all" && !(Number.isInteger(count) && count >= 0 && count <= HIGHEST_QUEUE_INDEX)) {
     throw invalid("adminQueues", "a number of administration virtqueues is 0 to 65535", count);
   }
-  const size = sizeOf("adminQueues.size", asked.size);
+  const size = sizeOf("adminQueues.size", packed, asked.size);
   return { count, required: asked.required && count !== 0, size };
 }
 
-function sizeOf(path: string, size: number = DEFAULT_QUEUE_SIZE): number {
-  if (!Number.isInteger(size) || size < 1 || size > 0x8000 || (size & (size - 1)) !== 0) {
-    throw new VirtioError("QUEUE_SIZE", {
-      message: "a queue size is a power of two up to 32768",
-      path,
-      value: size,
-    });
-  }
-  return size;
+function sizeOf(path: string, packed: boolean, size: number = DEFAULT_QUEUE_SIZE): number {
+  const isSize = Number.isInteger(size) && size >= 1 && size <= 0x8000;
+  if (isSize && (packed || (size & (size - 1)) === 0)) return size;
+  throw new VirtioError("QUEUE_SIZE", {
+    message: packed ? "a queue size is 1 to 32768" : "a queue size is a power of two up to 32768",
+    path,
+    value: size,
+    ...(isSize ? { hint: "require VIRTIO_F_RING_PACKED for any other size" } : {}),
+  });
 }
 
 function invalid(path: string, message: string, value: unknown): VirtioError {

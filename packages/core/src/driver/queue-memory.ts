@@ -1,7 +1,7 @@
 /** The memory of one virtqueue of the driver, from which a fresh queue is made as often as needed. */
 import { FEATURE, type FeatureSet } from "../device/features.ts";
 import type { DmaAllocator, DmaBlock } from "../memory/types.ts";
-import { createDriverQueue, splitAreaSizes } from "../virtqueue/index.ts";
+import { createDriverQueue, queueAreaSizes } from "../virtqueue/index.ts";
 import type { DriverQueue, QueueAddresses } from "../virtqueue/types.ts";
 
 /** How many descriptors each indirect table has room for; longer buffers take ring descriptors. */
@@ -14,6 +14,7 @@ export class QueueMemory {
   readonly size: number;
   readonly #dma: DmaAllocator;
   readonly #features: FeatureSet;
+  readonly #packed: boolean;
   readonly #blocks: DmaBlock[] = [];
   readonly #areas: QueueAddresses;
   readonly #indirectArea: DmaBlock | undefined;
@@ -27,7 +28,8 @@ export class QueueMemory {
     this.size = size;
     this.#dma = dma;
     this.#features = features;
-    const sizes = splitAreaSizes(size);
+    this.#packed = features.has(FEATURE.VIRTIO_F_RING_PACKED);
+    const sizes = queueAreaSizes(size, this.#packed);
     try {
       this.#areas = {
         descriptorArea: this.#take(sizes.descriptorArea).address,
@@ -59,6 +61,7 @@ export class QueueMemory {
       memory: this.#dma.memory,
       eventIdx: this.#features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: this.#features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
+      packed: this.#packed,
       ...(this.#indirectArea === undefined ? {} : { indirectArea: this.#indirectArea }),
     });
   }

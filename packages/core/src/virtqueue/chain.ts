@@ -27,6 +27,8 @@ export class PooledChain implements Chain {
   writableLength = 0;
   /** The queue that popped it. */
   readonly owner: DeviceQueue;
+  /** How many descriptors of a packed ring it takes; split rings do not count them. */
+  descriptors = 1;
   /** True between pop and push. */
   held = false;
 

@@ -7,17 +7,17 @@ import type { DmaBlock, GuestMemory } from "../memory/types.ts";
 
 /** Where a virtqueue lies, as the transport was told (guest addresses). */
 export interface QueueAddresses {
-  /** The descriptor area (split: the descriptor table). */
+  /** The descriptor area (split: the descriptor table; packed: the descriptor ring). */
   readonly descriptorArea: number;
-  /** The driver area (split: the available ring). */
+  /** The driver area (split: the available ring; packed: the driver event suppression). */
   readonly driverArea: number;
-  /** The device area (split: the used ring). */
+  /** The device area (split: the used ring; packed: the device event suppression). */
   readonly deviceArea: number;
 }
 
 /** What a virtqueue half is made from. */
 export interface QueueInit extends QueueAddresses {
-  /** The number of entries; for a split ring a power of two up to 32768. */
+  /** The number of entries, up to 32768; for a split ring a power of two. */
   readonly size: number;
   /** The memory that the ring and its buffers lie in. */
   readonly memory: GuestMemory;
@@ -25,14 +25,16 @@ export interface QueueInit extends QueueAddresses {
   readonly eventIdx: boolean;
   /** VIRTIO_F_INDIRECT_DESC was negotiated. */
   readonly indirect: boolean;
+  /** VIRTIO_F_RING_PACKED was negotiated: the ring is packed. It is split unless given. */
+  readonly packed?: boolean;
   /**
-   * Use Atomics on the indexes: needed when the halves run on different threads. The ring areas
-   * must then start at even offsets of their backing buffers.
+   * Use Atomics on the indexes, or the flags: needed when the halves run on different threads. The
+   * areas must then start at even offsets of their backing buffers, of a packed ring at multiples of 4.
    */
   readonly atomic?: boolean;
   /**
-   * The index that both rings start from, 0 to 65535; 0 unless given, as after every reset. A half
-   * that takes over a live queue with nothing outstanding goes on from {@link DeviceQueue.index}.
+   * Where both halves start; as after every reset unless given. A half that takes over a live queue
+   * with nothing outstanding goes on from {@link DeviceQueue.index}, which says what it is.
    */
   readonly startIndex?: number;
 }
@@ -40,9 +42,9 @@ export interface QueueInit extends QueueAddresses {
 /** What the device half is made from. */
 export interface DeviceQueueInit extends QueueInit {
   /**
-   * The used index that the driver sees, {@link QueueInit.startIndex} unless given: a device half
-   * that takes over a live queue goes on from {@link DeviceQueue.publishedIndex}, and publishes
-   * the entries between the two that its predecessor had only written.
+   * Up to where the driver sees what was used, {@link QueueInit.startIndex} unless given: a device
+   * half that takes over a live queue goes on from {@link DeviceQueue.publishedIndex}, and publishes
+   * what stands between the two, which its predecessor had only written.
    */
   readonly publishedIndex?: number;
   /** False when available buffer notifications were disabled; true unless given. */
@@ -62,8 +64,10 @@ export interface DriverQueueInit extends QueueInit {
 /** Why a virtqueue half gave up on its peer. Each is counted by the soak. */
 export const QUEUE_DEFECTS = {
   "index-jump": "the other side's index went back, or ran ahead by more than can be outstanding",
+  "ring-overrun": "more descriptors of a packed ring are available than the device gave back",
+  "list-unavailable": "a descriptor inside a list of a packed ring is not available",
   "head-range": "a ring entry names a descriptor outside the table",
-  "head-outstanding": "a ring entry names a buffer that the device still holds",
+  "head-outstanding": "a ring entry or a list names a buffer that the device still holds",
   "next-range": "a next field names a descriptor outside its table",
   "chain-loop": "a chain is longer than its table, so it loops",
   "chain-length": "a chain has more descriptors than the queue size allows",
@@ -93,7 +97,7 @@ export type QueueDefect = keyof typeof QUEUE_DEFECTS;
  * out. A chain may therefore have no segment at all.
  */
 export interface Chain {
-  /** The buffer's id (split: the head descriptor's index). */
+  /** The buffer's id (split: the head descriptor's index; packed: any 16 bits). */
   readonly head: number;
   /** How many segments there are. */
   readonly count: number;
@@ -131,11 +135,14 @@ export interface DeviceQueue {
    * {@link DESCRIPTORS_PER_VISIT}.
    */
   readonly visited: number;
-  /** The ring index of the buffer that is popped next, 0 to 65535. */
+  /**
+   * Where the buffer that is popped next stands. Of a split ring the index in the available ring, 0
+   * to 65535; of a packed ring the offset in bits 0 to 14 and the wrap counter in bit 15.
+   */
   readonly index: number;
   /**
-   * The used index that the driver sees, 0 to 65535. With nothing outstanding it differs from
-   * {@link index} by the entries that were pushed and not published.
+   * Up to where the driver sees what was used, in the form of {@link index}. With nothing outstanding
+   * it differs from that by what was pushed and not published.
    */
   readonly publishedIndex: number;
   /** False from {@link disableNotifications} to {@link enableNotifications}. */

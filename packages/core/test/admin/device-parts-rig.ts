@@ -25,7 +25,7 @@ import {
 } from "../../src/device/index.ts";
 import { type PartsGroup, SelfGroup, SR_IOV_GROUP } from "../../src/group/index.ts";
 import { createGuestMemory, DmaArena, type RegionMemory } from "../../src/memory/index.ts";
-import { createDriverQueue, type DriverQueue, splitAreaSizes } from "../../src/virtqueue/index.ts";
+import { createDriverQueue, type DriverQueue, queueAreaSizes } from "../../src/virtqueue/index.ts";
 import { HoldModel } from "../device/models.ts";
 import { AdminRig, type AdminRigOptions, answerOf, hex, request, unhex } from "./rig.ts";
 
@@ -55,6 +55,8 @@ export interface PartsMemberInit {
   readonly model?: HoldModel;
   readonly memory?: RegionMemory;
   readonly admin?: AdminFacility;
+  /** Offered besides VIRTIO_F_VERSION_1; what devices offer by default unless given. */
+  readonly features?: readonly number[];
 }
 
 /** A member: a device that keeps what it pops, and what it told its driver. */
@@ -64,13 +66,14 @@ export class PartsMember {
   readonly device: VirtioDevice;
   readonly told: string[] = [];
 
-  constructor({ model = new HoldModel(), memory, admin }: PartsMemberInit = {}) {
+  constructor({ model = new HoldModel(), memory, admin, features }: PartsMemberInit = {}) {
     this.model = model;
     this.memory = memory ?? createGuestMemory([{ base: BASE, bytes: new Uint8Array(LENGTH) }]);
     this.device = new VirtioDevice({
       model,
       memory: this.memory,
       ...(admin === undefined ? {} : { admin }),
+      ...(features === undefined ? {} : { features }),
     });
     const port: DevicePort = {
       transport: "test",
@@ -91,7 +94,8 @@ export class PartsMember {
     for (let word = 0; word < 4; word++) device.writeDriverFeatures(word, features.word(word));
     device.writeStatus(STATUS.ACKNOWLEDGE | STATUS.DRIVER);
     device.writeStatus(device.status | STATUS.FEATURES_OK);
-    const sizes = splitAreaSizes(8);
+    const packed = bits.includes(FEATURE.VIRTIO_F_RING_PACKED);
+    const sizes = queueAreaSizes(8, packed);
     const place = (area: (typeof AREAS)[number]) =>
       arena.allocate(sizes[area].length, sizes[area].alignment).address;
     const areas = {
@@ -105,6 +109,7 @@ export class PartsMember {
       memory,
       eventIdx: false,
       indirect: false,
+      packed,
     });
     for (const area of AREAS) device.setQueueAddress(0, area, 0, areas[area]);
     if (!device.enableQueue(0)) throw new Error("the queue could not be enabled");

@@ -591,6 +591,43 @@ describe("what no part can tell", () => {
     expect([device.negotiated(VIRTIO_F_ADMIN_VQ), device.stopped]).toEqual([true, false]);
   });
 
+  it("is where the packed ring of a member at work goes on: no part is told, and none is taken", async () => {
+    const features = [FEATURE.VIRTIO_F_RING_PACKED];
+    const members = [1, 2].map(() => new PartsMember({ features }));
+    const rig = new PartsRig({ members });
+    const member = rig.prepare(1).member(1);
+    const queue = member.bringUp(2, FEATURE.VIRTIO_F_RING_PACKED);
+    while (member.model.held.length > 0) member.model.use();
+    expect(rig.stop(1)).toEqual(OK);
+    for (const type of [SIZE, COUNT, LIST]) {
+      expect(rig.outcome(METADATA, 1, asking(type))).toEqual(UNTELLABLE);
+    }
+    for (const type of [SELECTED, ALL]) {
+      expect(rig.outcome(GET, 1, asking(type))).toEqual(UNTELLABLE);
+    }
+    const version1 = unhex("0000000001000000 0000000000000000");
+    const split = [commonPart("DRV_FEATURES", version1), status(RUNNING)];
+    expect(rig.outcome(SET, 1, setting(encodeParts(split)))).toEqual(INVALID_FIELD);
+    // Its queue goes on where it was, as if nobody had asked.
+    rig.resume(1);
+    expect([queue.reap(), queue.reap(), queue.reap(), queue.defect]).toEqual([
+      ...[expect.any(Number), expect.any(Number)],
+      ...[-1, undefined],
+    ]);
+    queue.add([member.memory.regions[0]!.base], [4], 1, 0);
+    queue.publish();
+    member.device.notify(0);
+    member.model.use();
+    expect([queue.reap() >= 0, queue.usedLength]).toEqual([true, 4]);
+    // Nor are the parts of a packed driver taken by a member without a driver.
+    const packed = unhex("0000000005000000 0000000000000000");
+    const other = [commonPart("DRV_FEATURES", packed), status(RUNNING)];
+    rig.prepare(2);
+    expect(rig.stop(2)).toEqual(OK);
+    expect(rig.outcome(SET, 2, setting(encodeParts(other)))).toEqual(INVALID_FIELD);
+    expect(rig.member(2).device.status).toBe(0);
+  });
+
   it("is not replaced by parts: DEV_PARTS_SET fails while the member has VIRTIO_F_ADMIN_VQ in force", () => {
     const admin = () => new NotingAdmin(1);
     const members = [1, 2].map(() => new PartsMember({ admin: admin() }));

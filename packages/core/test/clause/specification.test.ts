@@ -41,6 +41,7 @@ const ADMIN_FILES = [
 const OTHER_FILES = [
   "content.tex",
   "split-ring.tex",
+  "packed-ring.tex",
   "transport-pci.tex",
   "transport-mmio.tex",
   "transport-ccw.tex",

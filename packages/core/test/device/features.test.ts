@@ -1,4 +1,4 @@
-import { FEATURE, STATUS } from "@virtio-admin/core";
+import { FEATURE, RING_FEATURES, STATUS } from "@virtio-admin/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FillModel, NotingAdmin } from "./models.ts";
@@ -14,6 +14,7 @@ const {
   VIRTIO_F_SUSPEND,
   VIRTIO_F_SR_IOV,
   VIRTIO_F_RING_PACKED,
+  VIRTIO_F_IN_ORDER,
 } = FEATURE;
 
 describe("offered features", () => {
@@ -60,7 +61,15 @@ describe("offered features", () => {
     expect(makeDevice().device.offeredFeatures.has(37)).toBe(false);
   });
 
-  it.each([VIRTIO_F_SUSPEND, VIRTIO_F_RING_PACKED, VIRTIO_F_ADMIN_VQ, 24, 44, 127, 128])(
+  it("have VIRTIO_F_RING_PACKED on request", () => {
+    const features = [...RING_FEATURES, VIRTIO_F_RING_PACKED];
+    expect(makeDevice().device.offeredFeatures.has(VIRTIO_F_RING_PACKED)).toBe(false);
+    expect(makeDevice({ features }).device.offeredFeatures.bits()).toEqual(
+      expect.arrayContaining(features),
+    );
+  });
+
+  it.each([VIRTIO_F_SUSPEND, VIRTIO_F_IN_ORDER, VIRTIO_F_ADMIN_VQ, 24, 44, 127, 128])(
     "[features-device-4] cannot be made to have device-independent bit %i",
     (bit) => {
       expect(() => makeDevice({ features: [bit] })).toThrow(

@@ -20,7 +20,7 @@ import {
   setDriverOk,
 } from "./rig.ts";
 
-const { VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET } = FEATURE;
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET } = FEATURE;
 
 type Step =
   | { readonly op: "offer"; readonly queue: number; readonly notify: boolean }
@@ -53,11 +53,17 @@ const steps = fc.array(
 
 it("a device that was moved at any step serves its driver to the last buffer", () => {
   fc.assert(
-    fc.property(steps, fc.boolean(), (history, eventIdx) => {
-      let side = new DeviceSide();
+    fc.property(steps, fc.boolean(), fc.boolean(), (history, eventIdx, packed) => {
+      let side = new DeviceSide({ packed });
       const arena = new DmaArena(side.memory, BASE, LENGTH);
-      negotiate(side.device, VIRTIO_F_RING_RESET, ...(eventIdx ? [VIRTIO_F_EVENT_IDX] : []));
-      const queues = [0, 1].map((i) => new DriverSide(side.device, i, arena, { eventIdx }));
+      const bits = [
+        VIRTIO_F_RING_RESET,
+        ...(eventIdx ? [VIRTIO_F_EVENT_IDX] : []),
+        ...(packed ? [VIRTIO_F_RING_PACKED] : []),
+      ];
+      negotiate(side.device, ...bits);
+      const format = { eventIdx, packed };
+      const queues = [0, 1].map((i) => new DriverSide(side.device, i, arena, format));
       setDriverOk(side.device);
       const offered = [0, 0];
       const reaped = [0, 0];
@@ -88,12 +94,12 @@ it("a device that was moved at any step serves its driver to the last buffer", (
           else ring.enableNotifications();
         } else if (step.op === "reset queue") {
           device.resetQueue(step.queue);
-          queues[step.queue] = new DriverSide(device, step.queue, arena, { eventIdx });
+          queues[step.queue] = new DriverSide(device, step.queue, arena, format);
           offered[step.queue] = 0;
           reaped[step.queue] = 0;
         } else {
           const snapshot = takeSnapshot(side);
-          const target = new DeviceSide({ memory: side.memory });
+          const target = new DeviceSide({ memory: side.memory, packed });
           target.model.mode = "nothing";
           restoreSnapshot(target, decodeSnapshot(encodeSnapshot(snapshot)));
           target.model.mode = model.mode;
@@ -118,7 +124,7 @@ it("a device that was moved at any step serves its driver to the last buffer", (
       expect(reaped).toEqual(offered);
       expect(queues.map(({ queue }) => queue.defect)).toEqual([undefined, undefined]);
     }),
-    { numRuns: 150 },
+    { numRuns: 250 },
   );
 });
 

@@ -22,10 +22,11 @@ import {
   OUTCOME,
   PlatformGroup,
   type ProvisionRefusal,
+  queueAreaSizes,
   type RegionMemory,
+  RING_FEATURES,
   SelfGroup,
   STATUS,
-  splitAreaSizes,
   VirtioDevice,
 } from "@virtio-admin/core";
 
@@ -193,6 +194,8 @@ export interface HalfOptions {
   /** Guest memory of another rig, to go on with. */
   readonly memory?: RegionMemory;
   readonly trace?: boolean;
+  /** All devices offer VIRTIO_F_RING_PACKED. */
+  readonly packed?: boolean;
 }
 
 /** The device half of an owner with three members, and no driver. */
@@ -210,9 +213,12 @@ export class DeviceSide {
   /** A register of the transport, saved by transports named `saving`. */
   register = 0;
 
-  constructor({ transport = "test", memory, trace = false }: HalfOptions = {}) {
+  constructor({ transport = "test", memory, trace = false, packed = false }: HalfOptions = {}) {
     this.memory = memory ?? createGuestMemory([{ base: BASE, bytes: new Uint8Array(LENGTH) }]);
-    const sink = trace ? { trace: { emit: () => undefined } } : {};
+    const more = {
+      ...(trace ? { trace: { emit: () => undefined } } : {}),
+      ...(packed ? { features: [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED] } : {}),
+    };
     const connect = (device: VirtioDevice, name: string) => {
       device.connect({
         transport,
@@ -236,7 +242,7 @@ export class DeviceSide {
     };
     this.models = [3, 7].map(() => new Filler());
     this.members = this.models.map((model, i) => {
-      const device = new VirtioDevice({ model, memory: this.memory, ...sink });
+      const device = new VirtioDevice({ model, memory: this.memory, ...more });
       return new VectorMember([3, 7][i]!, connect(device, `member ${[3, 7][i]}`));
     });
     for (const member of this.members) member.peers = this.members;
@@ -248,7 +254,7 @@ export class DeviceSide {
     });
     const admin = new AdminQueues({ executor: this.executor, maxSize: QUEUE_SIZE });
     this.device = connect(
-      new VirtioDevice({ model: this.model, memory: this.memory, admin, ...sink }),
+      new VirtioDevice({ model: this.model, memory: this.memory, admin, ...more }),
       "owner",
     );
   }
@@ -300,19 +306,26 @@ export class DriverSide {
     device: VirtioDevice,
     index: number,
     arena: DmaArena,
-    { eventIdx = false, indirect = false } = {},
+    { eventIdx = false, indirect = false, packed = false } = {},
   ) {
     this.index = index;
     this.#arena = arena;
     this.#memory = arena.memory as RegionMemory;
-    const sizes = splitAreaSizes(QUEUE_SIZE);
+    const sizes = queueAreaSizes(QUEUE_SIZE, packed);
     const areas = {
       descriptorArea: arena.allocate(sizes.descriptorArea.length, 16).address,
       driverArea: arena.allocate(sizes.driverArea.length, 4).address,
       deviceArea: arena.allocate(sizes.deviceArea.length, 4).address,
     };
     const memory = this.#memory;
-    this.queue = createDriverQueue({ ...areas, size: QUEUE_SIZE, memory, eventIdx, indirect });
+    this.queue = createDriverQueue({
+      ...areas,
+      size: QUEUE_SIZE,
+      memory,
+      eventIdx,
+      indirect,
+      packed,
+    });
     device.setQueueSize(index, QUEUE_SIZE);
     for (const area of ["descriptorArea", "driverArea", "deviceArea"] as const) {
       device.setQueueAddress(index, area, 0, areas[area]);
@@ -383,12 +396,14 @@ export const listQuery = (group: number) => command(LIST_QUERY.opcode, group);
 
 /** An owner in the middle of its work: lists settled, a member provisioned, another at work. */
 export function busyOwner(options: HalfOptions = {}, features: readonly number[] = []) {
-  const side = new DeviceSide(options);
+  const packed = features.includes(FEATURE.VIRTIO_F_RING_PACKED);
+  const side = new DeviceSide({ packed, ...options });
   const arena = new DmaArena(side.memory, BASE, LENGTH);
   const { device, family, members } = side;
   const rings = {
     eventIdx: features.includes(FEATURE.VIRTIO_F_EVENT_IDX),
     indirect: features.includes(FEATURE.VIRTIO_F_INDIRECT_DESC),
+    packed,
   };
   negotiate(device, FEATURE.VIRTIO_F_ADMIN_VQ, ...features);
   const first = new DriverSide(device, 0, arena, rings);

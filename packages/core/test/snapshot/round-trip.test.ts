@@ -7,6 +7,7 @@ import {
   type GroupSnapshot,
   isVirtioError,
   type RegionMemory,
+  RING_FEATURES,
   restoreSnapshot,
   STATUS,
   takeSnapshot,
@@ -29,7 +30,7 @@ import {
   WAIT,
 } from "./rig.ts";
 
-const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } = FEATURE;
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED } = FEATURE;
 const EMPTY = new Uint8Array(0);
 
 /** Over the wire, as a migration would do it. */
@@ -49,6 +50,8 @@ describe.each([
   ["no ring features", [], false],
   ["event indexes and indirect descriptors", [VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC], false],
   ["a trace", [VIRTIO_F_EVENT_IDX], true],
+  ["packed rings", [VIRTIO_F_RING_PACKED], false],
+  ["packed rings and all else", [...RING_FEATURES, VIRTIO_F_RING_PACKED], true],
 ])("a snapshot in the middle of work, with %s", (_what, features, trace) => {
   it("lets the driver go on: pending buffers are served, commands stay usable", () => {
     const { side, first, admin, memberQueue } = busyOwner({ trace }, features);
@@ -60,7 +63,8 @@ describe.each([
     const answer = admin.offer(command(0x101, PLATFORM, 7), 16);
     const snapshot = carried(takeSnapshot(side));
 
-    const target = new DeviceSide({ memory: side.memory, trace });
+    const packed = features.includes(VIRTIO_F_RING_PACKED);
+    const target = new DeviceSide({ memory: side.memory, trace, packed });
     restoreSnapshot(target, snapshot);
 
     expect(target.device.status).toBe(side.device.status);
@@ -87,6 +91,68 @@ describe.each([
     expect(admin.reap()).toBe(1);
     expect(admin.read(set, 2)).toEqual(Uint8Array.of(0, 0));
     expect(target.family.counter).toBe(9);
+  });
+});
+
+describe("packed rings of a snapshot", () => {
+  const packed = () => busyOwner({}, [VIRTIO_F_RING_PACKED]);
+
+  it("go on behind what was used and not published, on either side of their end", () => {
+    for (const before of [0, 3, 6, 7, 14]) {
+      const { side, first } = packed();
+      for (let i = 0; i < before; i++) {
+        first.offer(EMPTY, 4);
+        side.device.notify(0);
+        expect(first.reap()).toBe(1);
+      }
+      side.model.mode = "no publish";
+      const offered = [first.offer(EMPTY, 4), first.offer(EMPTY, 4)];
+      side.device.notify(0);
+      expect(first.reap()).toBe(0);
+      const snapshot = carried(takeSnapshot(side));
+      const position = (descriptors: number) =>
+        (descriptors % 8) | (Math.floor(descriptors / 8) % 2 === 0 ? 0x8000 : 0);
+      expect(snapshot.device.queues[0]?.ring).toMatchObject({
+        index: position(before + 3),
+        publishedIndex: position(before + 1),
+      });
+      restoreSnapshot(new DeviceSide({ memory: side.memory, packed: true }), snapshot);
+      expect(first.reap()).toBe(2);
+      for (const at of offered) expect(first.read(at, 4)).toEqual(new Uint8Array(4).fill(0x5a));
+      expect(first.queue.defect).toBeUndefined();
+    }
+  });
+
+  it.each([
+    ["index", { index: 8 }],
+    ["index", { index: 0x800f }],
+    ["publishedIndex", { publishedIndex: 0x7fff }],
+    ["publishedIndex", { publishedIndex: 4 | 0x8000 }],
+  ])("are refused with a position that cannot be: %s, %j", (_, ring) => {
+    const { side } = packed();
+    const snapshot = structuredClone(carried(takeSnapshot(side)));
+    const [queue] = snapshot.device.queues;
+    Object.assign(queue!.ring!, ring);
+    const target = new DeviceSide({ memory: side.memory, packed: true });
+    const seen = target.seen();
+    expect(caught(() => restoreSnapshot(target, snapshot))).toEqual({
+      code: "SNAPSHOT",
+      path: "device.queues[0]",
+    });
+    expect(target.seen()).toEqual(seen);
+  });
+
+  it("are refused where the device offers split rings alone", () => {
+    const { memory } = new DeviceSide();
+    const features = [VIRTIO_F_RING_PACKED];
+    const device = new VirtioDevice({ model: new Filler(), memory, features });
+    negotiate(device, VIRTIO_F_RING_PACKED);
+    const snapshot = carried(takeSnapshot({ device }));
+    const target = new VirtioDevice({ model: new Filler(), memory });
+    expect(caught(() => restoreSnapshot({ device: target }, snapshot))).toEqual({
+      code: "SNAPSHOT",
+      path: "device.driverFeatures",
+    });
   });
 });
 

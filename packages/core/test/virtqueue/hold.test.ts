@@ -11,21 +11,27 @@ function offer({ arena, driver }: Rig, length = 4): void {
   driver.publish();
 }
 
-describe.each([false, true])("a queue that is held back (event index %s)", (eventIdx) => {
+describe.each([
+  { packed: false, eventIdx: false },
+  { packed: false, eventIdx: true },
+  { packed: true, eventIdx: false },
+  { packed: true, eventIdx: true },
+])("a queue that is held back: %j", (format) => {
   it("pops nothing, and looks at nothing for that", () => {
-    const rig = makeRig({ eventIdx });
+    const rig = makeRig(format);
     rig.device.hold();
     const before = bytesOf(rig);
+    const { index } = rig.device;
     expect(rig.device.pop()).toBeUndefined();
     expect(bytesOf(rig)).toBe(before);
     offer(rig);
-    expect([rig.device.pop(), rig.device.index]).toEqual([undefined, 0]);
+    expect([rig.device.pop(), rig.device.index]).toEqual([undefined, index]);
     rig.device.release();
     expect(rig.device.pop()?.writableLength).toBe(4);
   });
 
   it("takes back what it has given out, and publishes it", () => {
-    const rig = makeRig({ eventIdx });
+    const rig = makeRig(format);
     offer(rig);
     offer(rig);
     const chain = rig.device.pop()!;
@@ -45,7 +51,7 @@ describe.each([false, true])("a queue that is held back (event index %s)", (even
     [false, [true], true],
     [false, [true, false], false],
   ])("tells afterwards what was wanted: %s, then %s", (first, then, last) => {
-    const rig = makeRig({ eventIdx });
+    const rig = makeRig(format);
     const want = (wanted: boolean) => {
       if (wanted) rig.device.enableNotifications();
       else rig.device.disableNotifications();
@@ -64,7 +70,7 @@ describe.each([false, true])("a queue that is held back (event index %s)", (even
   });
 
   it("stays stopped when it was stopped, and broken when it broke", () => {
-    const rig = makeRig({ eventIdx });
+    const rig = makeRig(format);
     offer(rig);
     rig.device.hold();
     rig.device.stop();
@@ -72,16 +78,20 @@ describe.each([false, true])("a queue that is held back (event index %s)", (even
     expect(rig.device.pop()).toBeUndefined();
     rig.device.hold();
     expect([rig.device.enableNotifications(), rig.device.publish()]).toEqual([false, false]);
-    const other = makeRig({ eventIdx });
-    other.avail.setUint16(2, 99, true);
+    const other = makeRig(format);
+    const [defect, breakRing] = format.packed
+      ? // An indirect descriptor without the feature.
+        ["indirect-not-negotiated", () => other.table.setUint16(14, 0x84, true)]
+      : ["index-jump", () => other.avail.setUint16(2, 99, true)];
+    breakRing();
     other.device.hold();
     expect([other.device.pop(), other.device.defect]).toEqual([undefined, undefined]);
     other.device.release();
-    expect([other.device.pop(), other.device.defect]).toEqual([undefined, "index-jump"]);
+    expect([other.device.pop(), other.device.defect]).toEqual([undefined, defect]);
   });
 });
 
-describe("the position of a ring", () => {
+describe("the position of a split ring", () => {
   it("is where a device half went that used all that it took, whatever it took", () => {
     fc.assert(
       fc.property(

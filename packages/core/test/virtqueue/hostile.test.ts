@@ -6,6 +6,7 @@ import {
   QUEUE_DEFECTS,
   type QueueDefect,
 } from "../../src/virtqueue/index.ts";
+import { PACKED_DEFECTS } from "./garbage.ts";
 import { makeRig, RIG_BASE, type Rig, type RigOptions } from "./rig.ts";
 
 const NEXT = 1;
@@ -388,7 +389,7 @@ describe("the driver half gives up, quietly, on", () => {
 });
 
 describe("the table of defects", () => {
-  it("has a crafted ring above for every name", () => {
+  it("has a crafted ring above for every name that a split ring can earn", () => {
     const crafted = new Set<string>([
       ...DEVICE_CASES.map(({ defect }) => defect),
       "total-length",
@@ -396,6 +397,7 @@ describe("the table of defects", () => {
       "used-id",
       "used-length",
     ]);
-    expect([...crafted].sort()).toEqual(Object.keys(QUEUE_DEFECTS).sort());
+    const all = Object.keys(QUEUE_DEFECTS).filter((name) => !PACKED_DEFECTS.includes(name));
+    expect([...crafted].sort()).toEqual(all.sort());
   });
 });

@@ -5,7 +5,7 @@ import {
   type DeviceQueue,
   type DriverQueue,
   type QueueInit,
-  splitAreaSizes,
+  queueAreaSizes,
 } from "../../src/virtqueue/index.ts";
 
 /** What a rig is made from; the defaults make a small queue without optional features. */
@@ -13,8 +13,10 @@ export interface RigOptions {
   readonly size?: number;
   readonly eventIdx?: boolean;
   readonly indirect?: boolean;
+  readonly packed?: boolean;
   readonly tableEntries?: number;
   readonly atomic?: boolean;
+  /** Where both halves start; as after a reset unless given. */
   readonly startIndex?: number;
   readonly memoryLength?: number;
 }
@@ -25,7 +27,7 @@ export interface Rig {
   readonly init: QueueInit;
   readonly driver: DriverQueue;
   readonly device: DeviceQueue;
-  /** Views of the three parts, for looking and for meddling. */
+  /** Views of the three parts, for looking and for meddling; of a packed ring see `packed.ts`. */
   readonly table: DataView;
   readonly avail: DataView;
   readonly used: DataView;
@@ -41,7 +43,8 @@ export function makeRig(options: RigOptions = {}): Rig {
   const bytes = new Uint8Array(atomic ? new SharedArrayBuffer(length) : new ArrayBuffer(length));
   const memory = createGuestMemory([{ base: RIG_BASE, bytes }]);
   const arena = new DmaArena(memory, RIG_BASE, length);
-  const areas = splitAreaSizes(size);
+  const packed = options.packed ?? false;
+  const areas = queueAreaSizes(size, packed);
   const place = (area: { length: number; alignment: number }) =>
     arena.allocate(area.length, area.alignment).address;
   const init: QueueInit = {
@@ -52,8 +55,9 @@ export function makeRig(options: RigOptions = {}): Rig {
     deviceArea: place(areas.deviceArea),
     eventIdx: options.eventIdx ?? false,
     indirect: options.indirect ?? false,
+    packed,
     atomic,
-    startIndex: options.startIndex ?? 0,
+    ...(options.startIndex === undefined ? {} : { startIndex: options.startIndex }),
   };
   const { tableEntries } = options;
   const driver = createDriverQueue(

@@ -16,7 +16,7 @@ import { expectBytes } from "./expect-bytes.ts";
 import { heldStorage, MEMORY_LENGTH, pattern, type SetUpOptions, setUp } from "./rig.ts";
 
 const SECTORS = 64;
-const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC } = FEATURE;
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED } = FEATURE;
 
 async function open(setup: SetUpOptions = {}, options: BlockDriverOptions = {}) {
   const rig = await setUp(setup);
@@ -31,7 +31,7 @@ describe("the block driver", () => {
       sizeMax: fc.constantFrom(undefined, 200, 512, 1000, 65536),
       requestSize: fc.constantFrom(512, 1024, 4096, 65536),
       depth: fc.integer({ min: 1, max: 9 }),
-      ring: fc.subarray([VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC]),
+      ring: fc.subarray([VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED]),
       features: fc.subarray([...BLOCK_DRIVER_FEATURES]),
       isSync: fc.boolean(),
     });

@@ -3,6 +3,7 @@ import {
   bringUp,
   type DeviceModel,
   type DriverQueueHandle,
+  FEATURE,
   MemorySink,
   RING_FEATURES,
   VirtioDevice,
@@ -36,7 +37,8 @@ export async function setUp(options: SetUpOptions = {}) {
   const model = options.model ?? createBlock({ ...options.init, storage });
   const { memory, dma } = makeMemory(MEMORY_LENGTH);
   const trace = new MemorySink();
-  const core = new VirtioDevice({ model, memory, trace });
+  const features = [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED];
+  const core = new VirtioDevice({ model, memory, trace, features });
   const transport = new DirectTransport(core, dma);
   const up = () =>
     bringUp(transport, {

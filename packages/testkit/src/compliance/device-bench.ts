@@ -21,6 +21,7 @@ import {
 } from "@virtio-admin/core";
 import type { Connection, LegacyOwner, TransportFixture } from "../fixture.ts";
 import { expectEqual, expectSoon } from "./expect.ts";
+import { HandPackedRing } from "./hand-packed-ring.ts";
 import { type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
 import { ProbeFamily } from "./probe-family.ts";
 import { ProbeModel } from "./probe-model.ts";
@@ -78,12 +79,20 @@ export interface Heard {
   readonly failures: unknown[];
 }
 
+/** A ring that buffers are exchanged over, of either format. */
+export interface BenchRing {
+  /** Makes a buffer of these readable parts and writable parts of these lengths available. */
+  add(readable: readonly Uint8Array[], writable: readonly number[]): HandBuffer;
+  /** What was used since the last call. */
+  takeUsed(): UsedEntry[];
+}
+
 /** One queue that a case has enabled. */
-export interface BenchQueue {
+export interface BenchQueue<R extends BenchRing = HandRing> {
   /** Its index. */
   readonly index: number;
   /** Its ring. */
-  readonly ring: HandRing;
+  readonly ring: R;
   /** What notifies the device of it. */
   readonly doorbell: QueueDoorbell;
 }
@@ -217,8 +226,15 @@ export class DeviceBench {
     return { index, ring, doorbell };
   }
 
+  /** Lays out and enables a packed queue. */
+  async packedQueue(index: number, size?: number): Promise<BenchQueue<HandPackedRing>> {
+    const ring = new HandPackedRing(this.dma, size ?? (await this.driver.queueSizeMax(index)));
+    const doorbell = await this.driver.enableQueue(index, ring.size, ring.areas);
+    return { index, ring, doorbell };
+  }
+
   /** Sets DRIVER_OK for a device whose queues these are. */
-  async run(...queues: readonly BenchQueue[]): Promise<void> {
+  async run(...queues: readonly BenchQueue<BenchRing>[]): Promise<void> {
     await this.driver.queuesReady?.(queues.map(({ index }) => index));
     await this.driver.writeStatus(RUNNING_STATUS);
     expectEqual("the status after DRIVER_OK", await this.driver.readStatus(), RUNNING_STATUS);
@@ -233,13 +249,13 @@ export class DeviceBench {
   }
 
   /** Notifies the device and waits until it has used `count` buffers. */
-  async exchange(queue: BenchQueue, count = 1): Promise<UsedEntry[]> {
+  async exchange(queue: BenchQueue<BenchRing>, count = 1): Promise<UsedEntry[]> {
     queue.doorbell.ring();
     return this.collect(queue, count);
   }
 
   /** Waits until the device has used `count` buffers. */
-  async collect(queue: BenchQueue, count = 1): Promise<UsedEntry[]> {
+  async collect(queue: BenchQueue<BenchRing>, count = 1): Promise<UsedEntry[]> {
     const entries: UsedEntry[] = [];
     await expectSoon(`used buffers in queue ${queue.index}`, () => {
       entries.push(...queue.ring.takeUsed());
@@ -256,7 +272,7 @@ export class DeviceBench {
   }
 
   /** Sends one buffer through a queue of the probe and checks that it is answered. */
-  async echo(queue: BenchQueue, text = "ping"): Promise<HandBuffer> {
+  async echo(queue: BenchQueue<BenchRing>, text = "ping"): Promise<HandBuffer> {
     const bytes = new TextEncoder().encode(text);
     const buffer = queue.ring.add([bytes], [bytes.length]);
     const [used] = await this.exchange(queue);

@@ -9,6 +9,7 @@ import {
 } from "@virtio-admin/core";
 import type { Connection, TransportFixture } from "../fixture.ts";
 import { HandDeviceQueue } from "./hand-device-queue.ts";
+import { HandPackedDeviceQueue } from "./hand-packed-device-queue.ts";
 import { PROBE_DEPENDENCY, PROBE_DEVICE_ID } from "./probe-model.ts";
 import { type DeviceScript, ScriptedDevice } from "./scripted-device.ts";
 
@@ -62,6 +63,12 @@ export class DriverBench {
   queue(index: number): HandDeviceQueue {
     const { device } = this;
     return new HandDeviceQueue(device.memory, device.areas(index), device.queueSize(index));
+  }
+
+  /** The device's end of a packed queue that the driver has enabled. */
+  packedQueue(index: number): HandPackedDeviceQueue {
+    const { device } = this;
+    return new HandPackedDeviceQueue(device.memory, device.areas(index), device.queueSize(index));
   }
 
   /** Takes everything apart. */

@@ -4,6 +4,7 @@ export { COMPLIANCE_CASES } from "./cases/index.ts";
 export { ComplianceContext } from "./context.ts";
 export {
   type BenchQueue,
+  type BenchRing,
   DeviceBench,
   type DeviceBenchOptions,
   type Heard,
@@ -15,6 +16,8 @@ export {
   HandDeviceQueue,
   type WritableElement,
 } from "./hand-device-queue.ts";
+export { HandPackedDeviceQueue } from "./hand-packed-device-queue.ts";
+export { HandPackedRing, type PackedDescriptor } from "./hand-packed-ring.ts";
 export { type Descriptor, type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
 export { LegacyBench, type LegacyGuest, type RegisterName } from "./legacy-bench.ts";
 export { ProbeFamily } from "./probe-family.ts";

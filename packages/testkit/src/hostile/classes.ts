@@ -3,8 +3,10 @@ import { QUEUE_DEFECTS, type QueueDefect } from "@virtio-admin/core";
 
 /** The defects that only a driver half can find. */
 const DRIVER_HALF_ONLY: readonly QueueDefect[] = ["used-id", "used-length"];
+/** Those of packed rings: the rings of a hostile peer are split. */
+const PACKED_ONLY: readonly QueueDefect[] = ["ring-overrun", "list-unavailable"];
 const DEVICE_HALF: readonly QueueDefect[] = (Object.keys(QUEUE_DEFECTS) as QueueDefect[]).filter(
-  (defect) => !DRIVER_HALF_ONLY.includes(defect),
+  (defect) => ![...DRIVER_HALF_ONLY, ...PACKED_ONLY].includes(defect),
 );
 const DRIVER_HALF: readonly QueueDefect[] = ["index-jump", ...DRIVER_HALF_ONLY];
 

@@ -5,8 +5,8 @@
  * every descriptor and never reads the table back; a used entry is read once and checked against
  * that record.
  */
-import { VirtioError } from "../../errors.ts";
 import type { DmaBlock } from "../../memory/types.ts";
+import { checkShape, outOfRange, putSegment } from "../segment.ts";
 import type { DriverQueue, DriverQueueInit, QueueDefect } from "../types.ts";
 import {
   availEventOffset,
@@ -41,9 +41,6 @@ const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
 const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
 const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
-
-/** The upper half of 2^53-1, the highest address. */
-const HIGHEST_ADDRESS_HIGH = 0x1fffff;
 
 /**
  * The driver half of a split virtqueue. Making one writes the initial state of both rings: flags
@@ -159,11 +156,7 @@ export class SplitDriverQueue implements DriverQueue {
     readableCount: number,
   ): number {
     const { size } = this;
-    if (!(Number.isInteger(count) && count >= 1 && count <= size))
-      throw outOfRange("count", count, `1..${size}`);
-    if (!(readableCount >= 0 && readableCount <= count && (readableCount | 0) === readableCount)) {
-      throw outOfRange("readableCount", readableCount, `0..${count}`);
-    }
+    checkShape(count, readableCount, size);
     if (this.broken !== undefined) return -1;
     const inTable = count > 1 && count <= this.tableEntries;
     const needed = inTable ? 1 : count;
@@ -354,37 +347,4 @@ export class SplitDriverQueue implements DriverQueue {
     this.usedEvent = index;
     store16(this.avail, this.availWords, this.usedEventAt, index);
   }
-}
-
-/** Checks segment `i` and writes its address and length to a descriptor; returns the length. */
-function putSegment(
-  view: DataView,
-  at: number,
-  addresses: ArrayLike<number>,
-  lengths: ArrayLike<number>,
-  i: number,
-): number {
-  const address = addresses[i] as number;
-  const length = lengths[i] as number;
-  const low = address >>> 0;
-  const high = (address / 0x100000000) >>> 0;
-  if (high * 0x100000000 + low !== address || high > HIGHEST_ADDRESS_HIGH) {
-    throw outOfRange(`addresses[${i}]`, address, "0..2^53-1");
-  }
-  if (length >>> 0 !== length || length === 0) {
-    throw outOfRange(`lengths[${i}]`, length, "1..2^32-1");
-  }
-  view.setUint32(at + DESC_ADDR, low, true);
-  view.setUint32(at + DESC_ADDR_HIGH, high, true);
-  view.setUint32(at + DESC_LEN, length, true);
-  return length;
-}
-
-function outOfRange(path: string, value: number, range: string): VirtioError {
-  return new VirtioError("VALUE_RANGE", {
-    path,
-    message: "a buffer cannot be described",
-    value,
-    hint: `must be ${range}`,
-  });
 }

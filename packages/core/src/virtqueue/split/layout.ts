@@ -4,6 +4,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import { struct } from "../../layout/index.ts";
+import type { QueueAreaSizes } from "../area.ts";
 
 /** The most entries that a split virtqueue can have. */
 export const SPLIT_QUEUE_MAX_SIZE = 32768;
@@ -89,24 +90,6 @@ export function usedEventOffset(size: number): number {
 /** The offset of `avail_event` in a used ring of `size` entries. */
 export function availEventOffset(size: number): number {
   return VIRTQ_USED.size + VIRTQ_USED_ELEM.size * size;
-}
-
-/** The size and the alignment of one part of a virtqueue, in bytes. */
-export interface QueueAreaSize {
-  /** How many bytes it has. */
-  readonly length: number;
-  /** The power of two that its address is a multiple of. */
-  readonly alignment: number;
-}
-
-/** What {@link splitAreaSizes} returns, part by part. */
-export interface QueueAreaSizes {
-  /** The descriptor table. */
-  readonly descriptorArea: QueueAreaSize;
-  /** The available ring. */
-  readonly driverArea: QueueAreaSize;
-  /** The used ring. */
-  readonly deviceArea: QueueAreaSize;
 }
 
 /**

@@ -3,8 +3,9 @@
  * made once and no longer than the part, so that no index can lead outside it.
  */
 import { VirtioError } from "../../errors.ts";
-import type { QueueAddresses, QueueInit } from "../types.ts";
-import { type QueueAreaSize, splitAreaSizes, VIRTQ_USED } from "./layout.ts";
+import { checkWords, LITTLE_ENDIAN_HOST, viewOfArea } from "../area.ts";
+import type { QueueInit } from "../types.ts";
+import { splitAreaSizes, VIRTQ_USED } from "./layout.ts";
 
 /** The views of one queue. The words are there only when the indexes are accessed with Atomics. */
 export interface SplitRings {
@@ -16,8 +17,6 @@ export interface SplitRings {
   /** The index that both rings start from. */
   readonly start: number;
 }
-
-const LITTLE_ENDIAN_HOST = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /**
  * Finds the parts of a queue in guest memory and makes views of them.
@@ -34,9 +33,9 @@ export function splitRings(init: QueueInit): SplitRings {
       value: start,
     });
   }
-  const descriptors = viewOf(init, "descriptorArea", areas.descriptorArea);
-  const avail = viewOf(init, "driverArea", areas.driverArea);
-  const used = viewOf(init, "deviceArea", areas.deviceArea);
+  const descriptors = viewOfArea(init, "descriptorArea", areas.descriptorArea);
+  const avail = viewOfArea(init, "driverArea", areas.driverArea);
+  const used = viewOfArea(init, "deviceArea", areas.deviceArea);
   const atomic = init.atomic === true;
   return {
     descriptors,
@@ -81,37 +80,7 @@ function littleEndian(value: number): number {
   return LITTLE_ENDIAN_HOST ? value : ((value & 0xff) << 8) | (value >>> 8);
 }
 
-function viewOf(init: QueueInit, name: keyof QueueAddresses, area: QueueAreaSize): DataView {
-  const address = init[name];
-  if (!Number.isSafeInteger(address) || address % area.alignment !== 0) {
-    throw new VirtioError("QUEUE_ADDRESS", {
-      path: `queue.${name}`,
-      message: `the address is no multiple of ${area.alignment}`,
-      value: address,
-    });
-  }
-  const region = init.memory.find(address, area.length);
-  if (region === undefined) {
-    const window = init.atomic === true ? undefined : init.memory.window?.(address, area.length);
-    if (window !== undefined) return window;
-    throw new VirtioError("QUEUE_ADDRESS", {
-      path: `queue.${name}`,
-      message: `its ${area.length} bytes are not inside one region of guest memory`,
-      value: address,
-    });
-  }
-  const { buffer, byteOffset } = region.bytes;
-  return new DataView(buffer, byteOffset + address - region.base, area.length);
-}
-
-function wordsOf(view: DataView, name: keyof QueueAddresses): Uint16Array {
-  if (view.byteOffset % Uint16Array.BYTES_PER_ELEMENT !== 0) {
-    throw new VirtioError("QUEUE_ADDRESS", {
-      path: `queue.${name}`,
-      message: "Atomics cannot reach it: its backing bytes start at an odd offset",
-      value: view.byteOffset,
-      hint: "back the region with bytes that start at an even offset of their buffer",
-    });
-  }
+function wordsOf(view: DataView, name: "driverArea" | "deviceArea"): Uint16Array {
+  checkWords(view, name, Uint16Array.BYTES_PER_ELEMENT);
   return new Uint16Array(view.buffer, view.byteOffset, view.byteLength >>> 1);
 }

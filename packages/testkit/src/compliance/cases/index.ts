@@ -13,10 +13,12 @@ import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
 import { DRIVER_ADMIN_OBJECT_CASES } from "./driver-admin-objects.ts";
 import { DRIVER_ADMIN_PARTS_CASES } from "./driver-admin-parts.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
+import { DRIVER_PACKED_QUEUE_CASES } from "./driver-packed-queues.ts";
 import { DRIVER_PROPOSAL_V5_CASES } from "./driver-proposal-v5.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
 import { LEGACY_ACCESS_CASES } from "./legacy-access.ts";
+import { PACKED_RING_CASES } from "./packed-rings.ts";
 import { PROPOSAL_V5_CASES } from "./proposal-v5.ts";
 import { QUEUE_CASES } from "./queues.ts";
 import { RESET_CASES } from "./reset.ts";
@@ -31,6 +33,7 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...CONFIGURATION_CASES,
   ...QUEUE_CASES,
   ...RING_CASES,
+  ...PACKED_RING_CASES,
   ...ADMIN_PLACE_CASES,
   ...ADMIN_LIST_CASES,
   ...ADMIN_COMMAND_CASES,
@@ -41,6 +44,7 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...PROPOSAL_V5_CASES,
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
+  ...DRIVER_PACKED_QUEUE_CASES,
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
   ...DRIVER_ADMIN_OBJECT_CASES,
