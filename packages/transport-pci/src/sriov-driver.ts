@@ -2,7 +2,13 @@
  * The driver half of SR-IOV: what the driver of a physical function does to have virtual functions,
  * and what it tells the drivers of those.
  */
-import { FEATURE, type FeatureSet, type MaybePromise, VirtioError } from "@virtio-admin/core";
+import {
+  FEATURE,
+  type FeatureSet,
+  type MaybePromise,
+  SR_IOV_GROUP,
+  VirtioError,
+} from "@virtio-admin/core";
 import type { BarState } from "./bars.ts";
 import type { PciBus } from "./bus.ts";
 import type { VirtualFunctionIdentity } from "./driver.ts";
@@ -12,6 +18,7 @@ import { BAR_COUNT, PCI_BAR_LAYOUT, PCI_HEADER_LAYOUT } from "./layout.ts";
 
 const SRIOV = SRIOV_CAPABILITY_LAYOUT.fields;
 const CONTROL = SRIOV.control.bits;
+const CAPABILITIES = SRIOV.capabilities.bits;
 const BITS = PCI_BAR_LAYOUT.fields.bar.bits;
 const WORD = 0x100000000;
 const ALL_ONES = 0xffffffff;
@@ -104,8 +111,9 @@ export class SriovDriver {
    * Gives the BARs addresses, and enables this many virtual functions.
    *
    * @throws VirtioError `VALUE_RANGE` for another number than 1 to {@link totalVfs}; `DRIVER_STATE`
-   * when virtual functions are enabled already; `TRANSPORT` when their BARs find no room below
-   * 4 GiB; `DEVICE_FAILED` when the device does not enable them. There are none then.
+   * when virtual functions are enabled already; `TRANSPORT_UNSUPPORTED` when they could migrate, which
+   * the text rules out while commands are sent; `TRANSPORT` when their BARs find no room below 4 GiB;
+   * `DEVICE_FAILED` when the device does not enable them. There are none then.
    */
   async enable(count: number, options: EnableOptions): Promise<void> {
     if (!Number.isInteger(count) || count < 1 || count > this.totalVfs) {
@@ -113,6 +121,15 @@ export class SriovDriver {
         message: `there can be 1 to ${this.totalVfs} virtual functions`,
         path: "pci.sriov.num_vfs",
         value: count,
+      });
+    }
+    const capabilities = await this.#read("capabilities");
+    if ((capabilities & CAPABILITIES.vf_migration_capable.mask) !== 0) {
+      throw new VirtioError("TRANSPORT_UNSUPPORTED", {
+        message:
+          "commands may be sent to virtual functions only where VF Migration Capable is clear",
+        path: "pci.sriov.capabilities",
+        value: capabilities,
       });
     }
     const control = await this.#read("control");
@@ -209,8 +226,18 @@ export class SriovDriver {
     return this.#numVfs === 0 ? 0 : (this.#bars[bar]?.aperture ?? 0);
   }
 
+  /**
+   * Whether a command may name this member: of the SR-IOV group, 1 to {@link numVfs} while they are
+   * enabled; of other groups it knows nothing, and has nothing against any. For the `hasMember` of an
+   * `AdminClient`.
+   */
+  hasMember(group: number, id: number | bigint): boolean {
+    if (group !== SR_IOV_GROUP.id) return true;
+    return id >= 1 && id <= this.#numVfs && (typeof id === "bigint" || Number.isInteger(id));
+  }
+
   #check(id: number): void {
-    if (Number.isInteger(id) && id >= 1 && id <= this.#numVfs) return;
+    if (this.hasMember(SR_IOV_GROUP.id, id)) return;
     throw new VirtioError("VALUE_RANGE", {
       message: `there are virtual functions 1 to ${this.#numVfs}`,
       path: "pci.sriov",
@@ -249,7 +276,9 @@ export class SriovDriver {
     return bars;
   }
 
-  #read(field: "control" | "num_vfs" | "first_vf_offset" | "vf_stride"): MaybePromise<number> {
+  #read(
+    field: "capabilities" | "control" | "num_vfs" | "first_vf_offset" | "vf_stride",
+  ): MaybePromise<number> {
     return this.#bus.configRead(this.#at + SRIOV[field].offset, SRIOV[field].width);
   }
 

@@ -5,6 +5,8 @@ import {
   isVirtioError,
   ManagementClient,
   type MaybePromise,
+  MSIX_COUNT_GET,
+  openAdminClient,
 } from "@virtio-admin/core";
 import { EntropyDriver } from "@virtio-admin/devices";
 import { loopbackBus, type PciBus, PciDriver, SriovDriver } from "@virtio-admin/transport-pci";
@@ -184,12 +186,46 @@ describe("the driver of an owner", () => {
     ["no room", (s) => s.enable(8, { barsAt: 0xffff_0000 }), "TRANSPORT"],
     ["one that is not there", (s) => s.virtualFunction(1), "VALUE_RANGE"],
     ["the routing id of one that is not there", (s) => s.routingId(1, 0), "VALUE_RANGE"],
-  ])("[admin-cmd-driver-11-] refuses %s, and enables nothing", async (_name, ask, code) => {
+  ])("refuses %s, and enables nothing", async (_name, ask, code) => {
     const rig = makeSriovRig();
     const { owner, sriov } = await rig.start();
     const asked = Promise.resolve().then(() => ask(sriov));
     await expect(asked).rejects.toMatchObject({ code });
     expect([rig.vfs.exists, sriov.numVfs]).toEqual([false, 0]);
+    await owner.close();
+  });
+
+  it("[admin-cmd-driver-11+-] sends commands to the virtual functions that it has enabled, and to no other", async () => {
+    const rig = makeSriovRig({ msix: { vectors: 2, max: 4, total: 32 } });
+    const { owner, sriov } = await rig.start();
+    const client = openAdminClient(owner, {
+      hasMember: (group, member) => sriov.hasMember(group, member),
+    });
+    await sriov.enable(2, { barsAt: VF_BARS_AT });
+    const management = new ManagementClient(client);
+    await management.use(SRIOV_GROUP);
+    for (const id of [1, 2])
+      expect(await management.msixCount(SRIOV_GROUP, id)).toMatchObject({ vectors: 2 });
+    const outside: readonly (number | bigint)[] = [
+      0,
+      3,
+      0x10000,
+      2 ** 53 - 1,
+      0n,
+      3n,
+      2n ** 64n - 1n,
+    ];
+    for (const id of outside) {
+      const target = { group: SRIOV_GROUP, member: id };
+      await expect(client.executeCommand(MSIX_COUNT_GET, target)).rejects.toMatchObject({
+        code: "VALUE_RANGE",
+        value: id,
+      });
+    }
+    await sriov.disable(client);
+    await expect(management.msixCount(SRIOV_GROUP, 1)).rejects.toMatchObject({
+      code: "VALUE_RANGE",
+    });
     await owner.close();
   });
 
@@ -215,9 +251,10 @@ describe("the driver of an owner", () => {
     await owner.close();
   });
 
-  it("[admin-cmd-driver-13+] never enables migration", async () => {
+  it("[admin-cmd-driver-13+] enables them where VF Migration Capable is clear, and never migration", async () => {
     const rig = makeSriovRig();
     const { owner, sriov } = await rig.start();
+    expect(rig.pf.configRead(SRIOV_AT + 4, 4) & 1).toBe(0);
     const written: number[] = [];
     const { pf } = rig;
     const configWrite = pf.configWrite.bind(pf);
@@ -230,6 +267,21 @@ describe("the driver of an owner", () => {
     expect(written.length).toBeGreaterThan(1);
     expect(written.every((value) => (value & 0b110) === 0)).toBe(true);
     await owner.close();
+  });
+
+  it("[admin-cmd-driver-13-] has no virtual functions of a device that says VF Migration Capable", async () => {
+    const dwords = new Map([
+      [0x100, 0x0001_0010],
+      [0x104, 0x0000_0001],
+      [0x10c, 0x0008_0008],
+    ]);
+    const { bus, written } = fakeBus(dwords);
+    const sriov = await SriovDriver.open(bus, NEGOTIATED);
+    await expect(sriov.enable(2, { barsAt: VF_BARS_AT })).rejects.toMatchObject({
+      code: "TRANSPORT_UNSUPPORTED",
+      path: "pci.sriov.capabilities",
+    });
+    expect([written, sriov.numVfs]).toEqual([[], 0]);
   });
 
   it("gives up on a device that leaves VF Enable clear", async () => {

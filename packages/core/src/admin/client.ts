@@ -41,6 +41,12 @@ export interface AdminClientOptions extends AdminChannelOptions {
   readonly retry?: RetryPolicy;
   /** Where deadlines and delays come from; the host's timers when absent. */
   readonly timer?: Timer;
+  /**
+   * Whether a group has a member of this id, as far as the driver knows (a `SriovDriver` does).
+   * {@link AdminClient.executeCommand}, and so every typed client, sends no command to another one;
+   * {@link AdminClient.execute} sends what it is given. Absent: the device tells.
+   */
+  readonly hasMember?: (group: number, member: number | bigint) => boolean;
 }
 
 /** One queue, its slots, and the command in each of them. */
@@ -91,6 +97,7 @@ export class AdminClient {
   readonly #maxWaiting: number;
   readonly #retry: RetryPolicy;
   readonly #timer: Timer;
+  readonly #hasMember: AdminClientOptions["hasMember"];
   readonly #reported = new Map<number, Set<number>>();
   readonly #used = new Map<number, Set<number>>();
   readonly #waiting: PendingCommand[] = [];
@@ -129,6 +136,7 @@ export class AdminClient {
     this.#maxWaiting = maxWaiting;
     this.#retry = retry;
     this.#timer = timer;
+    this.#hasMember = options.hasMember;
     const lines: Line[] = [];
     try {
       for (const port of ports) {
@@ -235,7 +243,8 @@ export class AdminClient {
    * unless the target says otherwise, room for the longest result.
    *
    * @returns what the device answered, when it answered OK
-   * @throws as {@link execute}; VirtioError `ADMIN_COMMAND` also as {@link opcodeOf}
+   * @throws as {@link execute}; VirtioError `ADMIN_COMMAND` also as {@link opcodeOf}, `VALUE_RANGE`
+   * for a member that the driver knows not to be there
    */
   executeCommand(
     command: AdminCommand,
@@ -245,6 +254,10 @@ export class AdminClient {
     const opcode = opcodeIn(this.#format, command);
     if (opcode === undefined) return Promise.reject(noSuchCommand(this.dialect, command));
     const { name, result } = command;
+    const { group, member = 0 } = target;
+    if (command.usesMember && this.#hasMember?.(group, member) === false) {
+      return Promise.reject(noSuchMember(command, member));
+    }
     return this.execute({ resultLength: result.max, ...target, opcode, name }, options);
   }
 
@@ -644,6 +657,14 @@ function brokenQueue(command: PendingCommand): VirtioError {
     path: command.label,
     message: "the device broke the rules of the administration virtqueue",
     hint: "reset the device",
+  });
+}
+
+function noSuchMember({ name }: AdminCommand, member: number | bigint): VirtioError {
+  return new VirtioError("VALUE_RANGE", {
+    path: `${name}.member`,
+    message: "the group has no member of this id",
+    value: member,
   });
 }
 

@@ -99,7 +99,7 @@ export const ADMIN_COMMAND_SECTIONS = [
       "20 may": "The list of supported commands of a group type may grow.",
       "21 should": "A LIST_USE that succeeded before succeeds with the same list after a reset.",
       "22 must-not":
-        "A LIST_USE after reset does not fail only because of a list that was in use before the reset.",
+        "A LIST_USE after reset with a list that was accepted before does not fail only because of that list.",
       "23 must sr-iov":
         "Commands of the SR-IOV type fail with EINVAL and INVALID_GROUP while the owner has no SR-IOV capability or VF Enable is clear.",
       "24 must sr-iov":

@@ -62,7 +62,7 @@ export const DEVICE_PART_SECTIONS = [
       "32 should":
         "DEV_PARTS_SET checks the read-only and invariant fields of the parts it is given.",
       "33 should-not":
-        "DEV_PARTS_SET does not apply the read-only and invariant fields of the parts it is given.",
+        "DEV_PARTS_SET does not apply parts that are there to be compared, above all their read-only and invariant fields.",
     },
   }),
   defineSection(CONTEXT, {

@@ -498,14 +498,14 @@ describe("DEV_MODE_SET", () => {
     },
   );
 
-  it("that waits when the members vanish finds none", async () => {
+  it("[admin-cmd-device-23-] that waits when the group goes finds none", async () => {
     const { rig } = ready(1);
     const placed = rig.add({ readable: STOP_FIRST, writableLength: 8 });
     rig.port.notify();
     rig.group.vanish();
     await settle();
     const answer = rig.take(placed)!;
-    expect(readAnswer(answer.bytes, answer.used).outcome).toEqual(INVALID_MEMBER);
+    expect(readAnswer(answer.bytes, answer.used).outcome).toEqual(INVALID_GROUP);
     rig.group.exists = true;
     expect(rig.member(1).device.stopped).toBe(false);
   });

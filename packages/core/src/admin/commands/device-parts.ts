@@ -74,6 +74,7 @@ export interface DevicePartsFamilyInit {
  * | what | answer |
  * |---|---|
  * | the member has no parts, or has gone while the command waited | EINVAL, INVALID_MEMBER |
+ * | the group has gone with all members while the command waited | EINVAL, INVALID_GROUP |
  * | `hdr` names another type of object, or an object for the other direction | EINVAL, INVALID_FIELD |
  * | the object does not exist | ENXIO, INVALID_FIELD |
  * | an unknown `type` or mode, a part that the member cannot take | EINVAL, INVALID_FIELD |
@@ -231,6 +232,11 @@ function deviceOf({ group, memberId }: AdminCall): PartsDevice | undefined {
   return isPartsGroup(group) && group.exists ? group.partsDevice(memberId) : undefined;
 }
 
+/** What is answered for a member that has gone, alone or with its group, while the command waited. */
+function goneOf({ group }: AdminCall): AdminOutcome {
+  return group.exists ? OUTCOME.INVALID_MEMBER : OUTCOME.INVALID_GROUP;
+}
+
 /** A command that arrives while the member is reset is carried out, and answered, afterwards. */
 function afterReset(handle: MemberHandler): MemberHandler {
   return (call, device) => {
@@ -238,7 +244,7 @@ function afterReset(handle: MemberHandler): MemberHandler {
     if (reset === undefined) return handle(call, device);
     return reset.then(() => {
       if (call.cancelled) return OUTCOME.OK;
-      return deviceOf(call) === device ? afterReset(handle)(call, device) : OUTCOME.INVALID_MEMBER;
+      return deviceOf(call) === device ? afterReset(handle)(call, device) : goneOf(call);
     });
   };
 }
@@ -259,7 +265,7 @@ const setMode: MemberHandler = (call, device) => {
   });
   return stopping.then(() => {
     isUnderWay = false;
-    if (deviceOf(call) !== device) return OUTCOME.INVALID_MEMBER;
+    if (deviceOf(call) !== device) return goneOf(call);
     return device.stopped ? OUTCOME.OK : OUTCOME.TRY_AGAIN;
   });
 };
