@@ -29,8 +29,8 @@ export const RING_FEATURES: readonly number[] = [
 
 /**
  * The device-independent features that either half of this project can live up to. A transport
- * brings some of them (SR-IOV, notification data), the platform others. VIRTIO_F_SUSPEND
- * and VIRTIO_F_IN_ORDER are not among them.
+ * brings some of them (SR-IOV, notification data), the platform others. VIRTIO_F_SUSPEND and
+ * VIRTIO_F_IN_ORDER are not among them.
  */
 export const SUPPORTED_FEATURES: FeatureSet = FeatureSet.of(
   ...RING_FEATURES,

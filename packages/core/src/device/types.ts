@@ -269,8 +269,8 @@ export interface TransportFacingDevice {
   /** The size that is set for that queue: its maximum after reset; 0 when there is no such queue. */
   queueSize(index: number): number;
   /**
-   * Sets the size; ignored when there is no such queue, while it is enabled, and for what is no
-   * power of two up to its maximum.
+   * Sets the size; ignored when there is no such queue, while it is enabled, for what is not 1 up to
+   * its maximum, and for what is no power of two unless VIRTIO_F_RING_PACKED is negotiated.
    */
   setQueueSize(index: number, size: number): void;
   /** The low 32 bits (`half` 0) or high 32 bits (`half` 1) of an area's address. */

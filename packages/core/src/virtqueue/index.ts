@@ -1,5 +1,4 @@
 /** Virtqueues, both halves. */
-
 import type { QueueAreaSizes } from "./area.ts";
 import { PackedDeviceQueue } from "./packed/device.ts";
 import { PackedDriverQueue } from "./packed/driver.ts";

@@ -1,4 +1,4 @@
-import { ConfigSpace, STATUS } from "@virtio-admin/core";
+import { ConfigSpace, FEATURE, RING_FEATURES, STATUS } from "@virtio-admin/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MEMORY_BASE } from "../direct-transport.ts";
@@ -218,15 +218,16 @@ describe("a hostile driver, or a device type that fails", () => {
       fc.record({ kind: fc.constant("config" as const), offset: fc.integer(), value: fc.nat(255) }),
     );
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60 }), fc.boolean(), (steps, packed) => {
         const model = new FillModel(new ConfigSpace({ bytes: new Uint8Array(8) }));
-        const rig = makeDevice({ model, admin: new NotingAdmin(1) });
+        const features = [...RING_FEATURES, ...(packed ? [FEATURE.VIRTIO_F_RING_PACKED] : [])];
+        const rig = makeDevice({ model, admin: new NotingAdmin(1), features });
         const { device } = rig;
         const order = [1, 3, 11, 15];
         for (const each of steps) {
           if (each.kind === "status") device.writeStatus(each.value);
           else if (each.kind === "next") {
-            device.writeDriverFeatures(1, 1 | (1 << 9));
+            device.writeDriverFeatures(1, 1 | (1 << 9) | (packed ? 1 << 2 : 0));
             device.writeStatus(order.find((value) => (value & ~device.status) !== 0) ?? 0);
           } else if (each.kind === "features") device.writeDriverFeatures(each.word, each.value);
           else if (each.kind === "size") device.setQueueSize(each.index, each.value);

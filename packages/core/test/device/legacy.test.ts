@@ -126,6 +126,22 @@ describe("features", () => {
     expect(device.offeredFeatures.has(LEGACY_FEATURE.UNUSED)).toBe(false);
   });
 
+  it("lack VIRTIO_F_RING_PACKED, so that a legacy driver has split rings whatever is offered", () => {
+    const features = [FEATURE.VIRTIO_F_RING_PACKED];
+    const rig = makeLegacy({ features });
+    expect(rig.device.offeredFeatures.has(FEATURE.VIRTIO_F_RING_PACKED)).toBe(true);
+    expect(rig.legacy.offeredFeatures).toBe(mask(0, 1) + ALWAYS);
+    rig.legacy.writeStatus(ACKNOWLEDGE | DRIVER);
+    rig.legacy.writeDriverFeatures(mask(0, 1));
+    const queue = place(rig, 0);
+    rig.device.notify(0);
+    expect(rig.device.negotiated(FEATURE.VIRTIO_F_RING_PACKED)).toBe(false);
+    rig.legacy.writeStatus(ACKNOWLEDGE | DRIVER | DRIVER_OK);
+    queue.add();
+    rig.device.notify(0);
+    expect(used(queue)).toBeGreaterThan(0);
+  });
+
   it("lack what requires a feature that only the modern interface has", () => {
     const model = new FillModel();
     model.featureDependencies = [

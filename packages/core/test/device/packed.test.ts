@@ -12,6 +12,7 @@ import {
   STATUS,
   VirtioDevice,
 } from "@virtio-admin/core";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DirectTransport, makeMemory } from "../direct-transport.ts";
 import { FillModel } from "./models.ts";
@@ -153,6 +154,85 @@ describe("a device over packed rings", () => {
     rig.device.setQueueAddress(0, "deviceArea", 0, 0x10_1004);
     expect(rig.device.enableQueue(0)).toBe(false);
     expect(rig.device.status & STATUS.DEVICE_NEEDS_RESET).not.toBe(0);
+  });
+});
+
+describe("a ring whose bytes change at any moment", () => {
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ do: fc.constant("add" as const), count: fc.nat(3) }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant("notify" as const) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("hold" as const), on: fc.boolean() }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant("meddle" as const),
+        // Anywhere in the ring, but most often where it is seen: id and flags, or an event.
+        at: fc.oneof(
+          fc.nat(16 * 5 + 7),
+          fc.nat(4).map((slot) => 16 * slot + 15),
+          fc.nat(87),
+        ),
+        byte: fc.oneof(fc.nat(255), fc.constantFrom(0, 0x80, 0x82, 0x81, 0x84)),
+      }),
+    },
+  );
+
+  it("makes neither half throw or hang, and a reset mends both", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const { device, driver, transport, model, handle, dma } = await live({ size: 5 });
+        const { address } = dma.allocate(64, 16);
+        const ring = ["descriptorArea", "driverArea", "deviceArea"] as const;
+        const areas = ring.map((area) => device.queueAddress(0, area, 0));
+        const held: (() => void)[] = [];
+        let holds = false;
+        model.onNotified = (index) => {
+          const queue = model.host.queue(index);
+          while (holds && queue !== undefined && held.length < 9) {
+            const chain = queue.pop();
+            if (chain === undefined) return;
+            held.push(() => queue.push(chain, 4));
+          }
+        };
+        let reaped = 0;
+        let added = 0;
+        handle.onUsed = () => {
+          while (handle.reap() >= 0) {
+            reaped++;
+            expect(handle.queue.usedLength).toBeLessThanOrEqual(12);
+          }
+        };
+        for (const action of steps) {
+          if (action.do === "add") {
+            const count = action.count + 1;
+            const lengths = new Array(count).fill(4);
+            if (handle.queue.add(new Array(count).fill(address), lengths, count, 1) >= 0) added++;
+          } else if (action.do === "notify") {
+            handle.notify();
+            device.notify(0);
+          } else if (action.do === "hold") {
+            holds = action.on;
+            while (!holds && held.length > 0) held.pop()?.();
+          } else {
+            const [descriptors = 0, ...events] = areas;
+            const inEvents = action.at - 16 * 5;
+            const place =
+              inEvents < 0
+                ? descriptors + action.at
+                : (events[inEvents >> 2] ?? 0) + (inEvents & 3);
+            dma.memory.write(place, Uint8Array.of(action.byte));
+          }
+          expect(reaped).toBeLessThanOrEqual(added);
+        }
+        await driver.close();
+        expect(device.status).toBe(0);
+        model.onNotified = undefined;
+        const again = await bringUp(transport, { queues: [{ index: 0, size: 4 }] });
+        for (let i = 0; i < 9; i++) expect(exchange(again.queue(0), address)).toEqual([4]);
+        await again.close();
+      }),
+      { numRuns: 200 },
+    );
   });
 });
 

@@ -15,16 +15,28 @@ const DESCRIPTOR_BYTES = 16;
 
 /** The flags of a packed descriptor. */
 export const PACKED_DESCRIPTOR = {
+  /** The list goes on behind it. */
   next: 1,
+  /** Device-writable; when used, written to. */
   write: 2,
+  /** It refers to a table. */
   indirect: 4,
+  /** The driver's wrap counter. */
   avail: 0x80,
+  /** The device's wrap counter. */
   used: 0x8000,
 } as const;
 const { next: NEXT, write: WRITE, avail: AVAIL, used: USED } = PACKED_DESCRIPTOR;
 
 /** An event suppression structure as a number: flags in the upper half, a position in the lower. */
-export const PACKED_EVENT = { enable: 0, disable: 0x1_0000, descriptor: 0x2_0000 } as const;
+export const PACKED_EVENT = {
+  /** Every notification. */
+  enable: 0,
+  /** None. */
+  disable: 0x1_0000,
+  /** Once the descriptor is written whose position is added. */
+  descriptor: 0x2_0000,
+} as const;
 /** A wrap counter of 1 in a position. */
 export const PACKED_WRAP = 0x8000;
 

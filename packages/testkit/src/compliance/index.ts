@@ -17,7 +17,13 @@ export {
   type WritableElement,
 } from "./hand-device-queue.ts";
 export { HandPackedDeviceQueue } from "./hand-packed-device-queue.ts";
-export { HandPackedRing, type PackedDescriptor } from "./hand-packed-ring.ts";
+export {
+  HandPackedRing,
+  PACKED_DESCRIPTOR,
+  PACKED_EVENT,
+  PACKED_WRAP,
+  type PackedDescriptor,
+} from "./hand-packed-ring.ts";
 export { type Descriptor, type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
 export { LegacyBench, type LegacyGuest, type RegisterName } from "./legacy-bench.ts";
 export { ProbeFamily } from "./probe-family.ts";
