@@ -5,6 +5,8 @@ import { FIGURES } from "./figures.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
+import { QTEST_BLOCK } from "./qtest-block.ts";
+import { QTEST_ENTROPY } from "./qtest-entropy.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
 import type { Cell } from "./types.ts";
 
@@ -19,5 +21,7 @@ export const CELLS: readonly Cell[] = [
   PROVISIONING,
   OWNER_HELD,
   MEMBER_COMMANDS,
+  ...QTEST_ENTROPY,
+  ...QTEST_BLOCK,
   FIGURES,
 ];
