@@ -24,7 +24,10 @@ export interface Attachment {
   readonly name: string;
   /** The machine. */
   readonly board: Board;
-  /** True when QEMU can reset one of its queues there. */
+  /**
+   * True when one of its queues can be reset there. On MMIO, QEMU offers VIRTIO_F_RING_RESET and has
+   * no QueueReset: 11.1 takes the write for a mistake of the guest.
+   */
   readonly resetsQueues: boolean;
   /** Which interrupts there are to be chosen from. */
   readonly interrupts: readonly InterruptChoice[];

@@ -155,7 +155,10 @@ export class QtestClient {
 
   #receive(line: string): void {
     if (this.#failure !== undefined) return;
-    if (line.length >= LINE_LIMIT) return this.#end(lost("a line without an end"));
+    if (line.length >= LINE_LIMIT) {
+      this.#end(lost("a line without an end"));
+      return;
+    }
     const interrupt = INTERRUPT.exec(line);
     if (interrupt !== null) {
       this.onLine?.(Number(interrupt[2]), interrupt[1] === "raise");
@@ -165,7 +168,8 @@ export class QtestClient {
     const answer = rest.join(" ");
     const oldest = this.#pending[0];
     if (oldest === undefined || (word !== "OK" && word !== "FAIL")) {
-      return this.#end(lost(`no answer to any command: ${excerpt(line)}`));
+      this.#end(lost(`no answer to any command: ${excerpt(line)}`));
+      return;
     }
     this.#pending.shift();
     if (word === "OK") oldest.resolve(answer);

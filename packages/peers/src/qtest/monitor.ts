@@ -72,7 +72,8 @@ export class QtestMonitor {
     try {
       reply = JSON.parse(line);
     } catch {
-      return this.#end();
+      this.#end();
+      return;
     }
     // The greeting and the events are no answers.
     const isReply =
