@@ -26,7 +26,8 @@ export interface QueueInit extends QueueAddresses {
   /** VIRTIO_F_INDIRECT_DESC was negotiated. */
   readonly indirect: boolean;
   /**
-   * Use Atomics on the indexes: needed when the halves run on different threads. The ring areas
+   * Use Atomics on the indexes: needed when the halves run on different threads or in different
+   * processes, and done without being asked where `MemoryRegion.concurrent` says so. The ring areas
    * must then start at even offsets of their backing buffers.
    */
   readonly atomic?: boolean;

@@ -148,7 +148,7 @@ export class QtestClient {
       if (this.#pending.length >= PENDING_LIMIT) throw lost("too many commands are outstanding");
       const deadline = performance.now() + this.#timeout;
       this.#pending.push({ command, deadline, resolve, reject });
-      if (this.#pending.length === 1) this.#await(this.#timeout);
+      if (this.#timer === undefined) this.#await(this.#timeout);
       this.#socket.write(`${command}\n`);
     });
   }

@@ -111,7 +111,7 @@ class Parts {
     await client.interceptLines(
       "path" in controller ? controller.path : await monitor.find(controller.type),
     );
-    const memory = createGuestMemory([{ base: ramBase, bytes: this.#ram.bytes }]);
+    const memory = createGuestMemory([{ base: ramBase, bytes: this.#ram.bytes, concurrent: true }]);
     const dma = new DmaArena(memory, ramBase + driverOffset, RAM_BYTES - driverOffset);
     return { client, memory, dma, close: () => this.close() };
   }

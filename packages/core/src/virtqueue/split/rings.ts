@@ -3,6 +3,7 @@
  * made once and no longer than the part, so that no index can lead outside it.
  */
 import { VirtioError } from "../../errors.ts";
+import { isConcurrent } from "../concurrent.ts";
 import type { QueueAddresses, QueueInit } from "../types.ts";
 import { type QueueAreaSize, splitAreaSizes, VIRTQ_USED } from "./layout.ts";
 
@@ -37,7 +38,7 @@ export function splitRings(init: QueueInit): SplitRings {
   const descriptors = viewOf(init, "descriptorArea", areas.descriptorArea);
   const avail = viewOf(init, "driverArea", areas.driverArea);
   const used = viewOf(init, "deviceArea", areas.deviceArea);
-  const atomic = init.atomic === true;
+  const atomic = init.atomic === true || isConcurrent(init, areas);
   return {
     descriptors,
     avail,
