@@ -35,8 +35,8 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
     ];
     return await withMachine(bench, attachment, devices, async (machine) => {
       let at = 0;
-      for (const interrupts of attachment.interrupts) {
-        const attached = await attachment.attach(machine, interrupts);
+      for (const plan of attachment.interrupts) {
+        const attached = await attachment.attach(machine, plan);
         await expectNoAdminQueue(attached);
         const device = await bringUp(attached.driver, {
           deviceId: ENTROPY_DEVICE_ID,

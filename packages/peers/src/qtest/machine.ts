@@ -42,6 +42,8 @@ export function qtestArguments(board: Board, ram: string, socket: string): strin
 export interface QtestMachine {
   /** Its registers, ports and interrupt lines. */
   readonly client: QtestClient;
+  /** Its monitor. */
+  readonly monitor: QtestMonitor;
   /** Its RAM. */
   readonly memory: RegionMemory;
   /** Allocates RAM for a driver. */
@@ -113,7 +115,7 @@ class Parts {
     );
     const memory = createGuestMemory([{ base: ramBase, bytes: this.#ram.bytes }]);
     const dma = new DmaArena(memory, ramBase + driverOffset, RAM_BYTES - driverOffset);
-    return { client, memory, dma, close: () => this.close() };
+    return { client, monitor, memory, dma, close: () => this.close() };
   }
 
   async close(): Promise<void> {
