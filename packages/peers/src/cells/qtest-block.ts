@@ -13,7 +13,7 @@ import { privateFolder } from "../cleanup.ts";
 import { ATTACHMENTS, type Attached, type Attachment } from "../qtest/attachment.ts";
 import type { QtestMachine } from "../qtest/machine.ts";
 import { SeededStream } from "../served/entropy.ts";
-import { expectNoAdminQueue, withMachine } from "./qtest.ts";
+import { expectNoAdminQueue, expectQuiet, withMachine } from "./qtest.ts";
 import { type Bench, type Cell, expect, until } from "./types.ts";
 
 const SECTORS = 0x2000;
@@ -78,7 +78,11 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
             queues: Array.from({ length: QUEUES }, (_, index) => ({ index })),
           });
           await exercise(device, ring, disk, attachment);
+          await expectQuiet(device, attached);
           if (ring === RINGS.at(-1)) await grow(device, machine, disk);
+          if (!attachment.resetsQueues && device.features.has(VIRTIO_F_RING_RESET)) {
+            await expectStuckQueue(device);
+          }
           await device.close();
           notes.add(`features ${device.features}`);
         }
@@ -110,11 +114,7 @@ async function exercise(
   await change(block, disk);
   await compare(block, disk);
   block.close();
-  if (!device.features.has(VIRTIO_F_RING_RESET)) return;
-  if (!resetsQueues) {
-    await expectStuckQueue(device);
-    return;
-  }
+  if (!resetsQueues || !device.features.has(VIRTIO_F_RING_RESET)) return;
   for (let index = 0; index < QUEUES; index++) await device.resetQueue(index);
   const again = await BlockDriver.open(device);
   await change(again, disk);

@@ -22,6 +22,8 @@ export interface InterruptPlan {
 export interface Attached {
   /** Our driver half. */
   readonly driver: DriverTransport;
+  /** Whether the interrupt line is high. */
+  readonly bus: { readonly asserted: boolean };
   /** How many MSI-X messages came, by vector; none on other transports. */
   readonly messages: readonly number[];
 }
@@ -70,7 +72,8 @@ const PCI: Attachment = {
     }),
   attach: async ({ client, dma }, { choice: interrupts, ...limit }) => {
     const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
-    return { driver: new PciDriver({ bus, dma, interrupts, ...limit }), messages: bus.messages };
+    const driver = new PciDriver({ bus, dma, interrupts, ...limit });
+    return { driver, bus, messages: bus.messages };
   },
 };
 
@@ -91,7 +94,7 @@ function mmio(name: string, board: MmioBoard): Attachment {
     device: (type, properties) => JSON.stringify({ driver: `${type}-device`, ...properties }),
     attach: async ({ client, dma }) => {
       const bus = await QtestMmioBus.find(client, board);
-      return { driver: new MmioDriver({ bus, dma }), messages: [] };
+      return { driver: new MmioDriver({ bus, dma }), bus, messages: [] };
     },
   };
 }
