@@ -1,158 +1,195 @@
-/** The buses of our driver halves, over a machine of ours that speaks qtest. */
-import { createGuestMemory, DmaArena } from "@virtio-admin/core";
-import type { PciInterrupt } from "@virtio-admin/transport-pci";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+/** The buses over a machine that speaks qtest, with our own device halves behind its registers. */
+import {
+  bringUp,
+  createGuestMemory,
+  DmaArena,
+  type GuestMemory,
+  VirtioDevice,
+} from "@virtio-admin/core";
+import { createEntropy, EntropyDriver } from "@virtio-admin/devices";
+import { MmioDevice, MmioDriver } from "@virtio-admin/transport-mmio";
+import { type InterruptChoice, PciDevice, PciDriver } from "@virtio-admin/transport-pci";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MICROVM } from "../src/qtest/boards.ts";
-import { qtestArguments } from "../src/qtest/machine.ts";
+import { QtestClient } from "../src/qtest/client.ts";
 import { QtestMmioBus } from "../src/qtest/mmio.ts";
 import { QtestPciBus } from "../src/qtest/pci.ts";
-import { makeRig, type Rig } from "./qtest-machine.ts";
+import { QtestPeer } from "./qtest-peer.ts";
 
-const RAM = 0x100000;
-const BAR = 0xe0000000;
-/** A memory BAR of 64 bits and 16 KiB that can be prefetched. */
-const BAR_FLAGS = 0xc;
-const BAR_MASK = 0xffffc000;
-let rig: Rig;
+const RAM_BASE = 0x10_0000;
+const RAM_BYTES = 0x10_0000;
+const SLOT = 5;
+const BAR_BASE = 0xe0000000;
+const LINE = 19;
+
+let peer: QtestPeer;
+let client: QtestClient;
+let memory: GuestMemory;
+let dma: DmaArena;
+let device: VirtioDevice;
 
 beforeEach(async () => {
-  rig = await makeRig();
+  peer = await QtestPeer.start();
+  client = new QtestClient(peer.socket);
+  memory = createGuestMemory([{ base: RAM_BASE, bytes: new Uint8Array(RAM_BYTES) }]);
+  dma = new DmaArena(memory, RAM_BASE, RAM_BYTES);
+  let next = 0;
+  const source = (target: Uint8Array): void => {
+    for (let i = 0; i < target.length; i++) target[i] = next++;
+  };
+  device = new VirtioDevice({ model: createEntropy({ source }), memory });
 });
 
 afterEach(async () => {
-  vi.useRealTimers();
-  await rig.close();
+  await client.close();
+  await peer.stop();
 });
 
-describe("a function", () => {
-  const bytes = new Uint8Array(0x1000);
-  const dma = new DmaArena(createGuestMemory([{ base: RAM, bytes }]), RAM, bytes.length);
-
-  /** A bus on slot 4, whose function has one BAR of 16 KiB: 64 bits wide, in registers 4 and 5. */
-  async function openBus(): Promise<QtestPciBus> {
+describe("a function of a PC", () => {
+  /** A host bridge with the function in its slot, and the function's BARs in memory. */
+  function plugIn(): PciDevice {
+    const pci = new PciDevice({ device });
     let selected = 0;
-    /** The command register, both halves of the BAR, and one more; all others read 0. */
-    const registers = new Map<number, number>([
-      [0x04, 0],
-      [0x20, BAR_FLAGS],
-      [0x24, 0],
-      [0x44, 0],
-    ]);
-    rig.answer = (line) => {
-      const [verb = "", at, text] = line.split(" ");
-      const value = Number(text);
-      if (verb === "outl" && at === "0xcf8") selected = value & 0xff;
-      else if (verb.startsWith("out") && registers.has(selected)) {
-        registers.set(selected, selected === 0x20 ? (value & BAR_MASK) | BAR_FLAGS : value);
-      } else if (verb.startsWith("in")) {
-        const read = (registers.get(selected) ?? 0) >>> (8 * (Number(at) & 3));
-        return `OK 0x${(verb === "inw" ? read & 0xffff : read).toString(16)}`;
-      } else if (verb.startsWith("read")) return "OK 0x5a";
-      return "OK";
+    const isOurs = () => Math.floor((selected % 0x80000000) / 0x800) === SLOT;
+    const at = (port: number) => (selected & 0xfc) + (port - 0xcfc);
+    peer.ports = {
+      read: (port, size) =>
+        port >= 0xcfc && isOurs() ? pci.configRead(at(port), size) : 2 ** (8 * size) - 1,
+      write: (port, size, value) => {
+        if (port === 0xcf8) selected = value;
+        else if (isOurs()) pci.configWrite(at(port), size, value);
+      },
     };
-    return QtestPciBus.open({ client: rig.client, slot: 4, barBase: BAR, dma });
+    const find = (address: number): [number, number] => {
+      const bars = [0, 1, 2, 3, 4, 5].map((bar) => ({ bar, base: pci.barAddress(bar) }));
+      const below = bars.filter(({ base }) => base !== 0 && base <= address);
+      const nearest = below.sort((one, other) => other.base - one.base)[0];
+      if (nearest === undefined) throw new Error(`nothing is at 0x${address.toString(16)}`);
+      return [nearest.bar, address - nearest.base];
+    };
+    peer.memory = {
+      read: (address, size) => pci.barRead(...find(address), size),
+      write: (address, size, value) => pci.barWrite(...find(address), size, value),
+    };
+    pci.interruptSink = {
+      msix: (_vector, address, data) => {
+        const region = memory.find(address, 4);
+        region?.view.setUint32(address - region.base, data, true);
+      },
+      intx: (high) => peer.line(LINE, high),
+    };
+    return pci;
   }
 
-  it("has its BARs assigned, and is reached there", async () => {
-    const bus = await openBus();
-    const before = rig.heard.length;
-    expect(await bus.barRead(4, 0x1000, 1)).toBe(0x5a);
-    await bus.barWrite(4, 0x2004, 2, 0xabcd);
-    expect(rig.heard.slice(before)).toEqual(["readb 0xe0001000", "writew 0xe0002004 0xabcd"]);
-    expect(() => bus.barRead(0, 0, 4)).toThrow("no memory BAR with an address");
+  it.each<InterruptChoice>(["msix", "intx"])("is driven, interrupts: %s", async (interrupts) => {
+    plugIn();
+    const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
+    const up = await bringUp(new PciDriver({ bus, dma, interrupts }), { queues: [{ index: 0 }] });
+    const entropy = new EntropyDriver(up, { bufferSize: 8 });
+    const bytes = await entropy.read(20);
+    expect([...bytes]).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    const count = bus.messages.reduce((sum, each) => sum + each, 0);
+    expect(count).toBe(interrupts === "msix" ? 3 : 0);
+    entropy.close();
+    await up.close();
   });
 
-  it("has its configuration space behind two ports, selected and accessed at one go", async () => {
-    const bus = await openBus();
-    const before = rig.heard.length;
-    await Promise.all([bus.configWrite(0x44, 4, -1), bus.configRead(0x22, 2)]);
-    expect(rig.heard.slice(before)).toEqual([
-      "outl 0xcf8 0x80002044",
-      "outl 0xcfc 0xffffffff",
-      "outl 0xcf8 0x80002020",
-      "inw 0xcfe",
-    ]);
+  it("has no configuration space beyond what the ports reach", async () => {
+    plugIn();
+    const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
+    const before = peer.commands.length;
     expect(await bus.configRead(0x100, 4)).toBe(0xffffffff);
+    expect(await bus.configRead(0xfff, 1)).toBe(0xff);
     await bus.configWrite(0x100, 4, 1);
-    expect(rig.heard.length).toBe(before + 4);
+    expect(peer.commands.length).toBe(before);
+    expect(await bus.configRead(0, 2)).toBe(0x1af4);
+    expect(await bus.configRead(2, 2)).toBe(0x1044);
   });
 
-  it("takes messages out of RAM, before its handler is called, each once", async () => {
-    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
-    const bus = await openBus();
-    const [first, second] = [bus.message(0), bus.message(1)];
-    expect(first.address % 4).toBe(0);
-    expect(second.address).toBe(first.address + 4);
-    const word = (address: number) => new DataView(bytes.buffer).getUint32(address - RAM, true);
-    const came: [PciInterrupt, number][] = [];
-    bus.onInterrupt((interrupt) => came.push([interrupt, word(second.address)]));
-    new DataView(bytes.buffer).setUint32(second.address - RAM, second.data, true);
-    vi.advanceTimersToNextTimer();
-    vi.advanceTimersToNextTimer();
-    expect(came).toEqual([[1, 0]]);
-    expect(bus.messages.slice(0, 3)).toEqual([0, 1, 0]);
-    bus.onInterrupt(undefined);
-    expect(vi.getTimerCount()).toBe(0);
+  it("selects and accesses without anything between, however many accesses are under way", async () => {
+    plugIn();
+    const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
+    const offsets = [0, 2, 8, 0x2c, 0x34, 0x10, 6];
+    const one = await Promise.all(offsets.map((offset) => bus.configRead(offset, 1)));
+    const other: number[] = [];
+    for (const offset of offsets) other.push(await bus.configRead(offset, 1));
+    expect(one).toEqual(other);
   });
 
-  it("tells of its line when that goes up, and at once when it is up", async () => {
-    const bus = await openBus();
-    const came: PciInterrupt[] = [];
-    rig.say("IRQ raise 20\n");
-    await bus.configRead(0, 4);
-    bus.onInterrupt((interrupt) => came.push(interrupt));
-    expect(came).toEqual(["intx"]);
-    rig.say("IRQ lower 20\nIRQ raise 20\n");
-    await bus.configRead(0, 4);
-    expect(came).toEqual(["intx", "intx"]);
-    bus.onInterrupt(undefined);
-    rig.say("IRQ lower 20\n");
-    await bus.configRead(0, 4);
-    bus.onInterrupt((interrupt) => came.push(interrupt));
-    expect(came.length).toBe(2);
+  it("has no BAR where none is mapped", async () => {
+    plugIn();
+    const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
+    expect(() => bus.barRead(5, 0, 1)).toThrow("no memory BAR with an address");
+    expect(() => bus.barWrite(9, 0, 1, 0)).toThrow("no memory BAR with an address");
+  });
+
+  it("tells of a line that is high already, and of none that fell", async () => {
+    plugIn();
+    const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
+    const told: unknown[] = [];
+    peer.line(LINE, true);
+    await client.read(BAR_BASE, 1);
+    bus.onInterrupt((interrupt) => told.push(interrupt));
+    expect(told).toEqual(["intx"]);
+    peer.line(LINE, false);
+    await client.read(BAR_BASE, 1);
+    bus.onInterrupt((interrupt) => told.push(interrupt));
+    expect(told).toEqual(["intx"]);
     bus.onInterrupt(undefined);
   });
 });
 
-describe("a window", () => {
-  it("is the first that has a device", async () => {
-    const { base, stride } = MICROVM.windows;
-    const wanted = base + 5 * stride;
-    rig.answer = (line) => {
-      const at = Number(line.split(" ")[1]);
-      if (line.startsWith("write")) return "OK";
-      if (at % stride === 0) return "OK 0x74726976";
-      return at === wanted + 8 ? "OK 0x4" : "OK 0x0";
+describe("a window of a machine without PCI", () => {
+  const { base, stride, count } = MICROVM.windows;
+
+  function plugIn(slot: number): void {
+    const mmio = new MmioDevice({ device, onInterrupt: (high) => peer.line(LINE, high) });
+    const window = base + slot * stride;
+    peer.memory = {
+      read: (address, size) => {
+        if (address >= window && address < window + stride)
+          return mmio.read(address - window, size);
+        // A window without a device has its magic value all the same.
+        return (address - base) % stride === 0 ? 0x74726976 : 0;
+      },
+      write: (address, size, value) => mmio.write(address - window, size, value),
     };
-    const bus = await QtestMmioBus.find(rig.client, MICROVM);
-    expect(bus.base).toBe(wanted);
-    expect(await bus.read(8, 4)).toBe(4);
-    await bus.write(0x70, 4, 1);
-    expect(rig.heard.at(-1)).toBe(`writel 0x${(wanted + 0x70).toString(16)} 0x1`);
-    const came: string[] = [];
-    bus.onInterrupt(() => came.push("up"));
-    rig.say("IRQ raise 12\n");
-    await bus.read(8, 4);
-    expect(came).toEqual(["up"]);
-    bus.onInterrupt(() => came.push("still up"));
-    expect(came).toEqual(["up", "still up"]);
+  }
+
+  it.each([0, 3, count - 1])("is found at place %i and driven", async (slot) => {
+    plugIn(slot);
+    const bus = await QtestMmioBus.find(client, MICROVM);
+    expect(bus.base).toBe(base + slot * stride);
+    const up = await bringUp(new MmioDriver({ bus, dma }), { queues: [{ index: 0 }] });
+    const entropy = new EntropyDriver(up, { bufferSize: 8 });
+    const bytes = await entropy.read(20);
+    expect([...bytes]).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    entropy.close();
+    await up.close();
   });
 
-  it("is not there when none has", async () => {
-    rig.answer = () => "OK 0x0";
-    await expect(QtestMmioBus.find(rig.client, MICROVM)).rejects.toMatchObject({
+  it("is not found where no window has a device", async () => {
+    plugIn(count);
+    await expect(QtestMmioBus.find(client, MICROVM)).rejects.toMatchObject({
       code: "DEVICE_UNKNOWN",
     });
-    expect(rig.heard.length).toBe(2 * MICROVM.windows.count);
   });
-});
 
-describe("the command line", () => {
-  it("takes any path of the RAM and of the socket", () => {
-    const args = qtestArguments(MICROVM, '/a,"b', "/c,d");
-    const object = args[args.indexOf("-object") + 1] ?? "";
-    expect(JSON.parse(object)).toMatchObject({ "mem-path": '/a,"b', share: true });
-    expect(args[args.indexOf("-chardev") + 1]).toBe("socket,id=qtest,path=/c,,d");
-    expect(args[args.indexOf("-accel") + 1]).toBe("qtest");
+  it("tells of a line that is high already, and of none that fell", async () => {
+    plugIn(0);
+    const bus = await QtestMmioBus.find(client, MICROVM);
+    let told = 0;
+    const handler = () => void told++;
+    peer.line(LINE, true);
+    await client.read(base, 4);
+    bus.onInterrupt(handler);
+    expect(told).toBe(1);
+    peer.line(LINE, false);
+    await client.read(base, 4);
+    bus.onInterrupt(handler);
+    expect(told).toBe(1);
+    peer.line(LINE, true);
+    await client.read(base, 4);
+    expect(told).toBe(2);
   });
 });

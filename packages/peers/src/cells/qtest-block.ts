@@ -11,14 +11,18 @@ import {
 } from "@virtio-admin/devices";
 import { privateFolder } from "../cleanup.ts";
 import { ATTACHMENTS, type Attached, type Attachment } from "../qtest/attachment.ts";
+import type { QtestMachine } from "../qtest/machine.ts";
 import { SeededStream } from "../served/entropy.ts";
-import { expectNoAdminQueue, withMachine } from "./qtest.ts";
-import { type Bench, type Cell, expect } from "./types.ts";
+import { expectNoAdminQueue, expectQuiet, withMachine } from "./qtest.ts";
+import { type Bench, type Cell, expect, until } from "./types.ts";
 
 const SECTORS = 0x2000;
 const QUEUES = 3;
 const WRITES = 96;
 const WRITE_SECTORS = 40;
+const GROWTH = 100;
+const GROW_TIME = 30_000;
+const NODE = "disk";
 const SERIAL = "made-for-a-test";
 const { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET } = FEATURE;
 /** Rings in all their kinds, by the features that make them. */
@@ -39,7 +43,7 @@ export const QTEST_BLOCK: readonly Cell[] = ATTACHMENTS.map((attachment) => ({
 
 /** The disk as it is to be, and the file that QEMU has it in. */
 interface Disk {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   readonly path: string;
   readonly changes: SeededStream;
 }
@@ -54,16 +58,16 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
     };
     disk.changes.source(disk.bytes);
     writeFileSync(disk.path, disk.bytes);
-    const drive = { driver: "file", "node-name": "disk", filename: disk.path };
-    const properties = { drive: "disk", serial: SERIAL, "num-queues": QUEUES };
+    const drive = { driver: "file", "node-name": NODE, filename: disk.path };
+    const properties = { drive: NODE, serial: SERIAL, "num-queues": QUEUES };
     const devices = [
       ...["-blockdev", JSON.stringify(drive)],
       ...["-device", attachment.device("virtio-blk", properties)],
     ];
     return await withMachine(bench, attachment, devices, async (machine) => {
       const notes = new Set<string>();
-      for (const interrupts of attachment.interrupts) {
-        const attached = await attachment.attach(machine, interrupts);
+      for (const plan of attachment.interrupts) {
+        const attached = await attachment.attach(machine, plan);
         await expectNoAdminQueue(attached);
         for (const ring of RINGS) {
           const device = await bringUp(attached.driver, {
@@ -74,11 +78,17 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
             queues: Array.from({ length: QUEUES }, (_, index) => ({ index })),
           });
           await exercise(device, ring, disk, attachment);
+          await expectQuiet(device, attached);
+          if (ring === RINGS.at(-1)) await grow(device, machine, disk);
+          if (!attachment.resetsQueues && device.features.has(VIRTIO_F_RING_RESET)) {
+            await expectStuckQueue(device);
+          }
           await device.close();
           notes.add(`features ${device.features}`);
         }
-        if (interrupts === "msix") expectMessages(attached);
-        bench.progress(`${RINGS.length} kinds of rings, interrupts: ${interrupts}`);
+        const { choice, vectorLimit = QUEUES + 1 } = plan;
+        if (choice === "msix") expectMessages(attached, vectorLimit);
+        bench.progress(`${RINGS.length} kinds of rings, interrupts: ${JSON.stringify(plan)}`);
       }
       return [`${RINGS.length * attachment.interrupts.length} times ${WRITES} writes`, ...notes];
     });
@@ -97,18 +107,14 @@ async function exercise(
     expect(device.features.has(bit) === ring.includes(bit), `feature ${bit} is not as was asked`);
   }
   const block = await BlockDriver.open(device);
-  expect(block.capacity === SECTORS, `the capacity is ${block.capacity}`);
+  expect(block.capacity === disk.bytes.length / SECTOR_SIZE, `the capacity is ${block.capacity}`);
   expect(block.queueCount === QUEUES, `${block.queueCount} queues`);
   expect((await block.id()) === SERIAL, `the id is "${await block.id()}"`);
   await compare(block, disk);
   await change(block, disk);
   await compare(block, disk);
   block.close();
-  if (!device.features.has(VIRTIO_F_RING_RESET)) return;
-  if (!resetsQueues) {
-    await expectStuckQueue(device);
-    return;
-  }
+  if (!resetsQueues || !device.features.has(VIRTIO_F_RING_RESET)) return;
   for (let index = 0; index < QUEUES; index++) await device.resetQueue(index);
   const again = await BlockDriver.open(device);
   await change(again, disk);
@@ -143,14 +149,26 @@ async function change(block: BlockDriver, { bytes, changes }: Disk): Promise<voi
 
 /** Compares the disk as it is to be with what is read through the device, and with the file. */
 async function compare(block: BlockDriver, { bytes, path }: Disk): Promise<void> {
-  const read = Buffer.from(await block.read(0, SECTORS));
+  const read = Buffer.from(await block.read(0, block.capacity));
   expect(read.equals(bytes), "what is read is not what was written");
   expect(readFileSync(path).equals(bytes), "the file is not what was written");
 }
 
-/** Each queue has a vector of its own, beside that of the configuration. */
-function expectMessages({ messages }: Attached): void {
-  for (let vector = 1; vector <= QUEUES; vector++) {
-    expect((messages[vector] ?? 0) > 0, `no message of vector ${vector} came`);
-  }
+/** Grows the disk behind a device that is live, and waits until its driver knows. */
+async function grow(device: DriverDevice, { monitor }: QtestMachine, disk: Disk): Promise<void> {
+  const block = await BlockDriver.open(device);
+  const grown = new Uint8Array(disk.bytes.length + GROWTH * SECTOR_SIZE);
+  grown.set(disk.bytes);
+  await monitor.execute("block_resize", { "node-name": NODE, size: grown.length });
+  const capacity = grown.length / SECTOR_SIZE;
+  await until(() => block.capacity === capacity, "the capacity follows the disk", GROW_TIME);
+  disk.bytes = grown;
+  await compare(block, disk);
+  block.close();
+}
+
+/** As many vectors as there are to be are in use: the first has what the configuration tells. */
+function expectMessages({ messages }: Attached, vectors: number): void {
+  const used = messages.filter((count) => count > 0).length;
+  expect(used === vectors, `messages of ${used} vectors came, and ${vectors} are in use`);
 }

@@ -6,7 +6,7 @@ import { ENTROPY_DEVICE_ID, EntropyDriver } from "@virtio-admin/devices";
 import { privateFolder } from "../cleanup.ts";
 import { ATTACHMENTS, type Attachment } from "../qtest/attachment.ts";
 import { SeededStream } from "../served/entropy.ts";
-import { expectNoAdminQueue, withMachine } from "./qtest.ts";
+import { expectNoAdminQueue, expectQuiet, withMachine } from "./qtest.ts";
 import { type Bench, type Cell, expect } from "./types.ts";
 
 const FILE_BYTES = 0x1_0000;
@@ -35,8 +35,8 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
     ];
     return await withMachine(bench, attachment, devices, async (machine) => {
       let at = 0;
-      for (const interrupts of attachment.interrupts) {
-        const attached = await attachment.attach(machine, interrupts);
+      for (const plan of attachment.interrupts) {
+        const attached = await attachment.attach(machine, plan);
         await expectNoAdminQueue(attached);
         const device = await bringUp(attached.driver, {
           deviceId: ENTROPY_DEVICE_ID,
@@ -49,6 +49,7 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
           expect(read.equals(given), `bytes ${at} and up are not those of the file`);
           at += READ_BYTES;
         }
+        await expectQuiet(device, attached);
         entropy.close();
         await device.close();
       }

@@ -1,8 +1,11 @@
 /** Our drivers on QEMU's devices: what their cells share. */
-import { bringUp, FEATURE, isVirtioError } from "@virtio-admin/core";
+import { bringUp, type DriverDevice, FEATURE, isVirtioError } from "@virtio-admin/core";
 import type { Attached, Attachment } from "../qtest/attachment.ts";
 import { type QtestMachine, startMachine } from "../qtest/machine.ts";
-import { type Bench, expect } from "./types.ts";
+import { type Bench, expect, until } from "./types.ts";
+
+/** How long an acknowledgement may be on its way, in milliseconds. */
+const QUIET_TIME = 10_000;
 
 /** Starts a machine with a device, gives it to `use`, and sees to it that it is gone afterwards. */
 export async function withMachine<Result>(
@@ -31,4 +34,10 @@ export async function expectNoAdminQueue({ driver }: Attached): Promise<void> {
   for (const part of [driver.name, "VIRTIO_F_ADMIN_VQ", `bit ${FEATURE.VIRTIO_F_ADMIN_VQ}`]) {
     expect(error.message.includes(part), `"${error.message}" does not say ${part}`);
   }
+}
+
+/** Checks that every interrupt was acknowledged, where nothing is under way. */
+export async function expectQuiet(device: DriverDevice, { bus }: Attached): Promise<void> {
+  await until(() => !bus.asserted, "the interrupt line falls", QUIET_TIME);
+  expect(device.failure === undefined, `the device has failed: ${device.failure}`);
 }

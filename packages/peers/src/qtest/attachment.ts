@@ -10,10 +10,20 @@ import { QtestPciBus } from "./pci.ts";
 /** The devices that are tried, as QEMU calls them. */
 export type DeviceType = "virtio-rng" | "virtio-blk";
 
+/** Which interrupts a driver half uses. */
+export interface InterruptPlan {
+  /** MSI-X, INTx, or what there is. */
+  readonly choice: InterruptChoice;
+  /** The most MSI-X vectors; as many as the device has, unless given. */
+  readonly vectorLimit?: number;
+}
+
 /** A driver half, and what it is reached by. */
 export interface Attached {
   /** Our driver half. */
   readonly driver: DriverTransport;
+  /** Whether the interrupt line is high. */
+  readonly bus: { readonly asserted: boolean };
   /** How many MSI-X messages came, by vector; none on other transports. */
   readonly messages: readonly number[];
 }
@@ -29,12 +39,12 @@ export interface Attachment {
    * no QueueReset: 11.1 takes the write for a mistake of the guest.
    */
   readonly resetsQueues: boolean;
-  /** Which interrupts there are to be chosen from. */
-  readonly interrupts: readonly InterruptChoice[];
+  /** Which interrupts there are to be tried. */
+  readonly interrupts: readonly InterruptPlan[];
   /** The argument for a device. */
   device(type: DeviceType, properties: Readonly<Record<string, unknown>>): string;
   /** Finds the device, and makes a driver half for it. */
-  attach(machine: QtestMachine, interrupts?: InterruptChoice): Promise<Attached>;
+  attach(machine: QtestMachine, plan: InterruptPlan): Promise<Attached>;
 }
 
 const SLOT = 4;
@@ -46,7 +56,13 @@ const PCI: Attachment = {
   name: "pci",
   board: Q35,
   resetsQueues: true,
-  interrupts: ["msix", "intx"],
+  // A vector for each queue, one for all queues, one for everything, and none.
+  interrupts: [
+    { choice: "msix" },
+    { choice: "msix", vectorLimit: 2 },
+    { choice: "msix", vectorLimit: 1 },
+    { choice: "intx" },
+  ],
   device: (type, properties) =>
     JSON.stringify({
       driver: `${type}-pci`,
@@ -54,9 +70,10 @@ const PCI: Attachment = {
       "disable-legacy": "on",
       ...properties,
     }),
-  attach: async ({ client, dma }, interrupts = "auto") => {
+  attach: async ({ client, dma }, { choice: interrupts, ...limit }) => {
     const bus = await QtestPciBus.open({ client, slot: SLOT, barBase: BAR_BASE, dma });
-    return { driver: new PciDriver({ bus, dma, interrupts }), messages: bus.messages };
+    const driver = new PciDriver({ bus, dma, interrupts, ...limit });
+    return { driver, bus, messages: bus.messages };
   },
 };
 
@@ -73,11 +90,11 @@ function mmio(name: string, board: MmioBoard): Attachment {
     name: `mmio-${name}`,
     board,
     resetsQueues: false,
-    interrupts: ["auto"],
+    interrupts: [{ choice: "auto" }],
     device: (type, properties) => JSON.stringify({ driver: `${type}-device`, ...properties }),
     attach: async ({ client, dma }) => {
       const bus = await QtestMmioBus.find(client, board);
-      return { driver: new MmioDriver({ bus, dma }), messages: [] };
+      return { driver: new MmioDriver({ bus, dma }), bus, messages: [] };
     },
   };
 }

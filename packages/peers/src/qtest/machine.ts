@@ -17,6 +17,8 @@ export const RAM_BYTES = 64 << 20;
 
 const START_TIME = 30_000;
 const LAST_LINES = 8;
+/** What QEMU says where it was built, or packaged, without qtest. */
+const NO_QTEST = /invalid accelerator qtest/;
 
 /** The arguments of a machine whose RAM is the file at `ram`, and that connects to `socket`. */
 export function qtestArguments(board: Board, ram: string, socket: string): string[] {
@@ -42,6 +44,8 @@ export function qtestArguments(board: Board, ram: string, socket: string): strin
 export interface QtestMachine {
   /** Its registers, ports and interrupt lines. */
   readonly client: QtestClient;
+  /** Its monitor. */
+  readonly monitor: QtestMonitor;
   /** Its RAM. */
   readonly memory: RegionMemory;
   /** Allocates RAM for a driver. */
@@ -54,7 +58,7 @@ export interface QtestMachine {
  * Starts a machine, with further arguments of QEMU's own for its devices.
  *
  * @throws VirtioError `TRANSPORT` when QEMU ends, or is not there in time; `HOST_UNSUPPORTED`
- * where its RAM cannot be mapped
+ * where it has no qtest, or its RAM cannot be mapped
  */
 export async function startMachine(
   program: Program,
@@ -113,7 +117,7 @@ class Parts {
     );
     const memory = createGuestMemory([{ base: ramBase, bytes: this.#ram.bytes, concurrent: true }]);
     const dma = new DmaArena(memory, ramBase + driverOffset, RAM_BYTES - driverOffset);
-    return { client, memory, dma, close: () => this.close() };
+    return { client, monitor, memory, dma, close: () => this.close() };
   }
 
   async close(): Promise<void> {
@@ -134,7 +138,8 @@ class Parts {
     const first = await Promise.race([connected, gone, late]);
     clearTimeout(timer);
     if (typeof first !== "string") return first;
-    throw new VirtioError("TRANSPORT", {
+    const hasNone = this.#lines.some((line) => NO_QTEST.test(line));
+    throw new VirtioError(hasNone ? "HOST_UNSUPPORTED" : "TRANSPORT", {
       message: [first, ...this.#lines].join(" / "),
       path: "qtest",
     });

@@ -42,6 +42,11 @@ export class QtestMmioBus implements MmioBus {
     });
   }
 
+  /** True while the interrupt line is high. */
+  get asserted(): boolean {
+    return this.#high.size > 0;
+  }
+
   /** See `MmioBus.read`. */
   read(offset: number, size: number): Promise<number> {
     return this.#client.read(this.base + offset, size as AccessSize);

@@ -1,4 +1,7 @@
-/** QEMU's monitor (QMP) over the standard streams of its process: it names objects of the machine. */
+/**
+ * QEMU's monitor (QMP) over the standard streams of its process: it names objects of the machine,
+ * and changes what is behind its devices.
+ */
 import type { Readable, Writable } from "node:stream";
 import { VirtioError } from "@virtio-admin/core";
 import { LineCutter } from "../guest/lines.ts";
@@ -48,6 +51,16 @@ export class QtestMonitor {
       if (reply.return === type) return path;
     }
     throw failed(`the machine has no ${type}`);
+  }
+
+  /**
+   * Has QEMU carry out a command.
+   *
+   * @throws VirtioError `TRANSPORT` when it fails
+   */
+  async execute(command: string, args: object): Promise<void> {
+    const { error } = await this.#ask(command, args);
+    if (error !== undefined) throw failed(`${command} failed: ${JSON.stringify(error)}`);
   }
 
   #ask(execute: string, args?: object): Promise<Reply> {

@@ -76,6 +76,11 @@ export class QtestPciBus implements PciBus {
     return bus;
   }
 
+  /** True while the interrupt line is high. */
+  get asserted(): boolean {
+    return this.#high.size > 0;
+  }
+
   /** See `PciBus.configRead`; the ports do not reach beyond 256 bytes, which read as all ones. */
   async configRead(offset: number, size: number): Promise<number> {
     if (offset >= CONFIG_END) return 2 ** (8 * size) - 1;
