@@ -63,13 +63,16 @@ describe("a queue in concurrent memory", () => {
   it.each([
     { eventIdx: false, wish: USED_FLAGS },
     { eventIdx: true, wish: AVAIL_EVENT },
-  ])("shows the device what is available before it looks whether to notify: %o", (options) => {
-    const driver = createDriverQueue(initOf(options));
-    driver.add([BASE], [16], 1, 0);
-    const done = watch();
-    expect(driver.publish()).toBe(true);
-    expect(done).toEqual([`store ${AVAIL_IDX}`, `load ${options.wish}`]);
-  });
+  ])(
+    "[split-notify-driver-1+] shows the device what is available before it looks whether to notify: %o",
+    (options) => {
+      const driver = createDriverQueue(initOf(options));
+      driver.add([BASE], [16], 1, 0);
+      const done = watch();
+      expect(driver.publish()).toBe(true);
+      expect(done).toEqual([`store ${AVAIL_IDX}`, `load ${options.wish}`]);
+    },
+  );
 
   it.each([
     { eventIdx: false, wish: AVAIL_FLAGS },
