@@ -6,7 +6,7 @@ import { AptRoot, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
 import { completeTrees, packagesOf, unpack } from "./debian/tree.ts";
 import { compareVersions, newest, type Pinned } from "./debian/version.ts";
 import type { GuestModule } from "./guest/initramfs.ts";
-import { type Program, qemuOnPath, unpackedProgram } from "./qemu/program.ts";
+import { type Processor, type Program, qemuOnPath, unpackedProgram } from "./qemu/program.ts";
 
 /** A Linux to boot. */
 export interface Linux {
@@ -31,7 +31,11 @@ export interface Toolchain {
 
 const SUITE_OF: Readonly<Record<LinuxName, string>> = { newest: BACKPORTS, stable: SUITE };
 const FLAVOUR = "cloud-amd64";
-const QEMU_PACKAGES = ["qemu-system-x86", "seabios", "libc6"];
+const QEMU_PACKAGES: Readonly<Record<Processor, readonly string[]>> = {
+  x86_64: ["qemu-system-x86", "seabios", "libc6"],
+  aarch64: ["qemu-system-arm", "libc6"],
+  riscv64: ["qemu-system-riscv", "libc6"],
+};
 /** With what a shell and the kernel's makefiles call. */
 const BUILD_PACKAGES = [
   ...[
@@ -59,7 +63,7 @@ export class Environment {
   readonly #progress: Progress;
   readonly #linux = new Map<LinuxName, Promise<Linux>>();
   #apt: Promise<AptRoot | undefined> | undefined;
-  #qemu: Promise<Program> | undefined;
+  readonly #qemu = new Map<Processor, Promise<Program>>();
   #busybox: Promise<Uint8Array> | undefined;
   #toolchain: Promise<Toolchain> | undefined;
 
@@ -69,10 +73,14 @@ export class Environment {
     this.#progress = progress;
   }
 
-  /** QEMU: that on the path if it is new enough, else the newest of the suite. */
-  qemu(): Promise<Program> {
-    this.#qemu ??= this.#getQemu();
-    return this.#qemu;
+  /**
+   * QEMU: that on the path if it is new enough, else the newest of the suite. For another processor
+   * than the host's it is always that of the suite.
+   */
+  qemu(processor: Processor = "x86_64"): Promise<Program> {
+    const known = this.#qemu.get(processor) ?? this.#getQemu(processor);
+    this.#qemu.set(processor, known);
+    return known;
   }
 
   /** A Linux. */
@@ -112,14 +120,17 @@ export class Environment {
     return this.#toolchain;
   }
 
-  async #getQemu(): Promise<Program> {
-    const own = await qemuOnPath(LEAST_QEMU);
+  async #getQemu(processor: Processor): Promise<Program> {
+    const isHost = processor === "x86_64";
+    const own = isHost ? await qemuOnPath(LEAST_QEMU) : undefined;
     if (own !== undefined) {
       this.#progress(`QEMU ${own.version}, on the path`);
       return own;
     }
-    const folder = await this.#tree("qemu", (apt) => apt.closure(QEMU_PACKAGES, BACKPORTS));
-    const program = await unpackedProgram(folder);
+    const folder = await this.#tree(isHost ? "qemu" : `qemu-${processor}`, (apt) =>
+      apt.closure(QEMU_PACKAGES[processor], BACKPORTS),
+    );
+    const program = await unpackedProgram(folder, processor);
     if (compareVersions(program.version, LEAST_QEMU) < 0) {
       throw new VirtioError("HOST_UNSUPPORTED", {
         path: "qemu",
@@ -222,7 +233,9 @@ async function exact(apt: AptRoot, names: readonly string[], suite: string): Pro
 function describe(folder: string): string {
   const packages = packagesOf(folder);
   const [first = ""] = packages.filter((name) =>
-    /^(qemu-system-x86|linux-(image|binary|headers-.*amd64)|busybox|e2fsprogs)/.test(name),
+    /^(qemu-system-(x86|arm|riscv)=|linux-(image|binary|headers-.*amd64)|busybox|e2fsprogs)/.test(
+      name,
+    ),
   );
   return `${first}${packages.length > 1 ? ` and ${packages.length - 1} more` : ""}`;
 }

@@ -1,5 +1,6 @@
 /**
- * Our devices under the drivers of others: stock Linux in QEMU. `npm run peers` runs the cells.
+ * Our devices under the drivers of others, stock Linux in QEMU, and our drivers on the devices of
+ * others, QEMU's. `npm run peers` runs the cells.
  *
  * @packageDocumentation
  */

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 
-export type { BarState } from "./bars.ts";
+export { assignBars, type BarState } from "./bars.ts";
 export {
   LOOPBACK_MESSAGE_ADDRESS,
   loopbackBus,

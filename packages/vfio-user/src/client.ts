@@ -108,8 +108,8 @@ export class VfioUserClient implements PciBus {
       closeSync(fd);
       throw error;
     }
-    const { base = 0, length } = init.memory;
-    this.memory = createGuestMemory([{ base, bytes: this.#backing.bytes }]);
+    const { base = 0, length, shared = true } = init.memory;
+    this.memory = createGuestMemory([{ base, bytes: this.#backing.bytes, concurrent: shared }]);
     this.dma = new DmaArena(this.memory, base, length);
     try {
       this.#channel = new Channel(native, fd, BODY_LIMIT, {

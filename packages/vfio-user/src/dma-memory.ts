@@ -175,7 +175,7 @@ export class DmaMemory implements GuestMemory {
     const bytes = this.#space.bytes(base, end - base);
     if (bytes === undefined) return undefined;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const region: MemoryRegion = { base, length: bytes.length, bytes, view };
+    const region: MemoryRegion = { base, length: bytes.length, bytes, view, concurrent: true };
     entry.pieces[index - first] = region;
     return region;
   }

@@ -37,3 +37,4 @@ export {
 export { VfioUserHeldError } from "./refusal.ts";
 export { VfioUserServer, type VfioUserServerInit } from "./server.ts";
 export type { MappingPolicy } from "./session.ts";
+export { mapSharedFile, type SharedFile } from "./shared-file.ts";

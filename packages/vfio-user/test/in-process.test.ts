@@ -10,7 +10,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { bringUp, FEATURE, openAdminClient, type VirtioError } from "@virtio-admin/core";
+import {
+  bringUp,
+  FEATURE,
+  type GuestMemory,
+  openAdminClient,
+  type VirtioError,
+} from "@virtio-admin/core";
 import { BLOCK_DRIVER_FEATURES, BlockDriver, EntropyDriver } from "@virtio-admin/devices";
 import { type PciDevice, PciDriver, type PciDriverInit } from "@virtio-admin/transport-pci";
 import {
@@ -93,6 +99,23 @@ describe.skipIf(unsupported !== undefined)(
         await device.close();
       },
     );
+
+    it("both know that the other reaches the memory at the same time", async () => {
+      let seen: GuestMemory | undefined;
+      const device = (memory: GuestMemory) => {
+        seen = memory;
+        return entropyFunction(memory);
+      };
+      const { path } = await serve({ device });
+      const { base, length } = MEMORY;
+      const client = await connect(path);
+      expect(client.memory.find(base, length)?.concurrent).toBe(true);
+      expect(seen?.find(base, length)?.concurrent).toBe(true);
+      await client.close();
+      const alone = await VfioUserClient.connect({ path, memory: { ...MEMORY, shared: false } });
+      open.push(alone);
+      expect(alone.memory.find(base, length)?.concurrent).toBe(false);
+    });
 
     it("gives each client a fresh function, reset when the client is gone", async () => {
       const made: PciDevice[] = [];

@@ -15,6 +15,8 @@ export interface RegionInit {
    * buffer: one of those makes every access through the same code several times slower.
    */
   readonly bytes: Uint8Array;
+  /** See {@link MemoryRegion.concurrent}. */
+  readonly concurrent?: boolean;
 }
 
 /** Stands for "no region was found yet": no address is inside it. */
@@ -23,6 +25,7 @@ const NO_REGION: MemoryRegion = {
   length: 0,
   bytes: new Uint8Array(0),
   view: new DataView(new ArrayBuffer(0)),
+  concurrent: false,
 };
 
 /** A sparse {@link GuestMemory} of non-overlapping regions, which may touch one another. */
@@ -97,6 +100,7 @@ export class RegionMemory implements GuestMemory {
       length,
       bytes,
       view: new DataView(bytes.buffer, bytes.byteOffset, length),
+      concurrent: region.concurrent === true,
     };
     this.sorted = this.sorted.toSpliced(index, 0, added);
     return added;

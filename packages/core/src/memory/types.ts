@@ -16,6 +16,11 @@ export interface MemoryRegion {
   readonly bytes: Uint8Array;
   /** A view of the same bytes. */
   readonly view: DataView;
+  /**
+   * True when the other side reaches it at the same time, from another thread or process: queues
+   * that lie in it order their accesses to what both sides write. False unless given.
+   */
+  readonly concurrent?: boolean;
 }
 
 /** The DMA address space that a device and its driver share. */

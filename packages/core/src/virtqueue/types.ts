@@ -28,7 +28,8 @@ export interface QueueInit extends QueueAddresses {
   /** VIRTIO_F_RING_PACKED was negotiated: the ring is packed. It is split unless given. */
   readonly packed?: boolean;
   /**
-   * Use Atomics on the indexes, or the flags: needed when the halves run on different threads. The
+   * Use Atomics on the indexes, or the flags: needed when the halves run on different threads or in
+   * different processes, and done without being asked where `MemoryRegion.concurrent` says so. The
    * areas must then start at even offsets of their backing buffers, of a packed ring at multiples of 4.
    */
   readonly atomic?: boolean;

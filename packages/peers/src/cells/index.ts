@@ -6,6 +6,8 @@ import { GUEST_KILLED } from "./guest-killed.ts";
 import { HOSTILE_CLIENT } from "./hostile-client.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
+import { QTEST_BLOCK } from "./qtest-block.ts";
+import { QTEST_ENTROPY } from "./qtest-entropy.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
 import type { Cell } from "./types.ts";
 
@@ -21,5 +23,7 @@ export const CELLS: readonly Cell[] = [
   OWNER_HELD,
   MEMBER_COMMANDS,
   HOSTILE_CLIENT,
+  ...QTEST_ENTROPY,
+  ...QTEST_BLOCK,
   FIGURES,
 ];

@@ -16,15 +16,19 @@ export interface Program {
   readonly env: Readonly<Record<string, string>>;
 }
 
-const NAME = "qemu-system-x86_64";
+/** The processors that QEMU is started for. */
+export type Processor = "x86_64" | "aarch64" | "riscv64";
+
 const LOADER = "usr/lib64/ld-linux-x86-64.so.2";
 const LIBRARIES = ["usr/lib/x86_64-linux-gnu", "usr/lib"];
 const FIRMWARE = ["usr/share/qemu", "usr/share/seabios"];
 const DEVICE = "vfio-user-pci";
+/** Packages are those of amd64. */
+const HOST: Processor = "x86_64";
 
 /** QEMU on the path when it is at least this new and has the device; else `undefined`. */
 export async function qemuOnPath(least: string): Promise<Program | undefined> {
-  const program = { file: NAME, before: [], env: {} };
+  const program = { file: nameFor(HOST), before: [], env: {} };
   try {
     const version = await versionOf(program);
     if (compareVersions(version, least) < 0 || !(await hasDevice(program))) return undefined;
@@ -35,13 +39,16 @@ export async function qemuOnPath(least: string): Promise<Program | undefined> {
 }
 
 /** QEMU of a folder of unpacked packages. */
-export async function unpackedProgram(folder: string): Promise<Program> {
+export async function unpackedProgram(
+  folder: string,
+  processor: Processor = HOST,
+): Promise<Program> {
   const program = {
     file: join(folder, LOADER),
     before: [
       "--library-path",
       LIBRARIES.map((path) => join(folder, path)).join(":"),
-      join(folder, "usr/bin", NAME),
+      join(folder, "usr/bin", nameFor(processor)),
       ...FIRMWARE.map((path) => join(folder, path))
         .filter((path) => existsSync(path))
         .flatMap((path) => ["-L", path]),
@@ -49,6 +56,10 @@ export async function unpackedProgram(folder: string): Promise<Program> {
     env: { QEMU_MODULE_DIR: join(folder, "usr/lib/x86_64-linux-gnu/qemu") },
   };
   return { ...program, version: await versionOf(program) };
+}
+
+function nameFor(processor: Processor): string {
+  return `qemu-system-${processor}`;
 }
 
 type Runnable = Omit<Program, "version">;

@@ -7,6 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import { checkWords, LITTLE_ENDIAN_HOST, viewOfArea } from "../area.ts";
+import { isConcurrent } from "../concurrent.ts";
 import type { QueueAddresses, QueueInit } from "../types.ts";
 import { PVIRTQ_EVENT_SUPPRESS, packedAreaSizes, RING_EVENT_FLAGS } from "./layout.ts";
 
@@ -54,7 +55,7 @@ export function packedRings(init: QueueInit): PackedRings {
   const descriptors = viewOfArea(init, "descriptorArea", areas.descriptorArea);
   const driverEvent = viewOfArea(init, "driverArea", areas.driverArea);
   const deviceEvent = viewOfArea(init, "deviceArea", areas.deviceArea);
-  const atomic = init.atomic === true;
+  const atomic = init.atomic === true || isConcurrent(init, areas);
   return {
     descriptors,
     driverEvent,

@@ -4,6 +4,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import { checkWords, LITTLE_ENDIAN_HOST, viewOfArea } from "../area.ts";
+import { isConcurrent } from "../concurrent.ts";
 import type { QueueInit } from "../types.ts";
 import { splitAreaSizes, VIRTQ_USED } from "./layout.ts";
 
@@ -36,7 +37,7 @@ export function splitRings(init: QueueInit): SplitRings {
   const descriptors = viewOfArea(init, "descriptorArea", areas.descriptorArea);
   const avail = viewOfArea(init, "driverArea", areas.driverArea);
   const used = viewOfArea(init, "deviceArea", areas.deviceArea);
-  const atomic = init.atomic === true;
+  const atomic = init.atomic === true || isConcurrent(init, areas);
   return {
     descriptors,
     avail,
