@@ -86,6 +86,7 @@ export class MmioDriver implements DriverTransport {
   };
   /** The words of feature bits that were written with bits since the reset. */
   readonly #wordsWritten = new Set<number>();
+  #features: FeatureSet = FeatureSet.EMPTY;
   #listener: InterruptListener | undefined;
   #serving = false;
   /** The line rose since InterruptStatus was asked for last. */
@@ -146,6 +147,7 @@ export class MmioDriver implements DriverTransport {
       await this.#write("Status", 0);
       await this.#poll("Status", 0);
       this.#wordsWritten.clear();
+      this.#features = FeatureSet.EMPTY;
     });
   }
 
@@ -186,6 +188,7 @@ export class MmioDriver implements DriverTransport {
         await this.#write("DriverFeatures", features.word(word));
         if (!isEmpty) this.#wordsWritten.add(word);
       }
+      this.#features = features;
     });
   }
 
@@ -239,9 +242,22 @@ export class MmioDriver implements DriverTransport {
     });
   }
 
-  /** Resets one queue through QueueReset and waits until QueueReset and QueueReady read 0. */
+  /**
+   * Resets one queue through QueueReset and waits until QueueReset and QueueReady read 0.
+   *
+   * @throws VirtioError `TRANSPORT_UNSUPPORTED` without VIRTIO_F_RING_RESET, which brings the
+   * register; `DEVICE_FAILED` when the reset does not end.
+   */
   resetQueue(index: number): Promise<void> {
     return this.#exclusive.run(async () => {
+      if (!this.#features.has(FEATURE.VIRTIO_F_RING_RESET)) {
+        throw new VirtioError("TRANSPORT_UNSUPPORTED", {
+          message: `one queue cannot be reset without VIRTIO_F_RING_RESET (bit ${FEATURE.VIRTIO_F_RING_RESET})`,
+          path: "mmio.QueueReset",
+          value: this.#features.toString(),
+          hint: "reset the device",
+        });
+      }
       await this.#write("QueueSel", index);
       await this.#write("QueueReset", 1);
       await this.#poll("QueueReset", 0);

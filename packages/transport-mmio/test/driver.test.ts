@@ -1,13 +1,14 @@
 import { FEATURE, FeatureSet, type QueueAddresses, type VirtioError } from "@virtio-admin/core";
 import { describe, expect, test } from "vitest";
 import { loopbackBus, type MmioBus, type MmioDevice } from "../src/index.ts";
-import { MEMORY_BASE, rig, WITH_ADMIN } from "./rig.ts";
+import { MEMORY_BASE, rig, WITH_ADMIN, WITH_RING_RESET } from "./rig.ts";
 
 const AREAS: QueueAddresses = {
   descriptorArea: MEMORY_BASE,
   driverArea: MEMORY_BASE + 0x200,
   deviceArea: MEMORY_BASE + 0x400,
 };
+const RING_RESET = FeatureSet.of(FEATURE.VIRTIO_F_VERSION_1, FEATURE.VIRTIO_F_RING_RESET);
 const ADMIN = FeatureSet.of(FEATURE.VIRTIO_F_VERSION_1, FEATURE.VIRTIO_F_ADMIN_VQ);
 
 /** A bus on which the register at `offset` reads what `answer` says, and which records accesses. */
@@ -127,8 +128,46 @@ describe("errors", () => {
 
   test("[mmio-driver-20] a queue reset that never ends fails, within a bound", async () => {
     const { window, driver } = rig();
-    const bus = lyingBus(window, 0x0c0, () => 1);
-    await expect(driver(bus).resetQueue(0)).rejects.toMatchObject({ code: "DEVICE_FAILED" });
+    const half = driver(lyingBus(window, 0x0c0, () => 1));
+    await half.writeFeatures(RING_RESET);
+    await expect(half.resetQueue(0)).rejects.toMatchObject({
+      code: "DEVICE_FAILED",
+      path: "mmio.QueueReset",
+    });
+  });
+
+  test("a queue reset that the device promised and does not know fails, within a bound", async () => {
+    const { window, negotiate, driver } = rig();
+    negotiate(...WITH_RING_RESET);
+    const bus = loopbackBus(window);
+    const half = driver({
+      ...bus,
+      write: (at, size, value) => (at === 0x0c0 ? undefined : bus.write(at, size, value)),
+    });
+    await half.writeFeatures(RING_RESET);
+    await half.enableQueue(0, 16, AREAS);
+    await expect(half.resetQueue(0)).rejects.toMatchObject({
+      code: "DEVICE_FAILED",
+      path: "mmio.QueueReady",
+    });
+  });
+
+  test("a queue is not reset by a register that VIRTIO_F_RING_RESET did not bring", async () => {
+    const { window, negotiate, driver, device } = rig();
+    negotiate(0, 1);
+    const bus = lyingBus(window, 0, (honest) => honest);
+    const half = driver(bus);
+    await half.writeFeatures(FeatureSet.of(FEATURE.VIRTIO_F_VERSION_1));
+    await half.enableQueue(0, 16, AREAS);
+    bus.writes.length = 0;
+    const refusal = { code: "TRANSPORT_UNSUPPORTED", path: "mmio.QueueReset" };
+    await expect(half.resetQueue(0)).rejects.toMatchObject(refusal);
+    expect(bus.writes).toEqual([]);
+    expect(device.queueSize(0)).toBe(16);
+    // What was negotiated before a reset is not in force after it.
+    await half.writeFeatures(RING_RESET);
+    await half.reset();
+    await expect(half.resetQueue(0)).rejects.toMatchObject(refusal);
   });
 });
 

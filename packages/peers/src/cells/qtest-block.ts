@@ -13,7 +13,7 @@ import { privateFolder } from "../cleanup.ts";
 import { ATTACHMENTS, type Attached, type Attachment } from "../qtest/attachment.ts";
 import type { QtestMachine } from "../qtest/machine.ts";
 import { SeededStream } from "../served/entropy.ts";
-import { expectNoAdminQueue, expectQuiet, withMachine } from "./qtest.ts";
+import { expectNoAdminQueue, expectQuiet, failureOf, withMachine } from "./qtest.ts";
 import { type Bench, type Cell, expect, until } from "./types.ts";
 
 const SECTORS = 0x2000;
@@ -114,7 +114,13 @@ async function exercise(
   await change(block, disk);
   await compare(block, disk);
   block.close();
-  if (!resetsQueues || !device.features.has(VIRTIO_F_RING_RESET)) return;
+  if (!device.features.has(VIRTIO_F_RING_RESET)) {
+    const error = await failureOf(device.resetQueue(0));
+    expect(isVirtioError(error, "TRANSPORT_UNSUPPORTED"), `a reset without the feature: ${error}`);
+    expect(device.state === "live", `the device is ${device.state} after a refusal`);
+    return;
+  }
+  if (!resetsQueues) return;
   for (let index = 0; index < QUEUES; index++) await device.resetQueue(index);
   const again = await BlockDriver.open(device);
   await change(again, disk);
@@ -124,10 +130,7 @@ async function exercise(
 
 /** A device that does not do what it promised is given up in finite time, with a word on why. */
 async function expectStuckQueue(device: DriverDevice): Promise<void> {
-  const error: unknown = await device.resetQueue(0).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
+  const error = await failureOf(device.resetQueue(0));
   expect(isVirtioError(error, "DEVICE_FAILED"), `a queue that cannot be reset: ${error}`);
   expect(error.path === "mmio.QueueReady", `what never reads 0 is ${error.path}`);
 }

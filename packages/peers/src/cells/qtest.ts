@@ -26,10 +26,7 @@ export async function withMachine<Result>(
 
 /** Checks that a driver that needs an administration virtqueue is told what is missing, and where. */
 export async function expectNoAdminQueue({ driver }: Attached): Promise<void> {
-  const error: unknown = await bringUp(driver, { queues: [{ index: 0 }], adminQueues: 1 }).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
+  const error = await failureOf(bringUp(driver, { queues: [{ index: 0 }], adminQueues: 1 }));
   expect(isVirtioError(error, "ADMIN_QUEUE_UNAVAILABLE"), `without the feature: ${error}`);
   for (const part of [driver.name, "VIRTIO_F_ADMIN_VQ", `bit ${FEATURE.VIRTIO_F_ADMIN_VQ}`]) {
     expect(error.message.includes(part), `"${error.message}" does not say ${part}`);
@@ -40,4 +37,12 @@ export async function expectNoAdminQueue({ driver }: Attached): Promise<void> {
 export async function expectQuiet(device: DriverDevice, { bus }: Attached): Promise<void> {
   await until(() => !bus.asserted, "the interrupt line falls", QUIET_TIME);
   expect(device.failure === undefined, `the device has failed: ${device.failure}`);
+}
+
+/** What a promise rejects with; `undefined` when it does not. */
+export function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
 }
