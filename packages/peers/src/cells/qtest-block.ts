@@ -81,7 +81,7 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
           await expectQuiet(device, attached);
           if (ring === RINGS.at(-1)) await grow(device, machine, disk);
           if (!attachment.resetsQueues && device.features.has(VIRTIO_F_RING_RESET)) {
-            await expectStuckQueue(device);
+            await expectResetOrReason(device);
           }
           await device.close();
           notes.add(`features ${device.features}`);
@@ -109,7 +109,8 @@ async function exercise(
   const block = await BlockDriver.open(device);
   expect(block.capacity === disk.bytes.length / SECTOR_SIZE, `the capacity is ${block.capacity}`);
   expect(block.queueCount === QUEUES, `${block.queueCount} queues`);
-  expect((await block.id()) === SERIAL, `the id is "${await block.id()}"`);
+  const id = await block.id();
+  expect(id === SERIAL, `the id is "${id}"`);
   await compare(block, disk);
   await change(block, disk);
   await compare(block, disk);
@@ -129,8 +130,10 @@ async function exercise(
 }
 
 /** A device that does not do what it promised is given up in finite time, with a word on why. */
-async function expectStuckQueue(device: DriverDevice): Promise<void> {
+async function expectResetOrReason(device: DriverDevice): Promise<void> {
   const error = await failureOf(device.resetQueue(0));
+  // A QEMU to come may keep the promise.
+  if (error === undefined) return;
   expect(isVirtioError(error, "DEVICE_FAILED"), `a queue that cannot be reset: ${error}`);
   expect(error.path === "mmio.QueueReady", `what never reads 0 is ${error.path}`);
 }

@@ -121,6 +121,8 @@ export class QtestPciBus implements PciBus {
     this.#handler = handler;
     clearInterval(this.#looking);
     this.#looking = handler && setInterval(() => this.#look(), LOOK_EVERY);
+    // A driver that fails may never let go of its bus: that must not keep this process.
+    this.#looking?.unref();
     if (this.#high.size > 0) handler?.("intx");
   }
 
