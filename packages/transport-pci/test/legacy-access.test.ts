@@ -125,6 +125,12 @@ describe("the layout", () => {
       { ...REGISTERS, config_msix_vector: 0x8182, queue_msix_vector: 0xffff },
       `${BYTES} 8281 ffff`,
     ],
+    [
+      "with MSI-X, of which the queue has a vector",
+      VIRTIO_PCI_LEGACY_MSIX_LAYOUT,
+      { ...REGISTERS, config_msix_vector: 0xffff, queue_msix_vector: 0x9192 },
+      `${BYTES} ffff 9291`,
+    ],
   ] as readonly [string, StructLayout, Readonly<Record<string, number>>, string][])(
     "%s is these bytes and back, and no byte less",
     (_, layout, values, text) => {

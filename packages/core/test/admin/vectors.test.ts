@@ -38,11 +38,38 @@ describe("structures on the wire", () => {
     }
   });
 
+  it.each(ROWS)(
+    "$title is read as zero where bytes are missing, if told to",
+    ({ layout, text }) => {
+      const bytes = unhex(text);
+      for (let length = 0; length < layout.size; length++) {
+        const padded = new Uint8Array(layout.size);
+        padded.set(bytes.subarray(0, length));
+        const decoded = decode(layout, bytes.subarray(0, length), 0, { zeroExtend: true });
+        expect(decoded, `${length} bytes`).toEqual(decode(layout, padded));
+      }
+    },
+  );
+
   it.each(NO_SUCH_BYTES)("%s is refused", (_, layout, text) => {
     expect(() => decode(layout, unhex(text))).toThrow(outOfRange);
   });
 
-  it.each(NO_SUCH_VALUES)("%s takes no value that does not fit: %o", (layout, values) => {
+  it.each(NO_SUCH_BYTES)(
+    "%s has a reading where missing bytes are zero",
+    (_, layout, text, values) => {
+      expect(decode(layout, unhex(text), 0, { zeroExtend: true })).toEqual(values);
+    },
+  );
+
+  it.each(
+    NO_SUCH_VALUES.map(([layout, values, what = "value that does not fit"]) => ({
+      name: layout.name,
+      layout,
+      values,
+      what,
+    })),
+  )("$name takes no $what: $values", ({ layout, values }) => {
     expect(() => encode(layout, values as never)).toThrow(outOfRange);
   });
 });
