@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import * as admin from "../../src/admin/index.ts";
 import { decode, encode, type StructLayout } from "../../src/layout/index.ts";
-import { BUFFER_VECTORS } from "./command-vectors.ts";
+import { BUFFER_VECTORS, type Exchange } from "./command-vectors.ts";
 import {
   EXPORTED_LAYOUTS,
   LAYOUT_VECTORS,
@@ -80,12 +80,16 @@ describe("commands on the wire", () => {
       ...vector,
       name: `${vector.command.name} 0x${vector.command.opcode.toString(16)}`,
     })),
-  )("$name $title", ({ owner, request, answer, room = 0x200 }) => {
+  )("$name $title", ({ owner, request, answer, room, next }) => {
     const rig = owner();
-    const sent = rig.send({ readable: unhex(request), writableLength: 8 + room });
-    expect(sent === undefined ? undefined : hex(sent.bytes.subarray(0, sent.used))).toBe(
-      plain(answer),
-    );
+    const exchanges: readonly Exchange[] = [
+      room === undefined ? [request, answer] : [request, answer, room],
+      ...(next === undefined ? [] : [next]),
+    ];
+    for (const [readable, expected, space = 0x200] of exchanges) {
+      const sent = rig.send({ readable: unhex(readable), writableLength: 8 + space });
+      expect(sent && hex(sent.bytes.subarray(0, sent.used))).toBe(plain(expected));
+    }
     expect(rig.faults).toEqual([]);
   });
 });
