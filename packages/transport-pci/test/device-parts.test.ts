@@ -384,7 +384,7 @@ describe("a stopped function", () => {
     expect(both[1]!.device.stopped).toBe(false);
   });
 
-  it("[device-parts-device-17-] has no power states, so that none changes and no event comes of it", () => {
+  it("has no power states, so that none changes and no event comes of it", () => {
     const { pci } = running();
     const ids: number[] = [];
     for (let at = pci.configRead(0x34, 1); at !== 0; at = pci.configRead(at + 1, 1)) {

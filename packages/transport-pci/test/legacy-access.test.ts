@@ -1,5 +1,12 @@
 /** What the owner of transitional virtual functions reads and writes of them, register by register. */
-import { decode, encode, FEATURE, type StructLayout } from "@virtio-admin/core";
+import {
+  ConfigSpace,
+  decode,
+  encode,
+  FEATURE,
+  type StructLayout,
+  struct,
+} from "@virtio-admin/core";
 import {
   createBlock,
   createEntropy,
@@ -27,7 +34,7 @@ import {
   OP,
   readyRig,
 } from "./legacy-rig.ts";
-import { MEMORY_BASE } from "./rig.ts";
+import { MEMORY_BASE, SampleModel } from "./rig.ts";
 import { makeSriovRig, SRIOV } from "./sriov-rig.ts";
 
 const { COMMON_READ, COMMON_WRITE, DEV_READ, DEV_WRITE, NOTIFY_INFO } = OP;
@@ -125,6 +132,12 @@ describe("the layout", () => {
       { ...REGISTERS, config_msix_vector: 0x8182, queue_msix_vector: 0xffff },
       `${BYTES} 8281 ffff`,
     ],
+    [
+      "with MSI-X, of which the queue has a vector",
+      VIRTIO_PCI_LEGACY_MSIX_LAYOUT,
+      { ...REGISTERS, config_msix_vector: 0xffff, queue_msix_vector: 0x9192 },
+      `${BYTES} ffff 9291`,
+    ],
   ] as readonly [string, StructLayout, Readonly<Record<string, number>>, string][])(
     "%s is these bytes and back, and no byte less",
     (_, layout, values, text) => {
@@ -139,6 +152,23 @@ describe("the layout", () => {
     },
   );
 });
+
+/** A configuration of which the driver writes four bytes, and one half of the last two. */
+class WritableModel extends SampleModel {
+  override readonly config = new ConfigSpace({
+    bytes: Uint8Array.from({ length: 8 }, (_, i) => 0x10 + i),
+    writable: Uint8Array.of(0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0),
+    layout: struct(
+      "writable_config",
+      { cite: "this project: tests", doc: "Fields that can be written, or not, or in part." },
+      {
+        fixed: { offset: 0, type: "le16", doc: "Cannot be written." },
+        free: { offset: 2, type: "le32", doc: "Can be written." },
+        mixed: { offset: 6, type: "le16", doc: "Can be written in its low byte." },
+      },
+    ),
+  });
+}
 
 describe("what is offered", () => {
   it("[legacy-access-device-1+-] [legacy-access-device-14+-] are all five commands where members are transitional, else none", () => {
@@ -438,6 +468,25 @@ describe("device-specific configuration", () => {
     expect(rig.exact(DEV_WRITE, 1, writing(0, 1, 2, 3), 0).outcome).toEqual(OK);
     expect(numberOf(rig.exact(DEV_READ, 1, [0], 8).result)).toBe(64);
     expect(rig.exact(DEV_WRITE, 1, writing(10, 1, 2, 3), 0).outcome).toEqual(INVALID_FIELD);
+  });
+
+  it("[legacy-access-device-9+-] writes what can be written, and nothing next to it", () => {
+    const rig = readyRig({ models: () => new WritableModel(1, false) });
+    const fields = [
+      [0, 2],
+      [2, 4],
+      [6, 2],
+    ] as const;
+    const read = (member = 1) =>
+      fields.flatMap(([at, width]) => rig.exact(DEV_READ, member, [at], width).result);
+    const before = read();
+    expect(before).toEqual([0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17]);
+    expect(rig.exact(DEV_WRITE, 1, writing(2, 0xa1, 0xa2, 0xa3), 0).outcome).toEqual(OK);
+    expect(read()).toEqual([...before.slice(0, 2), 0xa1, 0xa2, 0xa3, ...before.slice(5)]);
+    expect([read(2), read(3)]).toEqual([before, before]);
+    // Of the last field, only the low byte changes.
+    expect(rig.exact(DEV_WRITE, 1, writing(6, 0xb1, 0xb2), 0).outcome).toEqual(OK);
+    expect(read().slice(5)).toEqual([before[5], 0xb1, before[7]]);
   });
 
   it("[legacy-access-device-10+] is at the same offsets whether MSI-X is enabled or not", () => {

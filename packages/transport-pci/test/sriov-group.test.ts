@@ -13,10 +13,10 @@ import {
   SelfGroup,
 } from "@virtio-admin/core";
 import { EntropyDriver } from "@virtio-admin/devices";
-import type { PciDevice } from "@virtio-admin/transport-pci";
+import { type PciDevice, SriovGroup } from "@virtio-admin/transport-pci";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { makeSriovRig, type SriovRig, VF_BARS_AT, VF_ENABLE } from "./sriov-rig.ts";
+import { makeMember, makeSriovRig, type SriovRig, VF_BARS_AT, VF_ENABLE } from "./sriov-rig.ts";
 
 const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_RESET } = FEATURE;
 const OP = {
@@ -115,10 +115,25 @@ describe("commands of the SR-IOV type", () => {
     expect(rig.vfs.member(1)!.provisionVectors?.(1)).toBe("invalid");
   });
 
-  it("[admin-cmd-device-23-] refuse a group whose owner is no physical function", () => {
-    const { vfs, executor } = makeSriovRig({ negotiatedBefore: true });
+  it("[admin-cmd-device-23-] are refused where the group belongs to no physical function", () => {
+    const vfs = new SriovGroup({
+      totalVfs: 8,
+      negotiatedBefore: true,
+      msix: POOL,
+      makeDevice: (id) => makeMember(id).device,
+    });
     expect([vfs.exists, vfs.memberCount, vfs.hasMember(1)]).toEqual([false, 0, false]);
-    expect(executor.groups).toContain(vfs);
+    const executor = new AdminExecutor({
+      groups: [new SelfGroup(), vfs],
+      families: [MANAGEMENT_FAMILY],
+    });
+    for (const opcode of Object.values(OP)) {
+      const request = Uint8Array.of(opcode & 0xff, opcode >>> 8, 1, 0, ...new Array(20).fill(0));
+      request[16] = 1;
+      const response = new Uint8Array(64);
+      executor.execute(request, response);
+      expect([...response.subarray(0, 8)]).toEqual([22, 0, 4, 0, 0, 0, 0, 0]);
+    }
   });
 });
 

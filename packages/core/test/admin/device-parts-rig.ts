@@ -157,6 +157,8 @@ export interface PartsRigOptions extends AdminRigOptions {
   readonly members?: readonly PartsMember[];
   /** What serves the commands; the family of the project unless given. */
   readonly family?: CommandFamily;
+  /** How many objects the device allows that capture and that restore; 8 of each unless given. */
+  readonly limits?: readonly [get: number, set: number];
   /** The group types whose commands are used; both unless given. */
   readonly uses?: readonly number[];
 }
@@ -167,11 +169,12 @@ export class PartsRig extends AdminRig {
   readonly objects: ResourceObjectFamily;
 
   constructor(options: PartsRigOptions = {}) {
-    const { members = [1, 2, 3].map(() => new PartsMember()) } = options;
+    const { members = [1, 2, 3].map(() => new PartsMember()), limits: [get, set] = [8, 8] } =
+      options;
     const capabilities = new CapabilityFamily([
       deviceCapability(DEV_PARTS_CAP, {
-        get_parts_resource_objects_limit: 8,
-        set_parts_resource_objects_limit: 8,
+        get_parts_resource_objects_limit: get,
+        set_parts_resource_objects_limit: set,
       }),
     ]);
     const objects = new ResourceObjectFamily({ capabilities, types: [RESOURCE_OBJ_DEV_PARTS] });

@@ -54,7 +54,62 @@ describe("truncation and zero extension", () => {
     expect(answer?.used).toBe(16);
   });
 
-  it("[admin-vq-2+] [admin-vq-device-7+] answers alike however the parts are cut", () => {
+  const LISTED = `${"00".repeat(8)}030000007f000000${"00".repeat(24)}0100000000000000`;
+  const DONE = "00".repeat(8);
+  const DATA = new Uint8Array(Array.from({ length: 24 }, (_, i) => i + 1));
+  /** What 24 bytes or fewer of data are echoed as. */
+  const echoed = (length: number) => {
+    const known = Math.min(Math.max(length - 24, 0), 24);
+    const result = new Uint8Array(Math.max(8, 8 * Math.ceil(known / 8)));
+    result.set(DATA.subarray(0, known));
+    return `${DONE}${hex(result)}`;
+  };
+
+  /** Each request, and the answer to so many bytes of it. */
+  const REQUESTS: readonly [string, Uint8Array, (length: number) => string][] = [
+    ["LIST_QUERY", request(0, 0, 0), () => LISTED],
+    ["LIST_USE", request(1, 0, 0, Uint8Array.of(3, 0, 0, 0, 0x7f, 0, 0, 0)), () => DONE],
+    ["ECHO", request(OP.ECHO, 0, 0, DATA), echoed],
+    ["MEMBER", request(OP.MEMBER, 0, 0), () => DONE],
+    ["AGAIN", request(OP.AGAIN, 0, 0, DATA.subarray(0, 8)), () => DONE],
+    ["SELF_ONLY", request(OP.SELF_ONLY, 0, 0), () => DONE],
+    ["ADD", request(OP.ADD, 0, 0, Uint8Array.of(5, 0)), () => DONE],
+    ["FAR", request(OP.FAR, 0, 0), (length) => (length < 2 ? LISTED : DONE)],
+  ];
+
+  it.each(REQUESTS)(
+    "[admin-vq-device-7+] carries %s out whatever the length of its readable part",
+    (name, whole, answerTo) => {
+      for (let length = 0; length <= whole.length + 16; length++) {
+        const rig = ready();
+        // Of a list, what follows is more of it: words without a bit.
+        const readable = new Uint8Array(length).fill(name === "LIST_USE" ? 0 : 0xee);
+        readable.set(whole.subarray(0, length));
+        const answer = rig.send({ readable, writableLength: 64 });
+        // Without a byte of the opcode, the command is LIST_QUERY.
+        const expected = length === 0 ? LISTED : answerTo(Math.min(length, whole.length));
+        expect(hex(answer!.bytes.subarray(0, answer!.used)), `${length} bytes`).toBe(expected);
+        expect(rig.family.total).toBe(name === "ADD" && length > 24 ? 5 : 0);
+      }
+    },
+  );
+
+  it.each(REQUESTS)(
+    "[admin-vq-device-7+] carries %s out whatever the length of its writable part",
+    (name, readable, answerTo) => {
+      const expected = answerTo(readable.length);
+      for (let length = 0; length <= expected.length / 2 + 16; length++) {
+        const rig = ready();
+        const answer = rig.send({ readable, writableLength: length });
+        const used = Math.min(length, expected.length / 2);
+        expect(answer?.used).toBe(used);
+        expect(hex(answer!.bytes)).toBe(expected.slice(0, 2 * used) + "a5".repeat(length - used));
+        expect(rig.family.total).toBe(name === "ADD" ? 5 : 0);
+      }
+    },
+  );
+
+  it("[admin-vq-2+] answers alike however the parts are cut", () => {
     const lengths = fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 6 });
     const command = fc.oneof(
       fc.uint8Array({ maxLength: 40 }).map((data) => request(OP.ECHO, 0, 0, data)),

@@ -1,6 +1,10 @@
 /**
  * Every structure of the administration commands, value and bytes, as the text lays it out; those of
  * proposal-v5 and of the management commands as this project does.
+ *
+ * That bytes which are cut off are refused is the rule of the codecs here. The text has another for
+ * data that is shorter than its structure: what is missing is zero. Hence each of those bytes has
+ * its reading with `zeroExtend` too.
  */
 import * as admin from "../../src/admin/index.ts";
 import * as device from "../../src/device/index.ts";
@@ -21,7 +25,7 @@ const LEGACY = ["legacy-access-device-2", "legacy-access-driver-1"];
 const NO = (count: number) => new Array<number>(count).fill(0);
 const OBJECT = { type: 0x0201, reserved: [0, 0], id: 0x12345678 };
 /** The header of a device parts object, inside another structure. */
-const PARTS_OBJECT = [0, 0, 0, 0, 0x78, 0x56, 0x34, 0x12];
+const PARTS_OBJECT = [0x01, 0x02, 0, 0, 0x78, 0x56, 0x34, 0x12];
 
 const HEADERS: readonly LayoutVector[] = [
   [
@@ -62,6 +66,18 @@ const HEADERS: readonly LayoutVector[] = [
     admin.ADMIN_RESPONSE_HEADER,
     { status: 22, status_qualifier: 5, reserved2: NO(4), command_specific_result: [] },
     "1600 0500 00000000",
+    ["admin-format-2"],
+  ],
+  [
+    "a status and a qualifier of two bytes each",
+    admin.ADMIN_RESPONSE_HEADER,
+    {
+      status: 0x1234,
+      status_qualifier: 0xabcd,
+      reserved2: [1, 2, 3, 4],
+      command_specific_result: [5],
+    },
+    "3412 cdab 01020304 05",
     ["admin-format-2"],
   ],
   [
@@ -161,8 +177,8 @@ const CAPABILITIES: readonly LayoutVector[] = [
   [
     "a capability to set",
     admin.CAP_SET_DATA,
-    { id: 0x0fff, reserved: NO(6), cap_specific_data: [16, 16] },
-    "ff0f 000000000000 10 10",
+    { id: 0x0fff, reserved: NO(6), cap_specific_data: [16, 32] },
+    "ff0f 000000000000 10 20",
   ],
   [
     "the device parts capability",
@@ -183,14 +199,14 @@ const OBJECTS: readonly LayoutVector[] = [
   [
     "an object to modify",
     admin.RESOURCE_OBJ_MODIFY_DATA,
-    { ...OBJECT, flags: 0n, resource_obj_specific_data: [0xff] },
-    "0102 0000 78563412 0000000000000000 ff",
+    { ...OBJECT, flags: 0x0102030405060708n, resource_obj_specific_data: [0xff] },
+    "0102 0000 78563412 0807060504030201 ff",
   ],
   [
     "an object to query",
     admin.RESOURCE_OBJ_QUERY_DATA,
-    { ...OBJECT, flags: 0n },
-    "0102 0000 78563412 0000000000000000",
+    { ...OBJECT, flags: 0x8000000000000010n },
+    "0102 0000 78563412 1000000000000080",
   ],
   [
     "an object that was queried",
@@ -211,7 +227,7 @@ const PARTS: readonly LayoutVector[] = [
     "what to tell of the parts",
     admin.DEV_PARTS_METADATA_DATA,
     { hdr: PARTS_OBJECT, type: 2, reserved: NO(7) },
-    "0000 0000 78563412 02 00000000000000",
+    "0102 0000 78563412 02 00000000000000",
   ],
   [
     "the size of the parts",
@@ -235,7 +251,7 @@ const PARTS: readonly LayoutVector[] = [
     "all parts",
     admin.DEV_PARTS_GET_DATA,
     { hdr: PARTS_OBJECT, type: 1, reserved: NO(7), hdr_list: [] },
-    "0000 0000 78563412 01 00000000000000",
+    "0102 0000 78563412 01 00000000000000",
   ],
   [
     "selected parts",
@@ -246,7 +262,7 @@ const PARTS: readonly LayoutVector[] = [
       reserved: NO(7),
       hdr_list: [4, 1, 0, 0, 5, ...NO(11)],
     },
-    "0000 0000 78563412 00 00000000000000 0401 00 00 0500000000000000 00000000",
+    "0102 0000 78563412 00 00000000000000 0401 00 00 0500000000000000 00000000",
   ],
   [
     "parts that were read",
@@ -258,15 +274,21 @@ const PARTS: readonly LayoutVector[] = [
     "parts to set",
     admin.DEV_PARTS_SET_DATA,
     { hdr: PARTS_OBJECT, parts: [3, 1, 0, 0, ...NO(8), 1, 0, 0, 0, 15] },
-    "0000 0000 78563412 0301 00 00 0000000000000000 01000000 0f",
+    "0102 0000 78563412 0301 00 00 0000000000000000 01000000 0f",
   ],
   ["a member to stop", admin.DEV_MODE_SET_DATA, { flags: 1 }, "01"],
   ["a member to go on", admin.DEV_MODE_SET_DATA, { flags: 0 }, "00"],
   [
     "the header of an optional part of a device type",
     device.VIRTIO_DEV_PART_HDR,
-    { part_type: 0x0200, flags: 1, reserved: 0, selector: [1, 2, 3, 4, 5, 6, 7, 8], length: 0 },
-    "0002 01 00 0102030405060708 00000000",
+    {
+      part_type: 0x0200,
+      flags: 1,
+      reserved: 0,
+      selector: [1, 2, 3, 4, 5, 6, 7, 8],
+      length: 0x01020304,
+    },
+    "0002 01 00 0102030405060708 04030201",
   ],
   [
     "the header of a field of the common configuration",
@@ -277,14 +299,14 @@ const PARTS: readonly LayoutVector[] = [
   [
     "the header of a field at an offset of four bytes",
     device.VIRTIO_DEV_PART_HDR,
-    { part_type: 0x0102, flags: 0, reserved: 0, pci_common_cfg_offset: 0x01020304, length: 4 },
-    "0201 00 00 04030201 00000000 04000000",
+    { part_type: 0x0102, flags: 0, reserved: 0, pci_common_cfg_offset: 0x01020304, length: 0x800 },
+    "0201 00 00 04030201 00000000 00080000",
   ],
   [
     "the header of a queue's part",
     device.VIRTIO_DEV_PART_HDR,
-    { part_type: 0x0104, flags: 0, reserved: 0, vq_index: 0x0102, length: 32 },
-    "0401 00 00 0201 000000000000 20000000",
+    { part_type: 0x0104, flags: 0, reserved: 0, vq_index: 0x0102, length: 0x20000 },
+    "0401 00 00 0201 000000000000 00000200",
   ],
   [
     "features",
@@ -298,14 +320,28 @@ const PARTS: readonly LayoutVector[] = [
     device.VIRTIO_DEV_PART_VQ_CFG,
     {
       queue_size: 256,
-      vector: 3,
-      enabled: 1,
+      vector: 0x0102,
+      enabled: 0x0304,
       reserved: 0,
       queue_desc: 0x0102030405060708n,
-      queue_driver: 0x1000n,
-      queue_device: 0x2000n,
+      queue_driver: 0x1112131415161718n,
+      queue_device: 0x2122232425262728n,
     },
-    "0001 0300 0100 0000 0807060504030201 0010000000000000 0020000000000000",
+    "0001 0201 0403 0000 0807060504030201 1817161514131211 2827262524232221",
+  ],
+  [
+    "a queue without a vector",
+    device.VIRTIO_DEV_PART_VQ_CFG,
+    {
+      queue_size: 0x8000,
+      vector: device.NO_QUEUE_VECTOR,
+      enabled: 1,
+      reserved: 0,
+      queue_desc: 0x1000n,
+      queue_driver: 0x2000n,
+      queue_device: 0x3000n,
+    },
+    "0080 ffff 0100 0000 0010000000000000 0020000000000000 0030000000000000",
   ],
   [
     "how a queue is notified",
@@ -371,19 +407,70 @@ export const LAYOUT_VECTORS: readonly LayoutVector[] = [
   ...MANAGEMENT,
 ];
 
-/** Bytes that are no such structure, beyond those that are merely cut off. */
-export const NO_SUCH_BYTES: readonly (readonly [string, StructLayout, string])[] = [
-  ["half a header", admin.ADMIN_COMMAND_HEADER, "1100 0100 0000000000000000"],
-  ["a status alone", admin.ADMIN_RESPONSE_HEADER, "1600"],
-  ["a list of nine bytes", admin.ADMIN_COMMAND_LIST, "03fc030000000000 01"],
-  ["a list of four bytes", admin.ADMIN_COMMAND_LIST, "03fc0300"],
-  ["a list of capabilities of nine bytes", admin.CAP_ID_LIST_RESULT, "0300000000000000 01"],
-  ["a list of capabilities of one byte", admin.CAP_ID_LIST_RESULT, "03"],
-  ["a list of proposal-v5 of seven bytes", admin.PROPOSAL_V5_CAPS, "7f000000000000"],
+/**
+ * Bytes that are no such structure, beyond those that are merely cut off, and what they are where
+ * missing bytes are read as zero.
+ */
+export const NO_SUCH_BYTES: readonly (readonly [string, StructLayout, string, Values])[] = [
+  [
+    "half a header",
+    admin.ADMIN_COMMAND_HEADER,
+    "1100 0100 0000000000000000",
+    {
+      opcode: 0x11,
+      group_type: 1,
+      reserved1: NO(12),
+      group_member_id: 0n,
+      command_specific_data: [],
+    },
+  ],
+  [
+    "a status alone",
+    admin.ADMIN_RESPONSE_HEADER,
+    "1600",
+    { status: 22, status_qualifier: 0, reserved2: NO(4), command_specific_result: [] },
+  ],
+  [
+    "a list of nine bytes",
+    admin.ADMIN_COMMAND_LIST,
+    "03fc030000000000 01",
+    { device_admin_cmd_opcodes: [0x0003_fc03n, 1n] },
+  ],
+  [
+    "a list of four bytes",
+    admin.ADMIN_COMMAND_LIST,
+    "03fc0300",
+    { device_admin_cmd_opcodes: [0x0003_fc03n] },
+  ],
+  [
+    "a list of capabilities of nine bytes",
+    admin.CAP_ID_LIST_RESULT,
+    "0300000000000000 01",
+    { supported_caps: [3n, 1n] },
+  ],
+  ["a list of capabilities of one byte", admin.CAP_ID_LIST_RESULT, "03", { supported_caps: [3n] }],
+  [
+    "a list of proposal-v5 of seven bytes",
+    admin.PROPOSAL_V5_CAPS,
+    "7f000000000000",
+    { commands: [0x7fn] },
+  ],
+  [
+    "a capability to get without its reserved bytes",
+    admin.CAP_GET_DATA,
+    "0108",
+    { id: 0x0801, reserved: NO(6) },
+  ],
+  [
+    "half a device parts capability",
+    admin.DEV_PARTS_CAP_LAYOUT,
+    "10",
+    { get_parts_resource_objects_limit: 0x10, set_parts_resource_objects_limit: 0 },
+  ],
 ];
 
-/** Values that do not fit their fields. */
-export const NO_SUCH_VALUES: readonly (readonly [StructLayout, Values])[] = [
+/** Values that do not fit their fields, or what else they are. */
+export const NO_SUCH_VALUES: readonly (readonly [StructLayout, Values, what?: string])[] = [
   [admin.ADMIN_COMMAND_HEADER, { opcode: 0x10000 }],
   [admin.ADMIN_COMMAND_HEADER, { group_member_id: 2n ** 64n }],
   [admin.ADMIN_RESPONSE_HEADER, { status: -1 }],
@@ -422,7 +509,13 @@ export const NO_SUCH_VALUES: readonly (readonly [StructLayout, Values])[] = [
   [device.VIRTIO_DEV_PART_HDR, { length: 2 ** 32 }],
   [device.VIRTIO_DEV_PART_HDR, { vq_index: 0x1_0000 }],
   [device.VIRTIO_DEV_PART_HDR, { pci_common_cfg_offset: 2 ** 32 }],
-  [device.VIRTIO_DEV_PART_FEATURES, { feature_bits: [0n] }],
+  // The text has words without number; that there are two is the rule of the devices here.
+  [
+    device.VIRTIO_DEV_PART_FEATURES,
+    { feature_bits: [0n] },
+    "other number of words than the two of the devices here",
+  ],
+  [device.VIRTIO_DEV_PART_FEATURES, { feature_bits: [0n, 2n ** 64n] }],
   [device.VIRTIO_DEV_PART_DEVICE_STATUS, { device_status: 256 }],
   [device.VIRTIO_DEV_PART_VQ_CFG, { queue_size: 0x1_0000 }],
   [device.VIRTIO_DEV_PART_VQ_NOTIFY_DATA, { queue_notify_off: 0x1_0000 }],

@@ -106,6 +106,29 @@ describe("LIST_USE after a reset", () => {
   });
 
   it.each([
+    ["nothing", undefined],
+    ["a smaller one", list(0, 1, OP.ECHO)],
+    ["another one", list(0, 1, OP.SELF_ONLY)],
+  ])(
+    "[admin-cmd-device-22-] does not fail with a list because that was used before, with %s in between",
+    (_, between) => {
+      const rig = new AdminRig();
+      const same = list(0, 1, OP.ECHO, OP.MEMBER, OP.ADD);
+      const use = (chosen: Uint8Array) =>
+        expect(send(rig, LIST_USE, self, chosen).outcome).toEqual(OK);
+      use(same);
+      for (const restart of [() => {}, () => rig.bringUp(), () => rig.bringUp()]) {
+        restart();
+        if (between !== undefined) use(between);
+        for (let i = 0; i < 2; i++) {
+          use(same);
+          expect(rig.executor.used(self)).toEqual([0, 1, OP.ECHO, OP.MEMBER, OP.ADD]);
+        }
+      }
+    },
+  );
+
+  it.each([
     ["a larger one", list(0, 1, OP.ECHO, OP.ADD)],
     ["another one", list(0, 1, OP.SELF_ONLY)],
     ["one that gave LIST_USE up", list(0, OP.ECHO)],

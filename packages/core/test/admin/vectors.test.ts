@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import * as admin from "../../src/admin/index.ts";
 import { decode, encode, type StructLayout } from "../../src/layout/index.ts";
-import { BUFFER_VECTORS } from "./command-vectors.ts";
+import { BUFFER_VECTORS, type Exchange } from "./command-vectors.ts";
 import {
   EXPORTED_LAYOUTS,
   LAYOUT_VECTORS,
@@ -38,11 +38,38 @@ describe("structures on the wire", () => {
     }
   });
 
+  it.each(ROWS)(
+    "$title is read as zero where bytes are missing, if told to",
+    ({ layout, text }) => {
+      const bytes = unhex(text);
+      for (let length = 0; length < layout.size; length++) {
+        const padded = new Uint8Array(layout.size);
+        padded.set(bytes.subarray(0, length));
+        const decoded = decode(layout, bytes.subarray(0, length), 0, { zeroExtend: true });
+        expect(decoded, `${length} bytes`).toEqual(decode(layout, padded));
+      }
+    },
+  );
+
   it.each(NO_SUCH_BYTES)("%s is refused", (_, layout, text) => {
     expect(() => decode(layout, unhex(text))).toThrow(outOfRange);
   });
 
-  it.each(NO_SUCH_VALUES)("%s takes no value that does not fit: %o", (layout, values) => {
+  it.each(NO_SUCH_BYTES)(
+    "%s has a reading where missing bytes are zero",
+    (_, layout, text, values) => {
+      expect(decode(layout, unhex(text), 0, { zeroExtend: true })).toEqual(values);
+    },
+  );
+
+  it.each(
+    NO_SUCH_VALUES.map(([layout, values, what = "value that does not fit"]) => ({
+      name: layout.name,
+      layout,
+      values,
+      what,
+    })),
+  )("$name takes no $what: $values", ({ layout, values }) => {
     expect(() => encode(layout, values as never)).toThrow(outOfRange);
   });
 });
@@ -53,12 +80,16 @@ describe("commands on the wire", () => {
       ...vector,
       name: `${vector.command.name} 0x${vector.command.opcode.toString(16)}`,
     })),
-  )("$name $title", ({ owner, request, answer, room = 0x200 }) => {
+  )("$name $title", ({ owner, request, answer, room, next }) => {
     const rig = owner();
-    const sent = rig.send({ readable: unhex(request), writableLength: 8 + room });
-    expect(sent === undefined ? undefined : hex(sent.bytes.subarray(0, sent.used))).toBe(
-      plain(answer),
-    );
+    const exchanges: readonly Exchange[] = [
+      room === undefined ? [request, answer] : [request, answer, room],
+      ...(next === undefined ? [] : [next]),
+    ];
+    for (const [readable, expected, space = 0x200] of exchanges) {
+      const sent = rig.send({ readable: unhex(readable), writableLength: 8 + space });
+      expect(sent && hex(sent.bytes.subarray(0, sent.used))).toBe(plain(expected));
+    }
     expect(rig.faults).toEqual([]);
   });
 });
