@@ -7,4 +7,6 @@ export const NOT_APPLICABLE = {
     "no function here has a power management capability: there is no transition during which a command could arrive",
   "device-parts-device-30":
     "VIRTIO_DEV_PART_DEV_CFG has an order and no definition: no part of that name can be told or set",
+  "device-parts-device-34":
+    "VIRTIO_DEV_PART_DRV_CFG has an order and no definition: no part of that name can be told or set",
 };

@@ -63,6 +63,8 @@ export const DEVICE_PART_SECTIONS = [
         "DEV_PARTS_SET checks the read-only and invariant fields of the parts it is given.",
       "33 should-not":
         "DEV_PARTS_SET does not apply parts that are there to be compared, above all their read-only and invariant fields.",
+      "34 must":
+        "Driver configuration comes after device features, driver features and device configuration in an answer that has it.",
     },
   }),
   defineSection(CONTEXT, {
