@@ -1,5 +1,5 @@
 /** Packed virtqueues from the driver's end, in front of a device that may break every rule. */
-import { type DriverDevice, FEATURE, STATUS } from "@virtio-admin/core";
+import { type DriverDevice, FEATURE } from "@virtio-admin/core";
 import type { ComplianceContext } from "../context.ts";
 import type { DriverBench } from "../driver-bench.ts";
 import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
@@ -7,41 +7,11 @@ import type { HandPackedDeviceQueue } from "../hand-packed-device-queue.ts";
 import { PACKED_EVENT, PACKED_WRAP } from "../hand-packed-ring.ts";
 import { SCRIPTED_FEATURES } from "../scripted-device.ts";
 import type { ComplianceCase } from "../types.ts";
+import { BROKEN_USED, expectDistrust } from "./broken-used.ts";
 import { driverCase } from "./define.ts";
 
 const PACKED = [...SCRIPTED_FEATURES, FEATURE.VIRTIO_F_RING_PACKED];
 const WITH_EVENT_IDX = [...PACKED, FEATURE.VIRTIO_F_EVENT_IDX];
-
-/** What a device may write over a descriptor that no driver must believe. */
-const BROKEN_USED: readonly {
-  readonly id: string;
-  readonly title: string;
-  readonly breakIt: (queue: HandPackedDeviceQueue, id: number) => void;
-}[] = [
-  {
-    id: "id-range",
-    title: "names a buffer beyond the ring",
-    breakIt: (queue) => queue.use(8, 0),
-  },
-  {
-    id: "id-unknown",
-    title: "names a buffer that it was not given",
-    breakIt: (queue, id) => queue.use((id + 3) % 8, 0),
-  },
-  {
-    id: "id-twice",
-    title: "names a buffer twice",
-    breakIt: (queue, id) => {
-      queue.use(id, 0);
-      queue.use(id, 0);
-    },
-  },
-  {
-    id: "length",
-    title: "claims more bytes than there is room for",
-    breakIt: (queue, id) => queue.use(id, 9),
-  },
-];
 
 /** Packed virtqueues from the driver's end. */
 export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
@@ -177,26 +147,7 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
       `A used descriptor that ${title} fails the device, with FAILED, and is not believed.`,
       ["init-driver-6"],
       PACKED,
-      async ({ bench, driven, queue }) => {
-        const handle = driven.queue(0);
-        let reaped = 0;
-        handle.onUsed = () => {
-          while (handle.reap() >= 0) reaped++;
-        };
-        const { address } = bench.dma.allocate(8, 8);
-        const added = handle.queue.add([address], [8], 1, 0);
-        handle.notify();
-        breakIt(queue, added);
-        bench.device.interrupt(0);
-        await expectSoon("the failure", () => driven.failure !== undefined);
-        expectEqual("the state of the device", driven.state, "failed");
-        expectTrue("at most the one buffer was reaped", reaped <= 1);
-        await expectSoon(
-          "FAILED in the last status written",
-          () => ((bench.device.statusesWritten.at(-1) ?? 0) & STATUS.FAILED) !== 0,
-        );
-        await driven.close();
-      },
+      ({ bench, driven, queue }) => expectDistrust(bench, driven, queue, breakIt),
     ),
   ),
 ];

@@ -5,39 +5,14 @@ import { expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../e
 import type { HandDeviceQueue } from "../hand-device-queue.ts";
 import { SCRIPTED_FEATURES } from "../scripted-device.ts";
 import type { ComplianceCase } from "../types.ts";
+import { BROKEN_USED, type BrokenUsed, expectDistrust } from "./broken-used.ts";
 import { driverCase } from "./define.ts";
 
 const WITH_EVENT_IDX = [...SCRIPTED_FEATURES, FEATURE.VIRTIO_F_EVENT_IDX];
 
-/** What a device may put into the used ring that no driver must believe. */
-const BROKEN_USED_RINGS: readonly {
-  readonly id: string;
-  readonly title: string;
-  readonly breakIt: (queue: HandDeviceQueue, head: number) => void;
-}[] = [
-  {
-    id: "id-range",
-    title: "names a descriptor outside the table",
-    breakIt: (queue) => queue.use(8, 0),
-  },
-  {
-    id: "id-unknown",
-    title: "names a buffer that it was not given",
-    breakIt: (queue, head) => queue.use((head + 3) % 8, 0),
-  },
-  {
-    id: "id-twice",
-    title: "names a buffer twice",
-    breakIt: (queue, head) => {
-      queue.use(head, 0);
-      queue.use(head, 0);
-    },
-  },
-  {
-    id: "length",
-    title: "claims more bytes than there is room for",
-    breakIt: (queue, head) => queue.use(head, 9),
-  },
+/** What can be wrong in a used ring. */
+const BROKEN_USED_RINGS: readonly BrokenUsed<HandDeviceQueue>[] = [
+  ...BROKEN_USED,
   {
     id: "index-jump",
     title: "advances by more than it was given",
@@ -240,25 +215,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
       ["init-driver-6", "split-used-driver-1"],
       async (context) => {
         const { bench, driven, queue } = await running(context.driver());
-        const handle = driven.queue(0);
-        let reaped = 0;
-        handle.onUsed = () => {
-          while (handle.reap() >= 0) reaped++;
-        };
-        const block = bench.dma.allocate(8, 8);
-        const head = handle.queue.add([block.address], [8], 1, 0);
-        handle.notify();
-        breakIt(queue, head);
-        bench.device.interrupt(0);
-        await expectSoon("the failure", () => driven.failure !== undefined);
-        expectEqual("the state of the device", driven.state, "failed");
-        expectTrue("at most the one buffer was reaped", reaped <= 1);
-        await expectSoon(
-          "FAILED in the last status written",
-          () => ((bench.device.statusesWritten.at(-1) ?? 0) & STATUS.FAILED) !== 0,
-        );
-        await driven.close();
-        expectEqual("the last status written", bench.device.statusesWritten.at(-1), 0);
+        await expectDistrust(bench, driven, queue, breakIt);
       },
     ),
   ),
