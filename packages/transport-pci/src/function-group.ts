@@ -5,6 +5,7 @@
  * numbered alike; who has them plugged decides that they are there, for as long as the group is.
  */
 import {
+  countedPool,
   DeviceMember,
   type FeatureSet,
   type GroupType,
@@ -25,7 +26,7 @@ import {
 import { PciDevice } from "./device.ts";
 import type { VectorMasking } from "./msix.ts";
 import type { PciPlacement } from "./placement.ts";
-import { checkNumber, type MemberDevice, type Pool, poolOf, type SriovMsix } from "./sriov.ts";
+import { checkNumber, type MemberDevice, poolOf, type SriovMsix } from "./sriov.ts";
 
 /** What a {@link FunctionGroup} is made from. */
 export interface FunctionGroupInit {
@@ -66,7 +67,7 @@ export class FunctionGroup implements ManagedGroup, PartsGroup, LegacyGroup {
   /** As {@link hasLegacyAccess}: there is a place in a BAR of every member. */
   readonly hasLegacyNotify: boolean;
   readonly #members: readonly FunctionMember[];
-  #free: number;
+  #allocated: number;
 
   /**
    * Makes the group with all of its members.
@@ -91,8 +92,8 @@ export class FunctionGroup implements ManagedGroup, PartsGroup, LegacyGroup {
     };
     this.hasLegacyAccess = example.legacy !== undefined;
     this.hasLegacyNotify = this.hasLegacyAccess;
-    this.#free = pool === undefined ? 0 : pool.total - count * pool.vectors;
-    this.msix = pool && this.#makePool(pool);
+    this.#allocated = count * (pool?.vectors ?? 0);
+    this.msix = pool && countedPool(pool, () => this.#allocated);
     this.#members = Array.from({ length: count }, (_, i) => {
       const id = i + 1;
       const device = id === 1 ? example : makeDevice(id);
@@ -159,22 +160,10 @@ export class FunctionGroup implements ManagedGroup, PartsGroup, LegacyGroup {
     return Number.isInteger(id) ? this.#members[id - 1] : undefined;
   }
 
-  #makePool({ total, min, max }: Pool): MsixPool {
-    const freeNow = () => this.#free;
-    return Object.freeze({
-      total,
-      min,
-      max,
-      get free(): number {
-        return freeNow();
-      },
-    });
-  }
-
   /** Takes more vectors from the pool, or gives some back; false when there are too few. */
   #take(more: number): boolean {
-    if (more > this.#free) return false;
-    this.#free -= more;
+    if (more > (this.msix?.free ?? 0)) return false;
+    this.#allocated += more;
     return true;
   }
 }

@@ -8,6 +8,7 @@
  * vectors are a number of the group's.
  */
 import {
+  countedPool,
   DeviceMember,
   type FeatureSet,
   type GroupType,
@@ -188,7 +189,7 @@ export class SriovGroup implements ManagedGroup, PartsGroup, LegacyGroup, Virtua
         ...(pba === undefined ? {} : { pba }),
       },
     };
-    this.msix = pool === undefined ? undefined : this.#makePool(pool);
+    this.msix = pool && countedPool(pool, () => this.#allocated);
     this.#cells = new Uint16Array(totalVfs + 1);
     this.#parts = this.#makeParts();
     this.#place = this.#makePlace();
@@ -315,18 +316,6 @@ export class SriovGroup implements ManagedGroup, PartsGroup, LegacyGroup, Virtua
       switched: (switches) => this.#switch(switches),
       changed: () => this.onChange?.(),
     };
-  }
-
-  #makePool({ total, min, max }: Pool): MsixPool {
-    const freeNow = () => total - this.#allocated;
-    return Object.freeze({
-      total,
-      min,
-      max,
-      get free(): number {
-        return freeNow();
-      },
-    });
   }
 
   /** What members ask for, in one object: there may be many of them. */

@@ -9,6 +9,7 @@ export {
   type LegacyRegisters,
 } from "./legacy-access.ts";
 export {
+  countedPool,
   freeVectors,
   isManagedGroup,
   isMemberInUse,

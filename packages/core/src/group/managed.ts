@@ -76,6 +76,18 @@ export interface MsixPool {
   readonly free?: number | undefined;
 }
 
+/** The pool of a group that keeps count: it is asked how many are allocated whenever `free` is read. */
+export function countedPool({ total, min, max }: MsixPool, allocated: () => number): MsixPool {
+  return Object.freeze({
+    total,
+    min,
+    max,
+    get free(): number {
+      return total - allocated();
+    },
+  });
+}
+
 /** A group whose owner may provision the members. */
 export interface ManagedGroup extends DeviceGroup {
   /**

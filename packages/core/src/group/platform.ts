@@ -4,6 +4,7 @@ import { VirtioError } from "../errors.ts";
 import { BorrowedMember } from "./borrowed-member.ts";
 import { KeptVectors } from "./kept-vectors.ts";
 import {
+  countedPool,
   freeVectors,
   type ManagedGroup,
   type ManagedMember,
@@ -74,7 +75,7 @@ export class PlatformGroup implements ManagedGroup {
     const { msix } = options;
     if (msix !== undefined) checkPool(msix);
     this.#table = new MemberTable(msix?.vectors);
-    const pool = msix && poolOf(msix, this.#table);
+    const pool = msix && countedPool(msix, () => this.#table.vectors);
     this.msix = pool;
     if (pool !== undefined && msix?.vectors !== undefined) {
       this.#kept = new KeptVectors(this.#table, pool, msix.settle);
@@ -261,17 +262,6 @@ function checkPool({ total, min, max, vectors, settle }: PlatformMsix): void {
       ? `a member has ${min} to ${max} vectors`
       : "only vectors that the group keeps can be settled",
     value: vectors,
-  });
-}
-
-function poolOf({ total, min, max }: MsixPool, table: MemberTable): MsixPool {
-  return Object.freeze({
-    total,
-    min,
-    max,
-    get free(): number {
-      return total - table.vectors;
-    },
   });
 }
 
