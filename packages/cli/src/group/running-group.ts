@@ -78,6 +78,8 @@ interface Parts {
   enable(driver: DriverDevice): Promise<void>;
   /** A driver half for a member. */
   member(id: number): MemberConnection;
+  /** Whether a group has this member, as the owner's driver knows. */
+  readonly hasMember: (type: number, id: number | bigint) => boolean;
   /** Undoes `enable`, and lets go of the members. */
   disable(client: AdminClient): Promise<void>;
 }
@@ -171,7 +173,7 @@ export async function openGroup(
       adminQueues: owner.adminQueues,
       requiredFeatures: required,
     });
-    client = openAdminClient(driver);
+    client = openAdminClient(driver, { hasMember: parts.hasMember });
     await parts.enable(driver);
     const management = new ManagementClient(client);
     await management.use(parts.group.type.id);
@@ -224,6 +226,7 @@ function sriovParts(
       const transport = new PciDriver({ bus: loopbackBus(pci), dma, virtualFunction });
       return { transport, vectors: () => transport.discovery?.msix?.vectors };
     },
+    hasMember: (type, id) => sriov?.hasMember(type, id) ?? type !== group.type.id,
     disable: async (client) => sriov?.disable(client),
   };
 }
@@ -243,8 +246,9 @@ function platformParts(
     pairs.set(id, plugin.loopback(own, { dma }));
     return new DeviceMember(id, own, settable === undefined ? {} : { settable });
   });
+  const group = new PlatformGroup(managed);
   return {
-    group: new PlatformGroup(managed),
+    group,
     connect: (owner) => connectOwner(owner, transport),
     enable: async () => undefined,
     member: (id) => {
@@ -252,6 +256,7 @@ function platformParts(
       if (pair === undefined) throw absent(`members[${id}]`);
       return { transport: pair.driver, vectors: () => undefined };
     },
+    hasMember: (type, id) => type !== group.type.id || group.hasMember(Number(id)),
     disable: async () => {
       for (const pair of pairs.values()) pair.close();
     },
