@@ -81,7 +81,7 @@ export class CommandGroup {
     return join(this.#folder.path, "sockets", name);
   }
 
-  /** Resolves when nobody holds a device any more that somebody held. */
+  /** Resolves once somebody who held a device has let it go; at once when that was before. */
   async freed(device: "owner" | number): Promise<void> {
     await this.#event(({ event, ...of }) => event === "disconnected" && isOf(of, device));
   }
