@@ -2,7 +2,7 @@
 import { isVirtioError } from "@virtio-admin/core";
 import { REPLAY_TARGETS } from "@virtio-admin/fixtures";
 import { REPLAY_MODES, type ReplayMode } from "@virtio-admin/testkit";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type CommandsOptions, commands } from "./commands/commands.ts";
 import { type ComplianceCommandOptions, compliance } from "./commands/compliance.ts";
 import { CTL_HELP, ctl } from "./commands/ctl.ts";
@@ -27,6 +27,9 @@ export const EXIT = {
   /** Something that the call needs is missing or busy. */
   environment: 3,
 } as const;
+
+/** The longest that `serve` may look at a queue in which nothing happens, in milliseconds. */
+const POLL_TIME_LIMIT = 10_000;
 
 type JsonOption = { readonly json?: true };
 
@@ -98,6 +101,11 @@ export async function main(
     .option("--strict", "tolerate nothing that stock drivers do and the text does not allow")
     .option("--record <trace>", "record what the owner's drivers do, for replay (.jsonl)")
     .option("--trace", "print the owner's commands to standard error")
+    .addOption(
+      new Option("--poll-time <ms>", "look at queues this long after the last buffer, 0 for never")
+        .default(1)
+        .argParser(pollTime),
+    )
     .addOption(new Option("--json", "answer with lines of JSON, one for everything that happens"))
     .action(async (file: string, options: ServeOptions & JsonOption) => {
       code = await serve(file, options, new Output(streams, options.json === true));
@@ -160,4 +168,10 @@ export async function main(
     return EXIT.usage;
   }
   return code;
+}
+
+function pollTime(word: string): number {
+  const milliseconds = word.trim() === "" ? Number.NaN : Number(word);
+  if (milliseconds >= 0 && milliseconds <= POLL_TIME_LIMIT) return milliseconds;
+  throw new InvalidArgumentError(`a number of milliseconds from 0 to ${POLL_TIME_LIMIT}`);
 }

@@ -368,6 +368,16 @@ export class PciDevice implements DevicePort {
     else resetAll();
   }
 
+  /** See `TransportFacingDevice.poll`: serves queues without a notification, for a host that looks. */
+  poll(): boolean {
+    return this.#device.poll();
+  }
+
+  /** See `TransportFacingDevice.endPolling`. */
+  endPolling(): void {
+    this.#device.endPolling();
+  }
+
   /** Part of `DevicePort`: a used buffer notification. */
   usedBuffers(queue: number): void {
     this.#interrupts.usedBuffers(this.#common.queueVector(queue));

@@ -106,6 +106,8 @@ export interface Native {
   sendWithFds(fd: number, bytes: Uint8Array, fds: readonly number[]): number;
   /** Blocks until one of `events`, or the end of the peer, is there; false after `milliseconds`. */
   waitFor(fd: number, events: number, milliseconds: number): boolean;
+  /** Lets another process run, if one waits for this processor. */
+  yieldProcessor(): void;
   /** Calls `ready` from the event loop whenever `events`, or the end of the peer, are there. */
   readonly watch: Watcher;
   /** Makes an eventfd, not blocking. */
@@ -188,6 +190,7 @@ function makeNative(koffi: Koffi): Native {
     send: own.func("int64_t send(int, const void *, size_t, int)"),
     sendmsg: own.func("int64_t sendmsg(int, const void *, int)"),
     poll: own.func("int poll(void *, unsigned long, int)"),
+    schedYield: own.func("int sched_yield()"),
     eventfd: own.func("int eventfd(unsigned int, int)"),
     write: own.func("int64_t write(int, const void *, size_t)"),
     read: own.func("int64_t read(int, void *, size_t)"),
@@ -297,6 +300,7 @@ function makeNative(koffi: Koffi): Native {
       }
       return pollOnce(fd, events, 0);
     },
+    yieldProcessor: () => void c.schedYield(),
     watch: makeWatcher(koffi),
     eventfd: () => checked(c.eventfd(0, EFD_NONBLOCK_CLOEXEC)),
     isEventfd: (fd) => {

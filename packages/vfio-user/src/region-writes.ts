@@ -78,13 +78,15 @@ export class RegionWrites {
   /** True for writes of notifications alone: no register tells of them. */
   notifies(message: Message): boolean {
     const found = this.of(message);
+    return typeof found !== "number" && this.areNotifications(found.writes);
+  }
+
+  /** See {@link notifies}. */
+  areNotifications(writes: readonly RegionWrite[]): boolean {
     const { bar, offset: first, length } = this.#device.placement.windows.notify;
-    return (
-      typeof found !== "number" &&
-      found.writes.every(
-        ({ region, offset, data }) =>
-          region === bar && offset >= first && offset + data.length <= first + length,
-      )
+    return writes.every(
+      ({ region, offset, data }) =>
+        region === bar && offset >= first && offset + data.length <= first + length,
     );
   }
 

@@ -10,6 +10,7 @@ import { hostTimer, VirtioError } from "@virtio-admin/core";
 import type { PciDevice } from "@virtio-admin/transport-pci";
 import { DmaMemory } from "./dma-memory.ts";
 import { loadNative, type Native } from "./native.ts";
+import { Poller } from "./poller.ts";
 import { Refusal } from "./refusal.ts";
 import { type MappingPolicy, Session } from "./session.ts";
 import { type ListeningSocket, listenAt } from "./socket.ts";
@@ -46,6 +47,13 @@ export interface VfioUserServerInit {
    * process waits.
    */
   readonly dmaTimeout?: number;
+  /**
+   * For how many milliseconds the function's queues are looked at after the last buffer; 0, by default,
+   * for not at all. Meanwhile the driver is told that it need not notify: a buffer then costs no message,
+   * and nobody has to wake this process. It keeps a processor busy while a driver is at work; where
+   * others want that processor, the looking ends.
+   */
+  readonly pollTime?: number;
   /**
    * What becomes of a client while there is another: it waits, by default; or it is refused at once,
    * with EBUSY and who the other one is ({@link VfioUserHeldError}).
@@ -101,12 +109,19 @@ export class VfioUserServer {
    * to others; `TRANSPORT` when another server listens there; `VALUE_RANGE` for a time that is none.
    */
   static async listen(init: VfioUserServerInit): Promise<VfioUserServer> {
-    const { dmaTimeout = DEFAULT_DMA_TIMEOUT } = init;
+    const { dmaTimeout = DEFAULT_DMA_TIMEOUT, pollTime = 0 } = init;
     if (!Number.isFinite(dmaTimeout) || dmaTimeout <= 0) {
       throw new VirtioError("VALUE_RANGE", {
         message: "a time to wait is a number of milliseconds above 0",
         path: "dmaTimeout",
         value: dmaTimeout,
+      });
+    }
+    if (!Number.isFinite(pollTime) || pollTime < 0) {
+      throw new VirtioError("VALUE_RANGE", {
+        message: "a time to poll is a number of milliseconds, 0 for not at all",
+        path: "pollTime",
+        value: pollTime,
       });
     }
     return new VfioUserServer(await loadNative(), init);
@@ -172,6 +187,8 @@ export class VfioUserServer {
         device,
         mapping: this.#init.mapping ?? "sealed",
         dmaTimeout: this.#init.dmaTimeout ?? DEFAULT_DMA_TIMEOUT,
+        pollTime: this.#init.pollTime ?? 0,
+        poller: pollerOf(this.#native),
         ended: (reason) => this.#ended(reason),
       });
     } catch (cause) {
@@ -223,6 +240,14 @@ export class VfioUserServer {
         : new VirtioError("TRANSPORT", { message: reason, path: "vfio-user.connection" }),
     );
   }
+}
+
+let poller: Poller | undefined;
+
+/** One for the process, as there is one event loop. */
+function pollerOf(native: Native): Poller {
+  poller ??= new Poller(native);
+  return poller;
 }
 
 function checkMasking(device: PciDevice): void {

@@ -22,6 +22,7 @@ import { InterruptFds } from "./interrupt-fds.ts";
 import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
 import { errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
 import { FDS_LIMIT, type Native } from "./native.ts";
+import type { Polled, Poller } from "./poller.ts";
 import {
   ERRNO,
   VFIO_IRQ,
@@ -54,6 +55,9 @@ export interface SessionInit {
   readonly mapping: MappingPolicy;
   /** How long the function may wait for the client's memory in one go, in milliseconds. */
   readonly dmaTimeout: number;
+  /** For how long its queues are looked at after a buffer, in milliseconds; 0 for not at all. */
+  readonly pollTime: number;
+  readonly poller: Poller;
   /** Called once, when all is cleared away. */
   readonly ended: (reason: string | undefined) => void;
 }
@@ -87,7 +91,9 @@ const PAGE_BYTES = 4096;
 const ACCESS_BYTES = VFIO_USER_REGION_ACCESS_LAYOUT.size;
 
 /** One client of one function. */
-export class Session {
+export class Session implements Polled {
+  /** See {@link Polled.pollTime}. */
+  readonly pollTime: number;
   readonly #init: SessionInit;
   readonly #device: PciDevice;
   readonly #memory: DmaMemory;
@@ -103,6 +109,7 @@ export class Session {
   /** Serves a connected client from now on. */
   constructor(init: SessionInit) {
     this.#init = init;
+    this.pollTime = init.pollTime;
     this.#device = init.device;
     this.#memory = init.memory;
     this.#writes = new RegionWrites(init.device);
@@ -126,12 +133,34 @@ export class Session {
     return !this.#channel.open || this.#init.native.hungUp(this.#init.fd);
   }
 
+  /** See {@link Polled.poll}. */
+  poll(): boolean {
+    this.#messages.begin();
+    try {
+      return this.#device.poll();
+    } catch (error) {
+      this.#channel.close(`the device threw: ${String(error)}`);
+      return false;
+    }
+  }
+
+  /** See {@link Polled.endPolling}. */
+  endPolling(): void {
+    this.#messages.begin();
+    try {
+      this.#device.endPolling();
+    } catch (error) {
+      this.#channel.close(`the device threw: ${String(error)}`);
+    }
+  }
+
   /** Ends the connection. */
   close(reason?: string): void {
     this.#channel.close(reason);
   }
 
   #end(reason: string | undefined): void {
+    this.#init.poller.forget(this);
     this.#device.interruptSink = undefined;
     this.#interrupts.close();
     this.#memory.messages = undefined;
@@ -438,6 +467,8 @@ export class Session {
       answered = true;
       this.#reply(message, reply);
     };
+    // The next buffer may follow soon: whoever looks for it saves its driver the notification.
+    if (this.pollTime > 0 && this.#writes.areNotifications(writes)) this.#init.poller.begin(this);
     for (const { region, offset, data } of writes) {
       if (region === VFIO_REGION.config) this.#device.configWriteBytes(offset, data);
       else this.#device.barWriteBytes(region, offset, data);

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   bringUp,
   FEATURE,
@@ -97,6 +98,40 @@ describe.skipIf(unsupported !== undefined)(
         const admin = openAdminClient(device);
         expect(await admin.useReported(0)).toEqual([0, 1]);
         await device.close();
+      },
+    );
+
+    it("needs no notification while it polls, and asks for them afterwards", async () => {
+      let written = 0;
+      const device = (memory: GuestMemory) => {
+        const made = entropyFunction(memory);
+        const write = made.barWriteBytes.bind(made);
+        made.barWriteBytes = (bar, offset, source) => {
+          written += 1;
+          write(bar, offset, source);
+        };
+        return made;
+      };
+      const { path } = await serve({ device, pollTime: 5 });
+      const { entropy } = await entropyOf(await connect(path));
+      const messagesOfRead = async () => {
+        const before = written;
+        expect([...(await entropy.read(32))]).toEqual([...ENTROPY_BYTES.subarray(0, 32)]);
+        return written - before;
+      };
+      // Others may want the processor, and then nothing is polled: sooner or later it is.
+      for (let found = 0; found < 20; ) if ((await messagesOfRead()) === 0) found += 1;
+      // Longer than it polls.
+      while ((await messagesOfRead()) === 0) await delay(10);
+    });
+
+    it.each([-1, Number.NaN, Number.POSITIVE_INFINITY])(
+      "refuses to poll for %s milliseconds",
+      async (pollTime) => {
+        await expect(serve({ pollTime })).rejects.toMatchObject({
+          code: "VALUE_RANGE",
+          path: "pollTime",
+        });
       },
     );
 

@@ -1,5 +1,5 @@
 /**
- * Serves an entropy and a block device at two sockets of the directory that is named; says
+ * Serves an entropy and a block device, polled, at two sockets of the directory that is named; says
  * `ready`, and then a line for every client that is gone. Ends when its input does.
  */
 import { join } from "node:path";
@@ -10,6 +10,7 @@ const [directory = "", dmaTimeout = "2000"] = process.argv.slice(2);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const common: Omit<VfioUserServerInit, "path" | "device"> = {
   dmaTimeout: Number(dmaTimeout),
+  pollTime: 1,
   onDisconnect: (reason) => {
     const held = `${openFds().length - atFirst} descriptors, ${sharedMappings().length} mappings`;
     say(`gone: ${reason?.message ?? "hung up"}; ${held}`);

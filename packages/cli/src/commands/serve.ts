@@ -22,6 +22,8 @@ export interface ServeOptions {
   readonly record?: string;
   /** Prints the owner's commands to standard error. */
   readonly trace?: boolean;
+  /** For how many milliseconds a device is polled after its last buffer. */
+  readonly pollTime: number;
 }
 
 /** The most devices of one guest that are shown: the bus of its machine has 32 slots. */
@@ -75,7 +77,7 @@ function checkTransport({ description, placeOf }: GroupFile): void {
 async function open(
   file: string,
   { description, document, placeOf }: GroupFile,
-  { dir, strict = false, record, trace = false }: ServeOptions,
+  { dir, strict = false, record, trace = false, pollTime }: ServeOptions,
   output: Output,
   ends: Ends,
 ): Promise<ServedGroup | undefined> {
@@ -86,6 +88,7 @@ async function open(
   const served = await serveGroup(description, {
     directory: directory.path,
     strict,
+    pollTime,
     trace: trace || record !== undefined ? { emit: (event) => emitTo(sinks, event) } : undefined,
     connected: (name, pid) => {
       output.event(`${nameOf(name)}: held by ${processName(pid)}`, {

@@ -17,6 +17,11 @@ export interface ServedGroupInit {
   readonly strict: boolean;
   /** Where the owner's events go. */
   readonly trace?: TraceSink | undefined;
+  /**
+   * For how many milliseconds a device is polled after its last buffer. Not a device whose events are
+   * wanted: a replay goes by its notifications.
+   */
+  readonly pollTime: number;
   /** A device has a driver now; `pid` is its process, where that can be told. */
   readonly connected: (name: DeviceName, pid: number | undefined) => void;
   /** It has none any more; `reason` is absent when the driver hung up. */
@@ -81,6 +86,7 @@ export async function serveGroup(
         memory: memoryOf(memories, name),
         device: () => pci,
         whenHeld: "refuse",
+        pollTime: name === "owner" && init.trace !== undefined ? 0 : init.pollTime,
         onConnect: () => init.connected(name, servers.get(name)?.clientProcess),
         onDisconnect: (reason) => init.disconnected(name, reason?.message),
       });

@@ -406,6 +406,30 @@ export class VirtioDevice
     this.#visit(slot);
   }
 
+  /** See {@link TransportFacingDevice.poll}. */
+  poll(): boolean {
+    if (!this.#running) return false;
+    let found = false;
+    for (const slot of this.#slots) {
+      const { queue } = slot;
+      if (queue === undefined || !this.#isPolled(slot)) continue;
+      const before = queue.index;
+      if (queue.notifications) queue.disableNotifications();
+      this.#deliveries.notify(slot);
+      if (queue.index !== before) found = true;
+    }
+    return found;
+  }
+
+  /** See {@link TransportFacingDevice.endPolling}. */
+  endPolling(): void {
+    for (const slot of this.#slots) {
+      if (slot.queue?.notifications === false && slot.queue.enableNotifications()) {
+        this.#visit(slot);
+      }
+    }
+  }
+
   // Configuration space
 
   /** See {@link TransportFacingDevice.configLength}. */
@@ -1056,6 +1080,11 @@ export class VirtioDevice
       const waits = slot.queue !== undefined && this.#port?.holdsBack?.(slot.index) === true;
       if (!waits) this.#visit(slot);
     }
+  }
+
+  /** Only what somebody else writes meanwhile can have news that nobody notified of. */
+  #isPolled({ index, queue }: QueueSlot): boolean {
+    return queue?.concurrent === true && this.#port?.holdsBack?.(index) !== true;
   }
 
   #visit(slot: QueueSlot): void {

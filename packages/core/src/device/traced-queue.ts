@@ -24,6 +24,10 @@ export class TracedQueue implements DeviceQueue {
     this.#trace = trace;
   }
 
+  get concurrent(): boolean {
+    return this.#queue.concurrent;
+  }
+
   get defect(): QueueDefect | undefined {
     return this.#queue.defect;
   }

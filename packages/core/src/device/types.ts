@@ -291,6 +291,17 @@ export interface TransportFacingDevice {
    * from a legacy driver it is what enables and starts.
    */
   notify(index: number): void;
+  /**
+   * Serves what is available in the queues that another thread or process writes (regions of memory
+   * marked `concurrent`), as if the driver had notified of it, and tells the driver that
+   * notifications are not needed. For a host that has the time to look; until {@link endPolling} it
+   * has to keep looking. Other queues are served by notifications alone, before and after.
+   *
+   * @returns true when there was something
+   */
+  poll(): boolean;
+  /** Asks the driver for notifications again, and serves what came in before it could know. */
+  endPolling(): void;
 
   /** The length of the configuration space in bytes. */
   readonly configLength: number;

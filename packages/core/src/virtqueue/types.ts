@@ -126,6 +126,8 @@ export interface DeviceQueue {
   readonly size: number;
   /** The memory that the ring and its buffers lie in. */
   readonly memory: GuestMemory;
+  /** True when the driver may write the ring at any time: it lies in memory that is `concurrent`. */
+  readonly concurrent: boolean;
   /** Why the queue is broken, or `undefined`. A broken queue pops nothing until it is made anew. */
   readonly defect: QueueDefect | undefined;
   /** How many popped buffers have not been pushed back. */

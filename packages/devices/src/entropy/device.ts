@@ -26,6 +26,8 @@ export interface EntropyInit {
 const DEFAULT_QUEUE_SIZE = 256;
 /** The most that is drawn at once: also what Web Crypto gives in one call. */
 const DRAW_LIMIT = 65536;
+/** What is drawn for small requests at once. */
+const POOL_BYTES = 4096;
 /** The most bytes for one buffer: the device may use less than all of it. */
 const BUFFER_LIMIT = 1 << 20;
 /** The most bytes for one notification, before other queues have their turn. */
@@ -103,11 +105,29 @@ class Entropy implements DeviceModel {
   }
 }
 
+/**
+ * The host's generator. A small request costs it no more than the call, and drivers come with small
+ * ones: these are served from a pool, whose bytes are wiped as they are given away.
+ */
 function webCrypto(): EntropySource {
   const { crypto } = globalThis as unknown as {
     crypto: { getRandomValues(target: Uint8Array): unknown };
   };
+  const pool = new Uint8Array(POOL_BYTES);
+  let left = 0;
   return (target) => {
-    crypto.getRandomValues(target);
+    const { length } = target;
+    if (length > POOL_BYTES / 4) {
+      crypto.getRandomValues(target);
+      return;
+    }
+    if (length > left) {
+      crypto.getRandomValues(pool);
+      left = POOL_BYTES;
+    }
+    const from = left - length;
+    target.set(pool.subarray(from, left));
+    pool.fill(0, from, left);
+    left = from;
   };
 }

@@ -19,8 +19,8 @@ const DISK_BYTES = 64 << 20;
 const ENTROPY_BYTES = 256 << 10;
 const COMMANDS = 5000;
 /**
- * How many times as fast as QEMU's own ours is to be, and what is a failure. A request of ours wakes
- * another process, which wakes QEMU again: with 64 bytes at a time, that is what it mostly costs.
+ * How many times as fast as QEMU's own ours is to be, and what is a failure: a machine that others
+ * keep busy has no processor for a process that looks, and each request wakes it then.
  */
 const ENTROPY_BAR: Bar = { wanted: 1, least: 0.25 };
 const BLOCK_BAR: Bar = { wanted: 0.5, least: 0.25 };

@@ -77,6 +77,8 @@ interface FirstTimes {
   running?: number;
 }
 
+/** As `virtio-admin serve` polls. */
+const POLL_TIME = 1;
 const DRIVER = 2;
 const DRIVER_OK = 4;
 
@@ -137,6 +139,7 @@ export async function serve(init: ServedInit): Promise<Served> {
   const trace: TraceSink = { emit: (event) => count(counted, event) };
   const server = await VfioUserServer.listen({
     path: socket,
+    pollTime: POLL_TIME,
     device: (memory) => {
       device = makeDevice(init, memory, trace);
       return new CountedDevice(device, counted, first);

@@ -298,6 +298,12 @@ export class ScriptedDevice implements TransportFacingDevice {
     this.#queues.delete(index);
   }
 
+  poll(): boolean {
+    return false;
+  }
+
+  endPolling(): void {}
+
   notify(index: number): void {
     this.#record("notify", 0, index);
     this.onNotify?.(index);

@@ -145,6 +145,11 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.wantsNotifications = init.notifications ?? true;
   }
 
+  /** See {@link DeviceQueue.concurrent}. */
+  get concurrent(): boolean {
+    return this.descriptorWords !== undefined;
+  }
+
   /** See {@link DeviceQueue.defect}. */
   get defect(): QueueDefect | undefined {
     return this.broken;

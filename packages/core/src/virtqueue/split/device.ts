@@ -124,6 +124,11 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.wantsNotifications = init.notifications ?? true;
   }
 
+  /** See {@link DeviceQueue.concurrent}. */
+  get concurrent(): boolean {
+    return this.availWords !== undefined;
+  }
+
   /** See {@link DeviceQueue.defect}. */
   get defect(): QueueDefect | undefined {
     return this.broken;
