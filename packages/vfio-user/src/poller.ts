@@ -10,10 +10,10 @@ import type { Native } from "./native.ts";
 /** How many times it looks before the event loop has its turn. */
 const LOOKS_PER_TURN = 32;
 /**
- * A turn that took longer, in milliseconds, has given the processor to somebody who computes. Then
- * waiting is better than looking: who waits is served first when something comes.
+ * An offer of the processor that took longer, in milliseconds, was taken by somebody who computes.
+ * Then waiting is better than looking: who waits is served first when something comes.
  */
-const TURN_LIMIT = 1;
+const OFFER_LIMIT = 1;
 /** For how many milliseconds nothing is looked at then. */
 const REST = 20;
 
@@ -74,16 +74,17 @@ export class Poller {
   }
 
   #turn(): void {
-    const from = this.#now();
-    for (let look = 0; look < LOOKS_PER_TURN; look++) {
+    let crowded = false;
+    for (let look = 0; look < LOOKS_PER_TURN && !crowded; look++) {
+      const offered = this.#now();
       this.#native.yieldProcessor();
+      crowded = this.#now() - offered > OFFER_LIMIT;
       for (let i = 0; i < this.#looking.length; i++) {
         const looking = this.#looking[i];
         if (looking?.polled.poll() === true) looking.found = true;
       }
     }
     const now = this.#now();
-    const crowded = now - from > TURN_LIMIT;
     if (crowded) this.#restUntil = now + REST;
     for (let i = this.#looking.length - 1; i >= 0; i--) {
       const looking = this.#looking[i];

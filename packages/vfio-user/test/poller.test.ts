@@ -11,7 +11,7 @@ function rig() {
   };
   const poller = new Poller({ yieldProcessor }, () => state.now);
   const polled: Polled = {
-    pollTime: 10,
+    pollTime: 100,
     poll: () => {
       state.looks += 1;
       if (state.news === 0) return false;
@@ -33,13 +33,13 @@ describe("the poller", () => {
     poller.begin(polled);
     await turn();
     expect(state.looks).toBeGreaterThan(0);
-    state.now = 9;
+    state.now = 90;
     state.news = 1;
     await turn();
-    state.now = 18;
+    state.now = 189;
     await turn();
     expect([state.news, state.ends, state.yields]).toEqual([0, 0, state.looks]);
-    state.now = 19;
+    state.now = 190;
     await turn();
     expect(state.ends).toBe(1);
     const { looks } = state;
@@ -52,13 +52,13 @@ describe("the poller", () => {
     for (let round = 1; round <= 3; round++) {
       poller.begin(polled);
       await turn();
-      state.now += 9;
+      state.now += 60;
       poller.begin(polled);
       await turn();
-      state.now += 9;
+      state.now += 60;
       await turn();
       expect(state.ends).toBe(round - 1);
-      state.now += 1;
+      state.now += 40;
       await turn();
       expect(state.ends).toBe(round);
     }
@@ -67,7 +67,10 @@ describe("the poller", () => {
   it("rests for a while where others want the processor", async () => {
     const { state, poller, polled } = rig();
     poller.begin(polled);
-    state.yieldTakes = 0.1;
+    state.yieldTakes = 1;
+    await turn();
+    expect([state.looks > 1, state.ends]).toEqual([true, 0]);
+    state.yieldTakes = 1.1;
     await turn();
     expect(state.ends).toBe(1);
     const { looks } = state;
