@@ -35,6 +35,7 @@ const QEMU_PACKAGES: Readonly<Record<Processor, readonly string[]>> = {
   x86_64: ["qemu-system-x86", "seabios", "libc6"],
   aarch64: ["qemu-system-arm", "libc6"],
   riscv64: ["qemu-system-riscv", "libc6"],
+  s390x: ["qemu-system-s390x", "libc6"],
 };
 /** With what a shell and the kernel's makefiles call. */
 const BUILD_PACKAGES = [
@@ -233,7 +234,7 @@ async function exact(apt: AptRoot, names: readonly string[], suite: string): Pro
 function describe(folder: string): string {
   const packages = packagesOf(folder);
   const [first = ""] = packages.filter((name) =>
-    /^(qemu-system-(x86|arm|riscv)=|linux-(image|binary|headers-.*amd64)|busybox|e2fsprogs)/.test(
+    /^(qemu-system-(x86|arm|riscv|s390x)=|linux-(image|binary|headers-.*amd64)|busybox|e2fsprogs)/.test(
       name,
     ),
   );

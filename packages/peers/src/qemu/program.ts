@@ -17,7 +17,7 @@ export interface Program {
 }
 
 /** The processors that QEMU is started for. */
-export type Processor = "x86_64" | "aarch64" | "riscv64";
+export type Processor = "x86_64" | "aarch64" | "riscv64" | "s390x";
 
 const LOADER = "usr/lib64/ld-linux-x86-64.so.2";
 const LIBRARIES = ["usr/lib/x86_64-linux-gnu", "usr/lib"];

@@ -1,9 +1,9 @@
 /** What a machine under qtest is asked and started with. */
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
+import { QemuMonitor } from "../src/qemu/monitor.ts";
 import { AARCH64_VIRT, MICROVM, Q35, RISCV64_VIRT } from "../src/qtest/boards.ts";
 import { qtestArguments } from "../src/qtest/machine.ts";
-import { QtestMonitor } from "../src/qtest/monitor.ts";
 
 const GREETING = '{"QMP": {"version": {}, "capabilities": []}}';
 
@@ -32,28 +32,28 @@ function machine(types: readonly string[], answer?: (question: string) => string
 describe("the monitor", () => {
   it("finds an object by its type, the first of several", async () => {
     const { input, output } = machine(["a", "b", "arm_gic", "arm_gic"]);
-    const monitor = await QtestMonitor.open(input, output);
+    const monitor = await QemuMonitor.open(input, output);
     expect(await monitor.find("arm_gic")).toBe("/machine/unattached/device[2]");
     expect(await monitor.find("a")).toBe("/machine/unattached/device[0]");
   });
 
   it("says what the machine does not have, and ends its search", async () => {
     const { input, output } = machine(["a"]);
-    const monitor = await QtestMonitor.open(input, output);
+    const monitor = await QemuMonitor.open(input, output);
     await expect(monitor.find("b")).rejects.toThrow("the machine has no b");
     const endless = machine(new Array(10_000).fill("a"));
-    const other = await QtestMonitor.open(endless.input, endless.output);
+    const other = await QemuMonitor.open(endless.input, endless.output);
     await expect(other.find("b")).rejects.toMatchObject({ code: "TRANSPORT" });
   });
 
   it.each(["nonsense", "{", ""])("does not go on after %j", async (answer) => {
     const { input, output } = machine([], () => answer);
-    await expect(QtestMonitor.open(input, output)).rejects.toMatchObject({ code: "TRANSPORT" });
+    await expect(QemuMonitor.open(input, output)).rejects.toMatchObject({ code: "TRANSPORT" });
   });
 
   it("does not go on when the machine has gone", async () => {
     const { input, output } = machine(["a"]);
-    const monitor = await QtestMonitor.open(input, output);
+    const monitor = await QemuMonitor.open(input, output);
     output.destroy();
     await new Promise((resolve) => output.once("close", resolve));
     await expect(monitor.find("a")).rejects.toThrow("the monitor is gone");
@@ -61,7 +61,7 @@ describe("the monitor", () => {
 
   it("asks one question at a time", async () => {
     const { input, output } = machine(["a"]);
-    const monitor = await QtestMonitor.open(input, output);
+    const monitor = await QemuMonitor.open(input, output);
     const first = monitor.find("a");
     await expect(monitor.find("a")).rejects.toThrow("under way");
     expect(await first).toBe("/machine/unattached/device[0]");

@@ -17,7 +17,7 @@ const UNATTACHED = (index: number): string => `/machine/unattached/device[${inde
 const UNATTACHED_LIMIT = 256;
 
 /** One question at a time. */
-export class QtestMonitor {
+export class QemuMonitor {
   readonly #input: Writable;
   #waiting: ((reply: Reply | undefined) => void) | undefined;
   #ended = false;
@@ -32,8 +32,8 @@ export class QtestMonitor {
   }
 
   /** Takes the streams over. @throws VirtioError `TRANSPORT` */
-  static async open(input: Writable, output: Readable): Promise<QtestMonitor> {
-    const monitor = new QtestMonitor(input, output);
+  static async open(input: Writable, output: Readable): Promise<QemuMonitor> {
+    const monitor = new QemuMonitor(input, output);
     await monitor.#ask("qmp_capabilities");
     return monitor;
   }
@@ -102,5 +102,5 @@ export class QtestMonitor {
 }
 
 function failed(message: string): VirtioError {
-  return new VirtioError("TRANSPORT", { message, path: "qtest.monitor" });
+  return new VirtioError("TRANSPORT", { message, path: "qemu.monitor" });
 }
