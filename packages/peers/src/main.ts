@@ -12,9 +12,10 @@ import { cacheFolder, lockCache } from "./cache.ts";
 import { CELLS } from "./cells/index.ts";
 import type { Cell } from "./cells/types.ts";
 import { Environment } from "./environment.ts";
+import { Recorder } from "./recorder.ts";
 import { type Row, table, totals } from "./report.ts";
 
-const USAGE = `usage: npm run peers -- [--list] [--only CELL]... [--json FILE]`;
+const USAGE = "usage: npm run peers -- [--list] [--only CELL]... [--json FILE] [--record DIR]";
 const WRONG_CALL = 2;
 const NOT_HERE = 3;
 
@@ -22,6 +23,7 @@ interface Options {
   readonly list?: boolean;
   readonly only?: string[];
   readonly json?: string;
+  readonly record?: string;
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -33,6 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
         list: { type: "boolean" },
         only: { type: "string", multiple: true },
         json: { type: "string" },
+        record: { type: "string" },
       },
     }).values;
     const unknown = options.only?.find((name) => !CELLS.some((cell) => cell.name === name));
@@ -55,7 +58,8 @@ async function main(args: readonly string[]): Promise<number> {
     return NOT_HERE;
   }
   try {
-    const rows = await runCells(cells, new Environment(cache, (line) => console.error(line)));
+    const environment = new Environment(cache, (line) => console.error(line));
+    const rows = await runCells(cells, environment, options.record);
     console.log(`\n${table(rows)}`);
     if (options.json !== undefined) {
       writeFileSync(options.json, `${JSON.stringify({ rows, ...totals(rows) }, null, 2)}\n`);
@@ -67,17 +71,25 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-async function runCells(cells: readonly Cell[], environment: Environment): Promise<Row[]> {
+async function runCells(
+  cells: readonly Cell[],
+  environment: Environment,
+  record: string | undefined,
+): Promise<Row[]> {
   const rows: Row[] = [];
   for (const cell of cells) {
     console.error(`== ${cell.name}: ${cell.checks}`);
     const from = performance.now();
     const seconds = () => (performance.now() - from) / 1000;
     let console_: readonly string[] = [];
+    const progress = (text: string) =>
+      console.error(`   ${seconds().toFixed(1).padStart(6)}s  ${text}`);
     try {
       const notes = await cell.run({
         environment,
-        progress: (text) => console.error(`   ${seconds().toFixed(1).padStart(6)}s  ${text}`),
+        progress,
+        recording:
+          record === undefined ? {} : { recorder: new Recorder(record, cell.name, progress) },
         console: (lines) => {
           console_ = [...lines];
         },

@@ -1,13 +1,13 @@
 /** Guests that are killed at any moment, and the next one, at the same server. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { createEntropy } from "@virtio-admin/devices";
 import { findModule } from "../environment.ts";
 import { makeInitramfs } from "../guest/initramfs.ts";
 import { Guest } from "../qemu/guest.ts";
 import { serve } from "../served/function.ts";
-import { ownerOf } from "./admin-vq.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
+import { linuxOnOurs } from "./covered.ts";
+import { OWNER } from "./entropy.ts";
 import { type Bench, type Cell, expect, until } from "./types.ts";
 
 const KILLS = 5;
@@ -26,9 +26,10 @@ export const GUEST_KILLED: Cell = {
   name: "guest-killed",
   needs: "the newest Linux",
   checks: `QEMU is killed at ${KILLS} random moments, nothing is left of it, and the next guest is served`,
+  covers: linuxOnOurs("pci", "entropy", ["bring-up", "reads"]),
   run: async (bench) => {
     const before = held();
-    const served = await serve({ model: () => createEntropy(), admin: ownerOf });
+    const served = await serve({ device: OWNER });
     const serving = held();
     const moments: string[] = [];
     try {

@@ -19,6 +19,7 @@ export const HOSTILE_CLIENT: Cell = {
   name: "hostile-client",
   needs: "nothing",
   checks: `${MESSAGES} messages with every header, size, count, region, offset and descriptor wrong`,
+  covers: [],
   run: async ({ progress, console }) => {
     const seed = 1 + Math.floor(Math.random() * 2 ** 31);
     progress(`seed ${seed}`);

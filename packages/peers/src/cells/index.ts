@@ -1,6 +1,7 @@
 /** All cells, in the order in which they are run. */
-import { LINUX_6_12_ADMIN_VQ, LINUX_7_ADMIN_VQ, LINUX_7_UNSHARED_RAM } from "./admin-vq.ts";
+
 import { LINUX_BLOCK } from "./block.ts";
+import { LINUX_ENTROPY } from "./entropy.ts";
 import { FIGURES } from "./figures.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
 import { HOSTILE_CLIENT } from "./hostile-client.ts";
@@ -13,10 +14,8 @@ import type { Cell } from "./types.ts";
 
 /** All cells. */
 export const CELLS: readonly Cell[] = [
-  LINUX_7_ADMIN_VQ,
-  LINUX_7_UNSHARED_RAM,
-  LINUX_6_12_ADMIN_VQ,
-  LINUX_BLOCK,
+  ...LINUX_ENTROPY,
+  ...LINUX_BLOCK,
   GUEST_KILLED,
   SERVER_KILLED,
   PROVISIONING,

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { endsWithUs, privateFolder } from "../cleanup.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
+import { linuxOnOurs } from "./covered.ts";
 import { type Cell, expect } from "./types.ts";
 
 const PROGRAM = fileURLToPath(new URL("../served/program.js", import.meta.url));
@@ -21,6 +22,7 @@ export const SERVER_KILLED: Cell = {
   name: "server-killed",
   needs: "the newest Linux",
   checks: "the server is killed under a guest, which lives on; its successor serves the next guest",
+  covers: linuxOnOurs("pci", "entropy", ["bring-up", "reads"]),
   run: async (bench) => {
     const folder = privateFolder();
     const path = join(folder.path, "function.sock");
