@@ -8,7 +8,13 @@ import { SeededStream } from "../served/entropy.ts";
 import { type Served, type ServedDevice, type ServedInit, serve } from "../served/function.ts";
 import { expectPlace, reach, STEP_TIME, withGuest } from "./boot.ts";
 import { type CoveredFeature, linuxOnOurs } from "./covered.ts";
-import { expectDevice, expectInterrupts, expectSound, TELL_DEVICE } from "./guest-device.ts";
+import {
+  type ExpectedDevice,
+  expectDevice,
+  expectInterrupts,
+  expectSound,
+  TELL_DEVICE,
+} from "./guest-device.ts";
 import { type Bench, type Cell, expect } from "./types.ts";
 
 /** How many members the group of the owner has. */
@@ -20,15 +26,26 @@ const SAMPLES = 16;
 const SAMPLE_BYTES = 64;
 const { VIRTIO_F_ADMIN_VQ, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED } = FEATURE;
 
-const SCRIPT = `
+/** `rounds` is how often the driver binds: each time it reads as much. */
+function scriptFor(rounds: number): string {
+  return `
 ${TELL_DEVICE}
-devices
-for i in $(seq ${SAMPLES}); do
-  dd if=/dev/hwrng of=/tmp/sample bs=${SAMPLE_BYTES} count=1 2>/dev/null || tell failed what=/dev/hwrng
-  tell sample bytes=$(stat -c %s /tmp/sample) hash=$(sha256sum </tmp/sample | cut -d' ' -f1)
+driver=/sys/bus/virtio/drivers/virtio_rng
+for round in $(seq ${rounds}); do
+  if [ $round -gt 1 ]; then
+    echo virtio0 >$driver/unbind || tell failed what="the unbinding"
+    [ -e $driver/virtio0 ] && tell failed what="the unbinding, as the device is still bound"
+    echo virtio0 >$driver/bind || tell failed what="the binding"
+  fi
+  devices
+  for i in $(seq ${SAMPLES}); do
+    dd if=/dev/hwrng of=/tmp/sample bs=${SAMPLE_BYTES} count=1 2>/dev/null || tell failed what=/dev/hwrng
+    tell sample bytes=$(stat -c %s /tmp/sample) hash=$(sha256sum </tmp/sample | cut -d' ' -f1)
+  done
 done
 interrupts
 `;
+}
 
 /** Which commands a Linux sends when it brings a device up, as `opcode name in group`. */
 interface Plan {
@@ -38,6 +55,8 @@ interface Plan {
   readonly transport?: NonNullable<ServedInit["transport"]>;
   readonly device?: ServedDevice;
   readonly sharedRam?: boolean;
+  /** True when Linux lets go of the device, takes it again, and reads as much once more. */
+  readonly again?: boolean;
   /** Words of the kernel's command line. */
   readonly append?: readonly string[];
   /** Feature bits that Linux does not accept; it accepts VIRTIO_F_ADMIN_VQ else. */
@@ -80,9 +99,10 @@ export const LINUX_ENTROPY: readonly Cell[] = [
       features: ["VIRTIO_F_INDIRECT_DESC", "VIRTIO_F_EVENT_IDX", "VIRTIO_F_RING_PACKED"],
     },
     append: ["pci=nomsi"],
-    checks: "the same without MSI-X, and with packed rings",
+    again: true,
+    checks: "the same without MSI-X, with packed rings, and twice: the driver is unbound and bound",
     commands: [...LISTS, ...CAPABILITIES],
-    covers: [...USUAL, "interrupt line", "packed", "admin commands"],
+    covers: [...USUAL, "interrupt line", "packed", "unbind and bind", "admin commands"],
   }),
   entropyCell({
     name: "linux-6.12-admin-vq",
@@ -107,10 +127,12 @@ export const LINUX_ENTROPY: readonly Cell[] = [
     linux: "newest",
     transport: "mmio",
     device: { type: "entropy", features: ["VIRTIO_F_EVENT_IDX", "VIRTIO_F_RING_PACKED"] },
-    checks: "the same with packed rings, and no administration virtqueue",
+    again: true,
+    checks:
+      "the same with packed rings and no ADMIN_VQ, and twice: the driver is unbound and bound",
     left: [VIRTIO_F_ADMIN_VQ],
     commands: [],
-    covers: [...USUAL, "interrupt line", "packed"],
+    covers: [...USUAL, "interrupt line", "packed", "unbind and bind"],
   }),
 ];
 
@@ -136,23 +158,24 @@ function entropyCell(plan: Plan): Cell {
 
 async function underLinux(
   bench: Bench,
-  { linux, device = OWNER, sharedRam = true, append = [], left, commands }: Plan,
+  { linux, device = OWNER, sharedRam = true, again = false, append = [], left, commands }: Plan,
   served: Served,
   stream: SeededStream,
 ): Promise<readonly string[]> {
   const { counted } = served;
+  const rounds = again ? 2 : 1;
   const way = reach(served, "virtio-rng");
   const boot = {
     ...way,
     linux,
     sharedRam,
     append: [...(way.append ?? []), ...append],
-    script: SCRIPT,
+    script: scriptFor(rounds),
   };
   const packed = device.features?.includes("VIRTIO_F_RING_PACKED") === true;
   return withGuest(bench, boot, async (guest) => {
     expectPlace(served);
-    const told = expectDevice(await guest.result("device", STEP_TIME), {
+    const wanted: ExpectedDevice = {
       driver: "virtio_rng",
       accepted: [
         VIRTIO_F_EVENT_IDX,
@@ -160,10 +183,14 @@ async function underLinux(
         ...(left === undefined ? [VIRTIO_F_ADMIN_VQ] : []),
       ],
       ...(left === undefined ? {} : { left }),
-    });
-    bench.progress("Linux reads entropy");
+    };
+    let told = "";
     let from = 0;
-    for (let i = 0; i < SAMPLES; i++) {
+    for (let i = 0; i < rounds * SAMPLES; i++) {
+      if (i % SAMPLES === 0) {
+        told = expectDevice(await guest.result("device", STEP_TIME), wanted);
+        bench.progress("Linux reads entropy");
+      }
       const { fields: sample } = await guest.result("sample", STEP_TIME);
       expect(Number(sample["bytes"]) === SAMPLE_BYTES, `a sample of ${sample["bytes"]} bytes`);
       const at = stream.find(sample["hash"] ?? "", SAMPLE_BYTES, from);
@@ -175,7 +202,7 @@ async function underLinux(
     await guest.poweredOff(STEP_TIME);
     await served.alone();
     expectSound(served);
-    expectCommands(served, commands);
+    expectCommands(served, Array.from({ length: rounds }, () => commands).flat());
     const offered = device.members !== undefined && left?.includes(VIRTIO_F_ADMIN_VQ) === true;
     return [
       told,

@@ -58,7 +58,7 @@ export const FIGURES: Cell = {
   checks: `how fast entropy and blocks are beside QEMU's own, and what a command costs`,
   covers: [],
   run: async (bench) => {
-    const module = await buildModule(await bench.environment.toolchain());
+    const module = await buildModule(await bench.environment.toolchain(), "member_commands");
     const folder = privateFolder();
     const disk = join(folder.path, "disk.raw");
     writeFileSync(disk, "");

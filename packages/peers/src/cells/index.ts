@@ -1,5 +1,6 @@
 /** All cells, in the order in which they are run. */
 
+import { LINUX_BIND } from "./bind.ts";
 import { LINUX_BLOCK } from "./block.ts";
 import { LINUX_ENTROPY } from "./entropy.ts";
 import { FIGURES } from "./figures.ts";
@@ -16,6 +17,7 @@ import type { Cell } from "./types.ts";
 export const CELLS: readonly Cell[] = [
   ...LINUX_ENTROPY,
   ...LINUX_BLOCK,
+  ...LINUX_BIND,
   GUEST_KILLED,
   SERVER_KILLED,
   PROVISIONING,

@@ -91,7 +91,7 @@ export const MEMBER_COMMANDS: Cell = {
   covers: linuxOnOurs("pci", "entropy", ["bring-up", "admin commands"]),
   run: async (bench) => {
     bench.progress("the module is built");
-    const module = await buildModule(await bench.environment.toolchain());
+    const module = await buildModule(await bench.environment.toolchain(), "member_commands");
     const served = await serve({ device: OWNER, ...bench.recording });
     const boot = {
       linux: "newest",
