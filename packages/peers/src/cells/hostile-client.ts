@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { endsWithUs } from "../cleanup.ts";
+import { endsWithUs, killedWithUs } from "../cleanup.ts";
 import { LineCutter } from "../guest/lines.ts";
 import { type Cell, expect } from "./types.ts";
 
@@ -23,7 +23,7 @@ export const HOSTILE_CLIENT: Cell = {
   run: async ({ progress, console }) => {
     const seed = 1 + Math.floor(Math.random() * 2 ** 31);
     progress(`seed ${seed}`);
-    const child = spawn(process.execPath, [VITEST, "run", TEST], {
+    const child = spawn(...killedWithUs(process.execPath, [VITEST, "run", TEST]), {
       cwd: ROOT,
       env: {
         ...process.env,

@@ -10,6 +10,7 @@ import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
 import { QTEST_BLOCK } from "./qtest-block.ts";
 import { QTEST_ENTROPY } from "./qtest-entropy.ts";
+import { RUNNER_KILLED } from "./runner-killed.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
 import type { Cell } from "./types.ts";
 
@@ -20,6 +21,7 @@ export const CELLS: readonly Cell[] = [
   ...LINUX_BIND,
   GUEST_KILLED,
   SERVER_KILLED,
+  RUNNER_KILLED,
   PROVISIONING,
   OWNER_HELD,
   MEMBER_COMMANDS,

@@ -44,7 +44,7 @@ export const PROVISIONING: Cell = {
     "ctl gives a member vectors and takes a feature; its next guest sees it, another one nothing",
   covers: linuxOnOurs("pci", "block", ["bring-up", "MSI-X", "several queues"]),
   run: async (bench) => {
-    const group = await CommandGroup.serve(GROUP);
+    const group = await CommandGroup.serve(GROUP, bench.recording);
     const boot = (member: number): BootInit => ({
       linux: "newest",
       modules: ["virtio_blk"],
@@ -102,7 +102,7 @@ export const OWNER_HELD: Cell = {
   checks: "while a guest has the owner, ctl names it and gives up, and so does a second QEMU",
   covers: linuxOnOurs("pci", "block", ["bring-up"]),
   run: async (bench) => {
-    const group = await CommandGroup.serve(GROUP);
+    const group = await CommandGroup.serve(GROUP, bench.recording);
     const boot: BootInit = {
       linux: "newest",
       modules: ["virtio_blk"],

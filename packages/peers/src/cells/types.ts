@@ -7,6 +7,8 @@ import type { Coverage } from "./coverage.ts";
 export interface Bench {
   /** The peers. */
   readonly environment: Environment;
+  /** What it draws random numbers from: the same seed gives the same ones. */
+  readonly seed: number;
   /** Says how far it is, on one line. */
   readonly progress: (text: string) => void;
   /** Where to keep traces of what is served; nowhere unless asked for. */
