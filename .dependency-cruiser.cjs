@@ -13,7 +13,7 @@ const FLOORS = {
   "transport-ccw": 3,
   testkit: 4,
   "vfio-user": 4,
-  peers: 5,
+  peers: 6,
   spec: 5,
   fixtures: 5,
   cli: 6,

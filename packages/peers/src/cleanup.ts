@@ -1,9 +1,12 @@
 /**
  * What must not outlive this process: children, folders, sockets. They go when they are let go of,
- * and, at the latest, when the process ends: by its own end, by an error, or by a signal.
+ * and, at the latest, when the process ends: by its own end, by an error, or by a signal, SIGKILL
+ * among them.
  */
-import type { ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -56,16 +59,32 @@ export interface PrivateFolder {
 
 /** Makes a folder in the system's place for temporary files. */
 export function privateFolder(): PrivateFolder {
-  const path = mkdtempSync(join(tmpdir(), "virtio-admin-peers-"));
-  const take = (): void => rmSync(path, { recursive: true, force: true });
-  const release = atExit(take);
-  return {
-    path,
-    remove: () => {
-      release();
-      take();
-    },
-  };
+  base ??= makeBase();
+  const path = mkdtempSync(join(base, "f-"));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Waits for the end of its input, which is that of this process, and takes a folder away. */
+const SWEEP = 'cat >/dev/null; for i in 1 2 3 4 5; do rm -rf -- "$1" && exit; sleep 1; done';
+
+/** The folder that all of them are in. */
+let base: string | undefined;
+
+/** Makes it; a process of its own outlives us for as long as it takes to remove it. */
+function makeBase(): string {
+  const path = join(tmpdir(), `virtio-admin-peers-${randomBytes(4).toString("hex")}`);
+  const sweeper = spawn("/bin/sh", ["-c", SWEEP, "sh", path], {
+    // What ends our process group is no end of it.
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  // Without it, the folder stays behind after a SIGKILL, and only then.
+  sweeper.on("error", () => undefined);
+  sweeper.unref();
+  (sweeper.stdin as Socket).unref();
+  mkdirSync(path, { mode: 0o700 });
+  atExit(() => rmSync(path, { recursive: true, force: true }));
+  return path;
 }
 
 function install(): void {

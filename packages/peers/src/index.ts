@@ -4,6 +4,9 @@
  *
  * @packageDocumentation
  */
+
+export type { Coverage } from "./cells/coverage.ts";
 export { CELLS } from "./cells/index.ts";
 export type { Bench, Cell } from "./cells/types.ts";
+export { type Covered, coverageMarkdown, coverageOf, coverageTable } from "./coverage-table.ts";
 export { type Row, type Totals, table, totals } from "./report.ts";

@@ -11,9 +11,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { isVirtioError, type VirtioError } from "@virtio-admin/core";
-import { createBlock, createEntropy, memoryStorage } from "@virtio-admin/devices";
+import { SECTOR_SIZE } from "@virtio-admin/devices";
 import { cacheFolder, lockCache } from "./cache.ts";
-import { ownerOf } from "./cells/admin-vq.ts";
+import { OWNER } from "./cells/entropy.ts";
 import { endsWithUs, privateFolder } from "./cleanup.ts";
 import { Environment, findModule, type LinuxName } from "./environment.ts";
 import { makeInitramfs } from "./guest/initramfs.ts";
@@ -24,7 +24,7 @@ const USAGE = "usage: npm run linux -- [--linux newest|stable] [--socket PATH]..
 const LINUXES: readonly string[] = ["newest", "stable"] satisfies LinuxName[];
 const WRONG_CALL = 2;
 const NOT_HERE = 3;
-const DISK_BYTES = 64 << 20;
+const DISK_SECTORS = (64 << 20) / SECTOR_SIZE;
 
 const SCRIPT = `
 echo
@@ -80,13 +80,12 @@ async function boot(
   const modules = ["virtio-rng", "virtio_blk"].map((module) => findModule(linux, module));
   const busybox = await environment.busybox();
   writeFileSync(initramfs, makeInitramfs({ busybox, modules, script: SCRIPT }));
-  const storage = memoryStorage(DISK_BYTES);
   const served =
     sockets.length > 0
       ? []
       : [
-          await serve({ model: () => createEntropy(), admin: ownerOf }),
-          await serve({ model: () => createBlock({ storage }) }),
+          await serve({ device: OWNER }),
+          await serve({ device: { type: "block", sectors: DISK_SECTORS } }),
         ];
   const args = machineArguments({
     kernel: linux.image,

@@ -15,6 +15,7 @@ export {
 export { VfioUserClient, type VfioUserClientInit } from "./client.ts";
 export type { VfioUserMemoryInit } from "./client-memory.ts";
 export { DMA_RANGES_LIMIT, DmaMemory } from "./dma-memory.ts";
+export type { VfioUserFunction } from "./function.ts";
 export {
   VFIO_IRQ,
   VFIO_REGION,

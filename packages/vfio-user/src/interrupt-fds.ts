@@ -7,8 +7,9 @@
  * is still asserted, it is signalled again.
  */
 import { accessors } from "@virtio-admin/core";
-import type { PciDevice, PciInterruptSink } from "@virtio-admin/transport-pci";
+import type { PciInterruptSink } from "@virtio-admin/transport-pci";
 import { closeAll } from "./channel.ts";
+import type { VfioUserFunction } from "./function.ts";
 import type { Native } from "./native.ts";
 import { ERRNO, VFIO_IRQ, VFIO_USER_IRQ_SET_LAYOUT } from "./protocol.ts";
 
@@ -30,7 +31,7 @@ interface Request {
 /** Interrupts of one function through eventfds. */
 export class InterruptFds implements PciInterruptSink {
   readonly #native: Native;
-  readonly #device: PciDevice;
+  readonly #device: VfioUserFunction;
   readonly #vectors = new Map<number, number>();
   /** Vectors that were raised without an eventfd. */
   readonly #waiting = new Set<number>();
@@ -38,7 +39,7 @@ export class InterruptFds implements PciInterruptSink {
   #intxMasked = false;
 
   /** No interrupt goes anywhere yet. */
-  constructor(native: Native, device: PciDevice) {
+  constructor(native: Native, device: VfioUserFunction) {
     this.#native = native;
     this.#device = device;
   }

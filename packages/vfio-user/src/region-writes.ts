@@ -1,6 +1,6 @@
 /** The regions of a function, and what messages write to them. */
 import { accessors } from "@virtio-admin/core";
-import type { PciDevice } from "@virtio-admin/transport-pci";
+import type { VfioUserFunction } from "./function.ts";
 import { TRANSFER_LIMIT } from "./limits.ts";
 import type { Message } from "./message.ts";
 import {
@@ -41,17 +41,17 @@ export interface MessageWrites {
 }
 
 /** The bytes of a region; 0 when it is not there. */
-export function regionLength(device: PciDevice, region: number): number {
+export function regionLength(device: VfioUserFunction, region: number): number {
   if (region === VFIO_REGION.config) return device.placement.configSize;
   return region <= VFIO_REGION.bar5 ? device.barLength(region) : 0;
 }
 
 /** Reads messages that write to the regions of a function. */
 export class RegionWrites {
-  readonly #device: PciDevice;
+  readonly #device: VfioUserFunction;
 
   /** Nothing is written here. */
-  constructor(device: PciDevice) {
+  constructor(device: VfioUserFunction) {
     this.#device = device;
   }
 

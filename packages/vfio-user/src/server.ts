@@ -7,8 +7,8 @@
  */
 import { closeSync } from "node:fs";
 import { hostTimer, VirtioError } from "@virtio-admin/core";
-import type { PciDevice } from "@virtio-admin/transport-pci";
 import { DmaMemory } from "./dma-memory.ts";
+import type { VfioUserFunction } from "./function.ts";
 import { loadNative, type Native } from "./native.ts";
 import { Poller } from "./poller.ts";
 import { Refusal } from "./refusal.ts";
@@ -27,7 +27,7 @@ export interface VfioUserServerInit {
    * Makes the function for a client that has connected, over the client's memory. It has
    * `vectorMasking: "vmm"` when it has MSI-X: clients keep the table to themselves.
    */
-  readonly device: (memory: DmaMemory) => PciDevice;
+  readonly device: (memory: DmaMemory) => VfioUserFunction;
   /**
    * The memory of whatever client is connected, for a function that is there before its clients:
    * one of a group, say. {@link device} may then give out the same one always, which was reset when
@@ -60,7 +60,7 @@ export interface VfioUserServerInit {
    */
   readonly whenHeld?: "wait" | "refuse";
   /** Called when a client has connected and its function is there. */
-  readonly onConnect?: (device: PciDevice) => void;
+  readonly onConnect?: (device: VfioUserFunction) => void;
   /**
    * Called when a client is gone and its function is reset. `reason` says why the server closed the
    * connection, or that the function could not be made; absent when the client hung up.
@@ -176,7 +176,7 @@ export class VfioUserServer {
       return;
     }
     const memory = this.#init.memory ?? new DmaMemory();
-    let device: PciDevice;
+    let device: VfioUserFunction;
     try {
       device = this.#init.device(memory);
       checkMasking(device);
@@ -250,7 +250,7 @@ function pollerOf(native: Native): Poller {
   return poller;
 }
 
-function checkMasking(device: PciDevice): void {
+function checkMasking(device: VfioUserFunction): void {
   if (device.vectorMasking !== "table") return;
   throw new VirtioError("TRANSPORT_OPTIONS", {
     message: "the function looks at masks in an MSI-X table that clients do not write",

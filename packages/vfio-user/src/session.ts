@@ -13,11 +13,11 @@
  * memory fails, as it would on a bus that goes away.
  */
 import { accessors, encode } from "@virtio-admin/core";
-import type { PciDevice } from "@virtio-admin/transport-pci";
 import { decodeVersion, encodeVersion, type VfioUserCapabilities } from "./capabilities.ts";
 import { Channel, closeAll, type Meanwhile } from "./channel.ts";
 import { ChannelDma } from "./channel-dma.ts";
 import { DMA_RANGES_LIMIT, type DmaMemory } from "./dma-memory.ts";
+import type { VfioUserFunction } from "./function.ts";
 import { InterruptFds } from "./interrupt-fds.ts";
 import { BODY_LIMIT, TRANSFER_LIMIT } from "./limits.ts";
 import { errorMessage, type Message, NOTHING, replyMessage } from "./message.ts";
@@ -51,7 +51,7 @@ export interface SessionInit {
   /** The connected socket, which the session takes over. */
   readonly fd: number;
   readonly memory: DmaMemory;
-  readonly device: PciDevice;
+  readonly device: VfioUserFunction;
   readonly mapping: MappingPolicy;
   /** How long the function may wait for the client's memory in one go, in milliseconds. */
   readonly dmaTimeout: number;
@@ -95,7 +95,7 @@ export class Session implements Polled {
   /** See {@link Polled.pollTime}. */
   readonly pollTime: number;
   readonly #init: SessionInit;
-  readonly #device: PciDevice;
+  readonly #device: VfioUserFunction;
   readonly #memory: DmaMemory;
   readonly #channel: Channel;
   readonly #interrupts: InterruptFds;
@@ -137,7 +137,7 @@ export class Session implements Polled {
   poll(): boolean {
     this.#messages.begin();
     try {
-      return this.#device.poll();
+      return this.#device.poll?.() === true;
     } catch (error) {
       this.#channel.close(`the device threw: ${String(error)}`);
       return false;
@@ -148,7 +148,7 @@ export class Session implements Polled {
   endPolling(): void {
     this.#messages.begin();
     try {
-      this.#device.endPolling();
+      this.#device.endPolling?.();
     } catch (error) {
       this.#channel.close(`the device threw: ${String(error)}`);
     }

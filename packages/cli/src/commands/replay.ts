@@ -1,9 +1,21 @@
 /** `virtio-admin replay FILE`: recorded traffic on one of our devices. */
-import { loadTrace } from "@virtio-admin/fixtures";
-import { REPLAY_MODES, type ReplayMode, type ReplayReport, replay } from "@virtio-admin/testkit";
+import {
+  describedReplayTarget,
+  deviceDescriptionOf,
+  loadTrace,
+  modesOf,
+} from "@virtio-admin/fixtures";
+import {
+  REPLAY_MODES,
+  type ReplayMode,
+  type ReplayReport,
+  type ReplayTarget,
+  replay,
+  type Trace,
+} from "@virtio-admin/testkit";
 import type { Output } from "../output.ts";
 import { reportReplay, targetOf } from "../replaying.ts";
-import { type ServedOwner, servedOwnerOf, servedReplayTarget } from "../serve/recording.ts";
+import { servedOwnerOf, servedReplayTarget } from "../serve/recording.ts";
 
 /** The options of `replay`. */
 export interface ReplayCommandOptions {
@@ -16,12 +28,11 @@ export interface ReplayCommandOptions {
 /** Replays a file; 0 when every answer is right, 1 otherwise. */
 export function replayFile(file: string, options: ReplayCommandOptions, output: Output): number {
   const { trace, expectations } = loadTrace(file);
-  const made = servedOwnerOf(trace);
-  const target =
-    made === undefined || options.transport !== undefined
-      ? targetOf(options.transport ?? trace.transport)
-      : servedReplayTarget(made);
-  const modes = options.mode === undefined ? modesOf(made) : [options.mode];
+  const { target, modes: itsModes } = (options.transport === undefined && madeAsSaid(trace)) || {
+    target: targetOf(options.transport ?? trace.transport),
+    modes: REPLAY_MODES,
+  };
+  const modes = options.mode === undefined ? itsModes : [options.mode];
   output.line(`${file} on ${target.transport}`);
   const reports: ReplayReport[] = modes.map((mode) => {
     output.progress(`replay, ${mode}`);
@@ -33,8 +44,15 @@ export function replayFile(file: string, options: ReplayCommandOptions, output: 
   return reports.every(({ mismatches }) => mismatches.length === 0) ? 0 : 1;
 }
 
-/** Both, unless the trace says in which one its owner was. */
-function modesOf(made: ServedOwner | undefined): readonly ReplayMode[] {
-  if (made === undefined) return REPLAY_MODES;
-  return [made.strict ? "strict" : "tolerant"];
+/** What makes the device that the header of a trace speaks of, and the modes it was recorded in. */
+function madeAsSaid(
+  trace: Trace,
+): { readonly target: ReplayTarget; readonly modes: readonly ReplayMode[] } | undefined {
+  const owner = servedOwnerOf(trace);
+  if (owner !== undefined) {
+    return { target: servedReplayTarget(owner), modes: [owner.strict ? "strict" : "tolerant"] };
+  }
+  const device = deviceDescriptionOf(trace);
+  if (device === undefined) return undefined;
+  return { target: describedReplayTarget(device, trace), modes: modesOf(device) };
 }

@@ -3,9 +3,7 @@
  * same one. Of what its members' own drivers do it has what answers of management commands depend
  * on: which members are plugged in, and which are in use.
  */
-import { closeSync, openSync, writeSync } from "node:fs";
 import {
-  JsonlSink,
   type MemberEvent,
   STATUS,
   type TraceEvent,
@@ -13,14 +11,13 @@ import {
   VirtioError,
 } from "@virtio-admin/core";
 import { createEntropy } from "@virtio-admin/devices";
-import { pciReplayTarget, type ReplayFunction, recordedEntropy } from "@virtio-admin/fixtures";
 import {
-  ReplayGuest,
-  type ReplayMode,
-  type ReplayTarget,
-  TRACE_LIMITS,
-  type Trace,
-} from "@virtio-admin/testkit";
+  pciReplayTarget,
+  type ReplayFunction,
+  recordedEntropy,
+  TraceFile,
+} from "@virtio-admin/fixtures";
+import { ReplayGuest, type ReplayMode, type ReplayTarget, type Trace } from "@virtio-admin/testkit";
 import { describeGroup, type GroupDescription } from "../group/description.ts";
 import { makeDevices } from "./devices.ts";
 import { provisionMembers } from "./provisioning.ts";
@@ -35,21 +32,15 @@ export interface ServedOwner {
   readonly group: unknown;
 }
 
-const OWNER_ONLY = 0o600;
-
 /** A member, as far as a record has it. */
 export type MemberState = Omit<MemberEvent, "op">;
 
 /** Writes a trace to a file, up to what a replay reads; then, or when it fails, it ends. */
 export class Recording implements TraceSink {
-  readonly #file: number;
-  readonly #sink: JsonlSink;
-  readonly #ended: (why: string) => void;
+  readonly #file: TraceFile;
   readonly #members: () => Iterable<MemberState>;
   /** Members that are not as they were at first. */
   readonly #told = new Map<number, MemberState>();
-  #lines = 0;
-  #open = true;
 
   /**
    * Writes the header. `members` are asked what has become of them whenever the owner's driver
@@ -64,31 +55,19 @@ export class Recording implements TraceSink {
     ended: (why: string) => void,
   ) {
     this.#members = members;
-    this.#ended = ended;
-    try {
-      this.#file = openSync(file, "w", OWNER_ONLY);
-    } catch (cause) {
-      throw new VirtioError("TRACE_FORMAT", {
-        message: `the file cannot be written: ${cause instanceof Error ? cause.message : cause}`,
-        path: file,
-        cause,
-      });
-    }
-    this.#sink = new JsonlSink((line) => this.#write(line), { transport: "pci", device: made });
+    this.#file = new TraceFile(file, { transport: "pci", device: made }, ended);
   }
 
   /** See {@link TraceSink.emit}. */
   emit(event: TraceEvent): void {
     // A command is carried out within such a write.
     if (event.op === "write") this.#tellMembers();
-    if (this.#open) this.#sink.emit(event);
+    this.#file.emit(event);
   }
 
   /** Ends it. */
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    closeSync(this.#file);
+    this.#file.close();
   }
 
   #tellMembers(): void {
@@ -97,25 +76,8 @@ export class Recording implements TraceSink {
       const before = this.#told.get(member);
       if ((before?.plugged ?? false) === plugged && (before?.in_use ?? false) === in_use) continue;
       this.#told.set(member, state);
-      if (this.#open) this.#sink.emit({ op: "member", ...state });
+      this.#file.emit({ op: "member", ...state });
     }
-  }
-
-  #write(line: string): void {
-    if (this.#lines++ >= TRACE_LIMITS.lines) {
-      this.#end(`it has ${TRACE_LIMITS.lines} lines, and no more are read`);
-      return;
-    }
-    try {
-      writeSync(this.#file, `${line}\n`);
-    } catch (error) {
-      this.#end(error instanceof Error ? error.message : String(error));
-    }
-  }
-
-  #end(why: string): void {
-    this.close();
-    this.#ended(why);
   }
 }
 

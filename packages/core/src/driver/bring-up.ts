@@ -220,7 +220,12 @@ class BringUp {
     const limit = features.has(FEATURE.VIRTIO_F_RING_PACKED)
       ? largest
       : 2 ** Math.floor(Math.log2(largest));
-    const memory = new QueueMemory(this.#transport.dma, Math.min(size, limit), features);
+    const memory = new QueueMemory(
+      this.#transport.dma,
+      Math.min(size, limit),
+      features,
+      this.#plan.unflaggedLengths,
+    );
     this.#memories.push(memory);
     const handle = new DriverQueueHandle(index, memory, device);
     const doorbell = await this.#operations.run(`enabling queue ${index}`, () =>

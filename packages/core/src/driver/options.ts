@@ -44,6 +44,13 @@ export interface BringUpOptions {
    * that they are required.
    */
   readonly adminQueues?: number | "all" | AdminQueueOption;
+  /**
+   * Believe the length of a used buffer of a packed ring whether or not the device sets
+   * VIRTQ_DESC_F_WRITE beside it. False unless given: without the flag a length is reserved, and what
+   * the device has written is none (section "Packed Virtqueues / Element Address and Length"). QEMU
+   * never sets it, up to 11.1 at least.
+   */
+  readonly unflaggedLengths?: boolean;
   /** How long one operation of the transport may take, in milliseconds; 10000 unless given. */
   readonly timeout?: number;
 }
@@ -70,6 +77,7 @@ export interface Plan {
   readonly requiredFeatures: readonly number[];
   readonly queues: readonly Required<DriverQueueOption>[];
   readonly admin: Required<AdminQueueOption>;
+  readonly unflaggedLengths: boolean;
   readonly timeout: number;
 }
 
@@ -105,6 +113,7 @@ export function planOf(options: BringUpOptions): Plan {
     requiredFeatures: required,
     queues,
     admin: adminOf(options.adminQueues ?? 0, packed),
+    unflaggedLengths: options.unflaggedLengths ?? false,
     timeout,
   };
 }

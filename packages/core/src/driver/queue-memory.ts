@@ -15,20 +15,22 @@ export class QueueMemory {
   readonly #dma: DmaAllocator;
   readonly #features: FeatureSet;
   readonly #packed: boolean;
+  readonly #unflaggedLengths: boolean;
   readonly #blocks: DmaBlock[] = [];
   readonly #areas: QueueAddresses;
   readonly #indirectArea: DmaBlock | undefined;
 
   /**
-   * Allocates the areas.
+   * Allocates the areas. `unflaggedLengths` is that of {@link createDriverQueue}.
    *
    * @throws VirtioError `MEMORY_EXHAUSTED` when there is no room; nothing stays allocated then.
    */
-  constructor(dma: DmaAllocator, size: number, features: FeatureSet) {
+  constructor(dma: DmaAllocator, size: number, features: FeatureSet, unflaggedLengths = false) {
     this.size = size;
     this.#dma = dma;
     this.#features = features;
     this.#packed = features.has(FEATURE.VIRTIO_F_RING_PACKED);
+    this.#unflaggedLengths = unflaggedLengths;
     const sizes = queueAreaSizes(size, this.#packed);
     try {
       this.#areas = {
@@ -62,6 +64,7 @@ export class QueueMemory {
       eventIdx: this.#features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: this.#features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
       packed: this.#packed,
+      unflaggedLengths: this.#unflaggedLengths,
       ...(this.#indirectArea === undefined ? {} : { indirectArea: this.#indirectArea }),
     });
   }

@@ -60,6 +60,11 @@ export interface DriverQueueInit extends QueueInit {
    * it frees it after the queue's last use.
    */
   readonly indirectArea?: DmaBlock;
+  /**
+   * Believe the length of a used buffer of a packed ring whether or not VIRTQ_DESC_F_WRITE is set
+   * beside it; without the flag it is reserved, and ignored unless given.
+   */
+  readonly unflaggedLengths?: boolean;
 }
 
 /** Why a virtqueue half gave up on its peer. Each is counted by the soak. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createGuestMemory } from "../../src/memory/index.ts";
 import {
   createDeviceQueue,
+  createDriverQueue,
   type DeviceQueue,
   QUEUE_DEFECTS,
   type QueueDefect,
@@ -313,6 +314,27 @@ describe("the driver half gives up, quietly, on", () => {
     expect(rig.driver.add([BUFFER], [8], 1, 0)).toBe(-1);
     expect([rig.driver.free, rig.driver.outstanding]).toEqual([free, outstanding]);
     expect([rig.driver.reap(), rig.driver.enableNotifications()]).toEqual([-1, false]);
+  });
+
+  it.each([
+    { unflaggedLengths: false, used: 0, what: "is ignored" },
+    { unflaggedLengths: true, used: 6, what: "is believed where that is asked for" },
+  ])("a length without the write flag $what", ({ unflaggedLengths, used }) => {
+    const rig = makeRig({ packed: true });
+    const driver = createDriverQueue({ ...rig.init, unflaggedLengths });
+    for (let round = 0; round < 2 * driver.size; round++) {
+      driver.add([BUFFER], [8], 1, 0);
+      driver.publish();
+      const turn = round < driver.size ? AVAIL | USED : 0;
+      put(rig.table, [[0, 6, turn, 0]], 16 * (round % driver.size));
+      expect([driver.reap(), driver.usedLength]).toEqual([0, used]);
+    }
+    driver.add([BUFFER], [8], 1, 0);
+    driver.publish();
+    put(rig.table, [[0, 9, AVAIL | USED, 0]]);
+    expect([driver.reap(), driver.defect]).toEqual(
+      unflaggedLengths ? [-1, "used-length"] : [0, undefined],
+    );
   });
 
   it("keeps its own record: a ring that the device overwrote changes nothing", () => {

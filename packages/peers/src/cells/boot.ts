@@ -1,8 +1,10 @@
 /** A guest booted for a cell, and taken away after it. */
 import { findModule, type LinuxName } from "../environment.ts";
 import { type GuestModule, makeInitramfs } from "../guest/initramfs.ts";
+import { type MmioWindow, virtioMmioTable } from "../qemu/acpi.ts";
 import { Guest, type GuestInit } from "../qemu/guest.ts";
-import type { Bench } from "./types.ts";
+import type { Served } from "../served/function.ts";
+import { type Bench, expect } from "./types.ts";
 
 /** What a guest of a cell is. */
 export interface BootInit extends Omit<GuestInit, "kernel" | "archive"> {
@@ -22,6 +24,34 @@ export interface BootInit extends Omit<GuestInit, "kernel" | "archive"> {
 export const BOOT_TIME = 180_000;
 /** How long a step of a guest's script may take. */
 export const STEP_TIME = 120_000;
+
+/**
+ * The window of a device on MMIO: where the firmware places the only BAR of 64 KiB there is, and the
+ * interrupt of INTA of slot 2. The guest is kept from the bus itself, as Linux moves BARs.
+ */
+const WINDOW: MmioWindow = { base: 0xfebe0000, length: 0x200, interrupt: 22 };
+const WINDOW_SLOT = "2.0";
+
+/** What a guest needs to reach a device that is served, and to drive it. */
+export function reach(
+  { socket, transport }: Pick<Served, "socket" | "transport">,
+  driver: string,
+): Pick<BootInit, "sockets" | "modules" | "append" | "acpiTable"> {
+  if (transport === "pci") return { modules: [driver], sockets: [{ path: socket }] };
+  return {
+    modules: ["virtio_mmio", driver],
+    sockets: [{ path: socket, at: WINDOW_SLOT }],
+    append: ["pci=off"],
+    acpiTable: virtioMmioTable([WINDOW]),
+  };
+}
+
+/** Checks that the window is where the guest was told. */
+export function expectPlace({ transport, windowBase }: Served): void {
+  if (transport !== "mmio") return;
+  const base = windowBase();
+  expect(base === WINDOW.base, `the firmware has placed the window at 0x${base.toString(16)}`);
+}
 
 /** Boots a guest, gives it to `use`, and sees to it that it is gone afterwards. */
 export async function withGuest<Result>(

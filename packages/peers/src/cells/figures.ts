@@ -4,13 +4,13 @@
  */
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createBlock, createEntropy, memoryStorage } from "@virtio-admin/devices";
+import { SECTOR_SIZE } from "@virtio-admin/devices";
 import { privateFolder } from "../cleanup.ts";
 import { buildModule } from "../guest/build-module.ts";
 import type { Guest } from "../qemu/guest.ts";
 import { type Served, serve } from "../served/function.ts";
-import { ownerOf } from "./admin-vq.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
+import { OWNER } from "./entropy.ts";
 import { TELL_MODULE } from "./member-commands.ts";
 import { type Cell, expect } from "./types.ts";
 
@@ -56,15 +56,16 @@ export const FIGURES: Cell = {
   name: "figures",
   needs: "the newest Linux, its headers and a compiler; root",
   checks: `how fast entropy and blocks are beside QEMU's own, and what a command costs`,
+  covers: [],
   run: async (bench) => {
-    const module = await buildModule(await bench.environment.toolchain());
+    const module = await buildModule(await bench.environment.toolchain(), "member_commands");
     const folder = privateFolder();
     const disk = join(folder.path, "disk.raw");
     writeFileSync(disk, "");
     truncateSync(disk, DISK_BYTES);
-    const storage = memoryStorage(DISK_BYTES);
-    const owner = await serve({ model: () => createEntropy(), admin: ownerOf, quiet: true });
-    const block = await serve({ model: () => createBlock({ storage }), quiet: true });
+    const sectors = DISK_BYTES / SECTOR_SIZE;
+    const owner = await serve({ device: OWNER, quiet: true });
+    const block = await serve({ device: { type: "block", sectors }, quiet: true });
     const boot = {
       linux: "newest",
       modules: ["virtio-rng", "virtio_blk"],

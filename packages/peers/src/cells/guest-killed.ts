@@ -1,18 +1,16 @@
 /** Guests that are killed at any moment, and the next one, at the same server. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
-import { createEntropy } from "@virtio-admin/devices";
+import { privateFolder } from "../cleanup.ts";
 import { findModule } from "../environment.ts";
 import { makeInitramfs } from "../guest/initramfs.ts";
 import { Guest } from "../qemu/guest.ts";
 import { serve } from "../served/function.ts";
-import { ownerOf } from "./admin-vq.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
+import { linuxOnOurs } from "./covered.ts";
+import { OWNER } from "./entropy.ts";
+import { KILLS, momentsOf, reached } from "./moments.ts";
 import { type Bench, type Cell, expect, until } from "./types.ts";
 
-const KILLS = 5;
-/** A guest is up and reads entropy by then, or nearly so. */
-const LATEST_KILL = 9000;
 /** The library may wait for a collection of garbage, and sockets for the kernel. */
 const SETTLE_TIME = 20_000;
 
@@ -26,19 +24,20 @@ export const GUEST_KILLED: Cell = {
   name: "guest-killed",
   needs: "the newest Linux",
   checks: `QEMU is killed at ${KILLS} random moments, nothing is left of it, and the next guest is served`,
+  covers: linuxOnOurs("pci", "entropy", ["bring-up", "reads"]),
   run: async (bench) => {
+    // What this process holds for all of its folders comes with the first.
+    privateFolder().remove();
     const before = held();
-    const served = await serve({ model: () => createEntropy(), admin: ownerOf });
+    const served = await serve({ device: OWNER });
     const serving = held();
     const moments: string[] = [];
     try {
-      for (let kill = 1; kill <= KILLS; kill++) {
-        const moment = Math.round(Math.random() * LATEST_KILL);
-        bench.progress(`kill ${kill} of ${KILLS}, after ${moment} ms`);
+      for (const [kill, moment] of momentsOf(bench.seed).entries()) {
+        bench.progress(`kill ${kill + 1} of ${KILLS}, after ${moment} ms`);
         await killAfter(bench, served.socket, moment);
         await served.alone();
-        const { buffers } = served.counted;
-        moments.push(`${moment} ms (${buffers.get(0) ?? 0} buffers)`);
+        moments.push(`${moment} ms`);
         await settle(serving, `after the kill at ${moment} ms`);
       }
       const { socket: path } = served;
@@ -56,7 +55,10 @@ export const GUEST_KILLED: Cell = {
     expect(odd === undefined, `the server hung up: ${odd}`);
     expect(!existsSync(served.socket), "the socket is left behind");
     await settle(before, "after the server");
-    return [`${KILLS} kills, at ${moments.join(", ")}`, `${served.clients()} clients`];
+    return [
+      `seed ${bench.seed}: ${KILLS} kills, at ${moments.join(", ")}`,
+      `${served.clients()} clients, ${served.counted.buffers.get(0) ?? 0} buffers`,
+    ];
   },
 };
 
@@ -72,7 +74,7 @@ async function killAfter({ environment }: Bench, path: string, moment: number): 
     archive,
     sockets: [{ path }],
   });
-  await Promise.race([delay(moment), guest.ended]);
+  await reached(moment, guest.ended);
   await guest.kill();
 }
 

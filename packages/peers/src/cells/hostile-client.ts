@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { endsWithUs } from "../cleanup.ts";
+import { endsWithUs, killedWithUs } from "../cleanup.ts";
 import { LineCutter } from "../guest/lines.ts";
 import { type Cell, expect } from "./types.ts";
 
@@ -19,10 +19,11 @@ export const HOSTILE_CLIENT: Cell = {
   name: "hostile-client",
   needs: "nothing",
   checks: `${MESSAGES} messages with every header, size, count, region, offset and descriptor wrong`,
+  covers: [],
   run: async ({ progress, console }) => {
     const seed = 1 + Math.floor(Math.random() * 2 ** 31);
     progress(`seed ${seed}`);
-    const child = spawn(process.execPath, [VITEST, "run", TEST], {
+    const child = spawn(...killedWithUs(process.execPath, [VITEST, "run", TEST]), {
       cwd: ROOT,
       env: {
         ...process.env,

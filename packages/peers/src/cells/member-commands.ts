@@ -15,12 +15,13 @@ import {
   resourceObjectCommands,
   SR_IOV_GROUP,
 } from "@virtio-admin/core";
-import { createEntropy } from "@virtio-admin/devices";
+import { MEMBER_SECTORS, ownerParts } from "@virtio-admin/fixtures";
 import { buildModule } from "../guest/build-module.ts";
 import type { GuestResult } from "../guest/lines.ts";
 import { type Served, serve } from "../served/function.ts";
-import { MEMBER_SECTORS, ownerOf } from "./admin-vq.ts";
 import { STEP_TIME, withGuest } from "./boot.ts";
+import { linuxOnOurs } from "./covered.ts";
+import { MEMBERS, OWNER } from "./entropy.ts";
 import { type Cell, expect } from "./types.ts";
 
 /** Not the first, so that a wrong number shows. */
@@ -32,7 +33,7 @@ const ENXIO = 6;
 const RESULT_UNIT = 8;
 
 /** Where a member like the others is notified, by a driver from before virtio 1.0. */
-const PLACE = placeOf(ownerOf().groups);
+const PLACE = placeOf(ownerParts(MEMBERS).groups);
 
 /** What the module is to say: the result of a call, and its value where that is known here. */
 const EXPECTED: readonly (readonly [what: string, result: number, value?: number])[] = [
@@ -87,10 +88,11 @@ export const MEMBER_COMMANDS: Cell = {
   name: "member-commands",
   needs: "the newest Linux, its headers and a compiler; root",
   checks: "Linux sends each command that it has for a member, and gets the right answer",
+  covers: linuxOnOurs("pci", "entropy", ["bring-up", "admin commands"]),
   run: async (bench) => {
     bench.progress("the module is built");
-    const module = await buildModule(await bench.environment.toolchain());
-    const served = await serve({ model: () => createEntropy(), admin: ownerOf });
+    const module = await buildModule(await bench.environment.toolchain(), "member_commands");
+    const served = await serve({ device: OWNER, ...bench.recording });
     const boot = {
       linux: "newest",
       sockets: [{ path: served.socket }],

@@ -4,6 +4,7 @@ import type { GuestResult } from "../guest/lines.ts";
 import { Guest } from "../qemu/guest.ts";
 import { type Answer, CommandGroup } from "../served/command.ts";
 import { type BootInit, STEP_TIME, withGuest } from "./boot.ts";
+import { linuxOnOurs } from "./covered.ts";
 import { type Cell, expect } from "./types.ts";
 
 const { VIRTIO_F_EVENT_IDX } = FEATURE;
@@ -41,8 +42,9 @@ export const PROVISIONING: Cell = {
   needs: "the newest Linux, two guests",
   checks:
     "ctl gives a member vectors and takes a feature; its next guest sees it, another one nothing",
+  covers: linuxOnOurs("pci", "block", ["bring-up", "MSI-X", "several queues"]),
   run: async (bench) => {
-    const group = await CommandGroup.serve(GROUP);
+    const group = await CommandGroup.serve(GROUP, bench.recording);
     const boot = (member: number): BootInit => ({
       linux: "newest",
       modules: ["virtio_blk"],
@@ -98,8 +100,9 @@ export const OWNER_HELD: Cell = {
   name: "owner-held",
   needs: "the newest Linux",
   checks: "while a guest has the owner, ctl names it and gives up, and so does a second QEMU",
+  covers: linuxOnOurs("pci", "block", ["bring-up"]),
   run: async (bench) => {
-    const group = await CommandGroup.serve(GROUP);
+    const group = await CommandGroup.serve(GROUP, bench.recording);
     const boot: BootInit = {
       linux: "newest",
       modules: ["virtio_blk"],

@@ -13,6 +13,8 @@ import { privateFolder } from "../cleanup.ts";
 import { ATTACHMENTS, type Attached, type Attachment } from "../qtest/attachment.ts";
 import type { QtestMachine } from "../qtest/machine.ts";
 import { SeededStream } from "../served/entropy.ts";
+import type { Coverage } from "./coverage.ts";
+import { oursOnQemu } from "./covered.ts";
 import { expectNoAdminQueue, expectQuiet, failureOf, withMachine } from "./qtest.ts";
 import { type Bench, type Cell, expect, until } from "./types.ts";
 
@@ -24,12 +26,15 @@ const GROWTH = 100;
 const GROW_TIME = 30_000;
 const NODE = "disk";
 const SERIAL = "made-for-a-test";
-const { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET } = FEATURE;
+const { VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET, VIRTIO_F_RING_PACKED } =
+  FEATURE;
 /** Rings in all their kinds, by the features that make them. */
 const RINGS: readonly (readonly number[])[] = [
   [VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET],
   [VIRTIO_F_INDIRECT_DESC],
   [VIRTIO_F_EVENT_IDX],
+  [VIRTIO_F_RING_PACKED, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET],
+  [VIRTIO_F_RING_PACKED],
   [],
 ];
 
@@ -38,8 +43,19 @@ export const QTEST_BLOCK: readonly Cell[] = ATTACHMENTS.map((attachment) => ({
   name: `qtest-${attachment.name}-block`,
   needs: `QEMU for ${attachment.board.processor}`,
   checks: `our driver reads and writes through QEMU's block device on ${attachment.name} what is in its file`,
+  covers: coverageOf(attachment),
   run: (bench) => run(bench, attachment),
 }));
+
+function coverageOf({ transport, resetsQueues }: Attachment): Coverage[] {
+  return oursOnQemu(transport, "block", [
+    ...(["bring-up", "reads", "writes", "indirect", "EVENT_IDX", "packed"] as const),
+    ...(["several queues", "interrupt line", "configuration change"] as const),
+    "no-admin-queue error",
+    ...(resetsQueues ? (["queue reset"] as const) : []),
+    ...(transport === "pci" ? (["MSI-X"] as const) : []),
+  ]);
+}
 
 /** The disk as it is to be, and the file that QEMU has it in. */
 interface Disk {
@@ -59,7 +75,7 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
     disk.changes.source(disk.bytes);
     writeFileSync(disk.path, disk.bytes);
     const drive = { driver: "file", "node-name": NODE, filename: disk.path };
-    const properties = { drive: NODE, serial: SERIAL, "num-queues": QUEUES };
+    const properties = { drive: NODE, serial: SERIAL, "num-queues": QUEUES, packed: true };
     const devices = [
       ...["-blockdev", JSON.stringify(drive)],
       ...["-device", attachment.device("virtio-blk", properties)],
@@ -75,6 +91,7 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
             features: BLOCK_DRIVER_FEATURES,
             requiredFeatures: [BLOCK_FEATURE.VIRTIO_BLK_F_MQ, BLOCK_FEATURE.VIRTIO_BLK_F_FLUSH],
             ringFeatures: ring,
+            unflaggedLengths: ring.includes(VIRTIO_F_RING_PACKED),
             queues: Array.from({ length: QUEUES }, (_, index) => ({ index })),
           });
           await exercise(device, ring, disk, attachment);
@@ -103,7 +120,7 @@ async function exercise(
   disk: Disk,
   { resetsQueues }: Attachment,
 ): Promise<void> {
-  for (const bit of [VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET]) {
+  for (const bit of new Set(RINGS.flat())) {
     expect(device.features.has(bit) === ring.includes(bit), `feature ${bit} is not as was asked`);
   }
   const block = await BlockDriver.open(device);

@@ -1,25 +1,44 @@
 /** Our driver reads entropy from QEMU's device: the bytes of a file. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bringUp } from "@virtio-admin/core";
+import { bringUp, type DriverDevice, FEATURE, isVirtioError } from "@virtio-admin/core";
 import { ENTROPY_DEVICE_ID, EntropyDriver } from "@virtio-admin/devices";
 import { privateFolder } from "../cleanup.ts";
-import { ATTACHMENTS, type Attachment } from "../qtest/attachment.ts";
+import { ATTACHMENTS, type Attached, type Attachment } from "../qtest/attachment.ts";
 import { SeededStream } from "../served/entropy.ts";
-import { expectNoAdminQueue, expectQuiet, withMachine } from "./qtest.ts";
+import type { Coverage } from "./coverage.ts";
+import { oursOnQemu } from "./covered.ts";
+import { expectNoAdminQueue, expectQuiet, failureOf, withMachine } from "./qtest.ts";
 import { type Bench, type Cell, expect } from "./types.ts";
 
-const FILE_BYTES = 0x1_0000;
+const FILE_BYTES = 0x4_0000;
 const READ_BYTES = 1000;
-const READS = 16;
+const READS = 8;
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET, VIRTIO_F_RING_PACKED } = FEATURE;
+/** Rings of both kinds, by the features that make them. */
+const RINGS: readonly (readonly number[])[] = [
+  [VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET],
+  [VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_RESET, VIRTIO_F_RING_PACKED],
+  [],
+];
 
 /** One for each place that a device can be attached to. */
 export const QTEST_ENTROPY: readonly Cell[] = ATTACHMENTS.map((attachment) => ({
   name: `qtest-${attachment.name}-entropy`,
   needs: `QEMU for ${attachment.board.processor}`,
   checks: `our driver reads from QEMU's entropy device on ${attachment.name} what is in its file`,
+  covers: coverageOf(attachment),
   run: (bench) => run(bench, attachment),
 }));
+
+function coverageOf({ transport, resetsQueues }: Attachment): Coverage[] {
+  return oursOnQemu(transport, "entropy", [
+    ...(["bring-up", "reads", "EVENT_IDX", "packed", "interrupt line"] as const),
+    "no-admin-queue error",
+    ...(resetsQueues ? (["queue reset"] as const) : []),
+    ...(transport === "pci" ? (["MSI-X"] as const) : []),
+  ]);
+}
 
 async function run(bench: Bench, attachment: Attachment): Promise<readonly string[]> {
   const folder = privateFolder();
@@ -31,17 +50,11 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
     const source = { "qom-type": "rng-random", id: "source", filename };
     const devices = [
       ...["-object", JSON.stringify(source)],
-      ...["-device", attachment.device("virtio-rng", { rng: "source" })],
+      ...["-device", attachment.device("virtio-rng", { rng: "source", packed: true })],
     ];
     return await withMachine(bench, attachment, devices, async (machine) => {
       let at = 0;
-      for (const plan of attachment.interrupts) {
-        const attached = await attachment.attach(machine, plan);
-        await expectNoAdminQueue(attached);
-        const device = await bringUp(attached.driver, {
-          deviceId: ENTROPY_DEVICE_ID,
-          queues: [{ index: 0 }],
-        });
+      const readOn = async (device: DriverDevice): Promise<void> => {
         const entropy = new EntropyDriver(device);
         for (let i = 0; i < READS; i++) {
           const read = Buffer.from(await entropy.read(READ_BYTES));
@@ -49,13 +62,53 @@ async function run(bench: Bench, attachment: Attachment): Promise<readonly strin
           expect(read.equals(given), `bytes ${at} and up are not those of the file`);
           at += READ_BYTES;
         }
-        await expectQuiet(device, attached);
         entropy.close();
-        await device.close();
+      };
+      for (const plan of attachment.interrupts) {
+        const attached = await attachment.attach(machine, plan);
+        await expectNoAdminQueue(attached);
+        at += await readByTheText(attached);
+        for (const ring of RINGS) {
+          const device = await bringUp(attached.driver, {
+            deviceId: ENTROPY_DEVICE_ID,
+            ringFeatures: ring,
+            requiredFeatures: ring,
+            queues: [{ index: 0 }],
+            unflaggedLengths: ring.includes(VIRTIO_F_RING_PACKED),
+          });
+          await readOn(device);
+          await expectQuiet(device, attached);
+          if (attachment.resetsQueues && device.features.has(VIRTIO_F_RING_RESET)) {
+            await device.resetQueue(0);
+            await readOn(device);
+            await expectQuiet(device, attached);
+          }
+          await device.close();
+        }
       }
-      return [`${at} bytes`];
+      return [`${at} bytes`, `${RINGS.length} kinds of rings`];
     });
   } finally {
     folder.remove();
   }
+}
+
+/**
+ * Reads through a packed ring as the text has it: without VIRTQ_DESC_F_WRITE, which QEMU does not
+ * set, nothing was written, and the driver says so. Answers how many bytes are gone.
+ */
+async function readByTheText({ driver }: Attached): Promise<number> {
+  const device = await bringUp(driver, {
+    requiredFeatures: [VIRTIO_F_RING_PACKED],
+    queues: [{ index: 0 }],
+  });
+  const entropy = new EntropyDriver(device);
+  const error = await failureOf(entropy.read(READ_BYTES));
+  entropy.close();
+  await device.close();
+  // A QEMU to come may set the flag.
+  if (error !== undefined) {
+    expect(isVirtioError(error, "DEVICE_FAILED"), `a length without the flag: ${error}`);
+  }
+  return READ_BYTES;
 }

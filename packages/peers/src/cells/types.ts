@@ -1,12 +1,18 @@
 /** What a cell is: one of our devices under one peer, and what is to hold there. */
 import type { Environment } from "../environment.ts";
+import type { Recorder } from "../recorder.ts";
+import type { Coverage } from "./coverage.ts";
 
 /** What a cell is run with. */
 export interface Bench {
   /** The peers. */
   readonly environment: Environment;
+  /** What it draws random numbers from: the same seed gives the same ones. */
+  readonly seed: number;
   /** Says how far it is, on one line. */
   readonly progress: (text: string) => void;
+  /** Where to keep traces of what is served; nowhere unless asked for. */
+  readonly recording: { readonly recorder?: Recorder };
   /** Keeps a guest's console for the report of a failure. */
   readonly console: (lines: readonly string[]) => void;
 }
@@ -19,6 +25,8 @@ export interface Cell {
   readonly needs: string;
   /** What it checks, in one sentence. */
   readonly checks: string;
+  /** What it exercises, of what the table of the whole run has. */
+  readonly covers: readonly Coverage[];
   /**
    * Runs it, and answers what is worth to be told.
    *

@@ -1,4 +1,4 @@
-/** Our kernel module, built against the headers of the newest Linux. */
+/** Our kernel modules, built against the headers of the newest Linux. */
 import { cpSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,16 +8,21 @@ import type { Toolchain } from "../environment.ts";
 import type { GuestModule } from "./initramfs.ts";
 
 const SOURCE = fileURLToPath(new URL("../../guest-module", import.meta.url));
-const NAME = "member_commands";
-/** Where it is built, in the toolchain's own root. */
+/** Which module: the one that sends commands for members, or the one that resets queues. */
+export type ModuleName = "member_commands" | "queue_reset";
+
+/** Where they are built, in the toolchain's own root. */
 const PLACE = "tmp/guest-module";
 
 /**
- * Builds the module that sends commands for members.
+ * Builds a module.
  *
  * @throws Error when it does not build; VirtioError as {@link runInTree} where nothing can be built
  */
-export async function buildModule({ folder, release }: Toolchain): Promise<GuestModule> {
+export async function buildModule(
+  { folder, release }: Toolchain,
+  name: ModuleName,
+): Promise<GuestModule> {
   const place = join(folder, PLACE);
   rmSync(place, { recursive: true, force: true });
   cpSync(SOURCE, place, { recursive: true });
@@ -26,9 +31,9 @@ export async function buildModule({ folder, release }: Toolchain): Promise<Guest
     const args = ["make", "-C", headers, `M=/${PLACE}`, "modules"];
     await runInTree(folder, args).catch((cause: unknown) => {
       if (isVirtioError(cause) && cause.path === NEEDS_ROOT) throw cause;
-      throw new Error(`the module does not build: ${cause}`, { cause });
+      throw new Error(`the modules do not build: ${cause}`, { cause });
     });
-    return { name: `${NAME}.ko`, bytes: readFileSync(join(place, `${NAME}.ko`)) };
+    return { name: `${name}.ko`, bytes: readFileSync(join(place, `${name}.ko`)) };
   } finally {
     rmSync(place, { recursive: true, force: true });
   }

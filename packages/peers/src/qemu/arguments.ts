@@ -12,6 +12,8 @@ export interface Machine {
   readonly sharedRam?: boolean;
   /** Sockets of vfio-user servers, each a device of its own. */
   readonly sockets?: readonly VfioUserSocket[];
+  /** Files of ACPI tables, besides those of the firmware. */
+  readonly acpiTables?: readonly string[];
   /** Further devices, drives and objects, as QEMU's own arguments. */
   readonly extra?: readonly string[];
   /** Words of the kernel's command line, besides those of the console. */
@@ -39,6 +41,7 @@ const CONSOLE_WORDS = ["console=ttyS0", "panic=-1", "quiet"];
 /** The arguments of a machine, without those that every start of the program has. */
 export function machineArguments(machine: Machine): string[] {
   const { ram = DEFAULT_RAM, sharedRam = true, sockets = [], extra = [], append = [] } = machine;
+  const { acpiTables = [] } = machine;
   const memory = sharedRam
     ? [
         "-object",
@@ -58,6 +61,8 @@ export function machineArguments(machine: Machine): string[] {
       : ["-chardev", `socket,id=results,path=${machine.results}`, "-serial", "chardev:results"]),
     ...["-kernel", machine.kernel, "-initrd", machine.initramfs],
     ...["-append", [...CONSOLE_WORDS, ...append].join(" ")],
+    // QEMU splits at colons, and has no way around it.
+    ...acpiTables.flatMap((file) => ["-acpitable", `file=${file.replaceAll(",", ",,")}`]),
     ...sockets.flatMap((socket) => ["-device", deviceArgument(socket)]),
     ...extra,
   ];

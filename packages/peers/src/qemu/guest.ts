@@ -9,7 +9,9 @@ import { type Machine, machineArguments } from "./arguments.ts";
 import type { Program } from "./program.ts";
 
 /** What a guest is started from: the archive is written to a file, the socket of results is made. */
-export type GuestInit = Omit<Machine, "initramfs" | "results" | "console"> & {
+export type GuestInit = Omit<Machine, "initramfs" | "results" | "console" | "acpiTables"> & {
+  /** The bytes of an ACPI table, besides those of the firmware. */
+  readonly acpiTable?: Uint8Array;
   /** The bytes of the initramfs. */
   readonly archive: Uint8Array;
 };
@@ -49,15 +51,26 @@ export class Guest {
   }
 
   /** Starts QEMU. It boots a guest whose console is kept, the last lines of it. */
-  static async start(program: Program, { archive, ...machine }: GuestInit): Promise<Guest> {
+  static async start(
+    program: Program,
+    { archive, acpiTable, ...machine }: GuestInit,
+  ): Promise<Guest> {
     const folder = privateFolder();
     const initramfs = join(folder.path, "initramfs.cpio");
     const results = join(folder.path, "results.sock");
     writeFileSync(initramfs, archive);
+    const acpiTables = acpiTable === undefined ? [] : [join(folder.path, "table.aml")];
+    for (const file of acpiTables) writeFileSync(file, acpiTable ?? "");
     const queue = new ResultQueue();
     const connected: Socket[] = [];
     const server = await listen(results, queue, connected);
-    const args = machineArguments({ ...machine, initramfs, results, console: "output" });
+    const args = machineArguments({
+      ...machine,
+      acpiTables,
+      initramfs,
+      results,
+      console: "output",
+    });
     const child = spawn(...killedWithUs(program.file, [...program.before, ...args]), {
       env: { ...process.env, ...program.env },
       stdio: ["ignore", "pipe", "pipe"],

@@ -32,6 +32,8 @@ export interface Attached {
 export interface Attachment {
   /** Its name in those of cells: `mmio-microvm`. */
   readonly name: string;
+  /** The transport. */
+  readonly transport: "pci" | "mmio";
   /** The machine. */
   readonly board: Board;
   /**
@@ -54,6 +56,7 @@ const BAR_BASE = 0xe0000000;
 /** A function of a PC. */
 const PCI: Attachment = {
   name: "pci",
+  transport: "pci",
   board: Q35,
   resetsQueues: true,
   // A vector for each queue, one for all queues, one for everything, and none.
@@ -88,6 +91,7 @@ export const ATTACHMENTS: readonly Attachment[] = [
 function mmio(name: string, board: MmioBoard): Attachment {
   return {
     name: `mmio-${name}`,
+    transport: "mmio",
     board,
     resetsQueues: false,
     interrupts: [{ choice: "auto" }],

@@ -6,7 +6,8 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { createInterface, type Interface } from "node:readline";
-import { endsWithUs, type PrivateFolder, privateFolder } from "../cleanup.ts";
+import { endsWithUs, killedWithUs, type PrivateFolder, privateFolder } from "../cleanup.ts";
+import type { Recorder } from "../recorder.ts";
 
 /** How a `ctl` ended. */
 export interface Answer {
@@ -52,16 +53,20 @@ export class CommandGroup {
   }
 
   /**
-   * Serves the group that is described.
+   * Serves the group that is described; its owner is recorded where somebody wants that.
    *
    * @throws Error when it cannot be served
    */
-  static async serve(description: string): Promise<CommandGroup> {
+  static async serve(
+    description: string,
+    { recorder }: { readonly recorder?: Recorder } = {},
+  ): Promise<CommandGroup> {
     const folder = privateFolder();
     const file = join(folder.path, "group.yaml");
     writeFileSync(file, description);
     const words = ["serve", file, "--dir", join(folder.path, "sockets"), "--json"];
-    const child = spawn(process.execPath, [PROGRAM, ...words], {
+    if (recorder !== undefined) words.push("--record", recorder.path());
+    const child = spawn(...killedWithUs(process.execPath, [PROGRAM, ...words]), {
       stdio: ["ignore", "pipe", "inherit"],
     });
     endsWithUs(child);
@@ -89,7 +94,9 @@ export class CommandGroup {
   /** Runs `ctl` on the owner. */
   async ctl(...words: readonly string[]): Promise<Answer> {
     const args = [PROGRAM, "ctl", this.socket("owner"), ...words, "--json"];
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(...killedWithUs(process.execPath, args), {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     endsWithUs(child);
     let said = "";
     let complaint = "";

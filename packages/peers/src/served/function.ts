@@ -1,40 +1,39 @@
-/** A PCI function of ours behind a socket, with what its driver does counted. */
+/** A device of ours behind a socket, with what its driver does counted, and recorded. */
 import { join } from "node:path";
 import {
-  AdminExecutor,
-  AdminQueues,
   type CommandEvent,
-  type CommandFamily,
-  type DeviceGroup,
-  type DeviceModel,
-  type GuestMemory,
-  SelfGroup,
-  TOLERANT,
+  STATUS,
   type TraceEvent,
   type TraceSink,
-  VirtioDevice,
+  type VirtioDevice,
   type VirtioError,
 } from "@virtio-admin/core";
+import type { BlockStorage, EntropySource } from "@virtio-admin/devices";
+import { type DeviceDescription, makeDescribedDevice } from "@virtio-admin/fixtures";
 import { PciDevice } from "@virtio-admin/transport-pci";
-import { type DmaMemory, VfioUserServer } from "@virtio-admin/vfio-user";
+import { type DmaMemory, type VfioUserFunction, VfioUserServer } from "@virtio-admin/vfio-user";
 import { privateFolder } from "../cleanup.ts";
+import type { Recorder } from "../recorder.ts";
+import { CountedFunction } from "./counted-function.ts";
+import { MmioFunction } from "./mmio-function.ts";
 
-/** What an owner has. */
-export interface OwnerParts {
-  /** Its groups besides Self. */
-  readonly groups: readonly DeviceGroup[];
-  /** The command families that it serves. */
-  readonly families?: readonly CommandFamily[];
-}
+/** What a device is made from, but for who makes it. */
+export type ServedDevice = Omit<DeviceDescription, "made_by">;
 
-/** What a function is made from. */
+/** What is served. */
 export interface ServedInit {
-  /** Makes its device type anew for every client. */
-  readonly model: () => DeviceModel;
-  /** Makes what its administration virtqueue is for, anew for every client; without, it has none. */
-  readonly admin?: () => OwnerParts;
+  /** The device, which is made anew for every client. */
+  readonly device: ServedDevice;
+  /** How it is reached: as virtio over PCI unless given, or by MMIO registers in a BAR. */
+  readonly transport?: "pci" | "mmio";
+  /** Where an entropy device takes its bytes from; the platform's randomness unless given. */
+  readonly source?: EntropySource;
+  /** What a block device stores in; memory of its own unless given. */
+  readonly storage?: BlockStorage;
   /** Counts nothing but accesses, which costs nearly nothing: for measurements. */
   readonly quiet?: boolean;
+  /** Keeps what each client does; nothing unless given. */
+  readonly recorder?: Recorder;
 }
 
 /** What the drivers of a function have done so far. */
@@ -55,12 +54,16 @@ export interface Counted {
 export interface Served {
   /** Its socket. */
   readonly socket: string;
+  /** How it is reached. */
+  readonly transport: "pci" | "mmio";
   /** What happened so far, with all its clients. */
   readonly counted: Counted;
   /** When a driver first said DRIVER, and DRIVER_OK; of `performance.now()`. */
   readonly first: FirstTimes;
   /** The device of the client that is connected, or was last. */
   readonly device: () => VirtioDevice | undefined;
+  /** Where firmware has placed the window of MMIO registers; 0 until it has. */
+  readonly windowBase: () => number;
   /** Why clients went, in order; `hung up` when it was their own wish. */
   readonly gone: string[];
   /** The clients that have come. */
@@ -77,48 +80,8 @@ interface FirstTimes {
   running?: number;
 }
 
-/** As `virtio-admin serve` polls. */
+/** As `virtio-admin serve` polls; not what is recorded, as a replay goes by notifications. */
 const POLL_TIME = 1;
-const DRIVER = 2;
-const DRIVER_OK = 4;
-
-/** A function that counts how often it is called. */
-class CountedDevice extends PciDevice {
-  readonly #counted: Counted;
-  readonly #first: FirstTimes;
-  readonly #virtio: VirtioDevice;
-
-  constructor(device: VirtioDevice, counted: Counted, first: FirstTimes) {
-    super({ device, vectorMasking: "vmm" });
-    this.#counted = counted;
-    this.#first = first;
-    this.#virtio = device;
-  }
-
-  override configReadBytes(offset: number, target: Uint8Array): void {
-    this.#counted.accesses += 1;
-    super.configReadBytes(offset, target);
-  }
-
-  override configWriteBytes(offset: number, source: Uint8Array): void {
-    this.#counted.accesses += 1;
-    super.configWriteBytes(offset, source);
-  }
-
-  override barReadBytes(bar: number, offset: number, target: Uint8Array): void {
-    this.#counted.accesses += 1;
-    super.barReadBytes(bar, offset, target);
-  }
-
-  override barWriteBytes(bar: number, offset: number, source: Uint8Array): void {
-    this.#counted.accesses += 1;
-    super.barWriteBytes(bar, offset, source);
-    if (this.#first.running !== undefined) return;
-    const { status } = this.#virtio;
-    if ((status & DRIVER) !== 0) this.#first.driver ??= performance.now();
-    if ((status & DRIVER_OK) !== 0) this.#first.running ??= performance.now();
-  }
-}
 
 /** Serves a function in this process. */
 export async function serve(init: ServedInit): Promise<Served> {
@@ -135,19 +98,32 @@ export async function serve(init: ServedInit): Promise<Served> {
   const gone: string[] = [];
   let clients = 0;
   let device: VirtioDevice | undefined;
+  let windowBase = 0;
+  let end: (() => void) | undefined;
   const waiting = new Set<() => void>();
-  const trace: TraceSink = { emit: (event) => count(counted, event) };
   const server = await VfioUserServer.listen({
     path: socket,
-    pollTime: POLL_TIME,
+    pollTime: init.recorder === undefined ? POLL_TIME : 0,
     device: (memory) => {
-      device = makeDevice(init, memory, trace);
-      return new CountedDevice(device, counted, first);
+      const made = makeDevice(init, memory, counted);
+      device = made.device;
+      end = made.end;
+      return new CountedFunction(made.served, {
+        accessed: () => {
+          counted.accesses += 1;
+        },
+        written: () => {
+          if (made.served instanceof MmioFunction) windowBase = made.served.base;
+          noteStatus(first, made.device.status);
+        },
+      });
     },
     onConnect: () => {
       clients += 1;
     },
     onDisconnect: (reason: VirtioError | undefined) => {
+      end?.();
+      end = undefined;
       gone.push(reason?.message ?? "hung up");
       for (const wake of waiting) wake();
       waiting.clear();
@@ -155,9 +131,11 @@ export async function serve(init: ServedInit): Promise<Served> {
   });
   return {
     socket,
+    transport: init.transport ?? "pci",
     counted,
     first,
     device: () => device,
+    windowBase: () => windowBase,
     gone,
     clients: () => clients,
     alone: () =>
@@ -171,27 +149,34 @@ export async function serve(init: ServedInit): Promise<Served> {
 
 /** One function, in one client's memory. */
 function makeDevice(
-  { model, admin, quiet = false }: ServedInit,
-  memory: GuestMemory | DmaMemory,
-  trace: TraceSink,
-): VirtioDevice {
-  const queues = admin === undefined ? undefined : adminQueues(admin());
-  return new VirtioDevice({
-    model: model(),
+  { device: given, transport = "pci", source, storage, quiet = false, recorder }: ServedInit,
+  memory: DmaMemory,
+  counted: Counted,
+): { device: VirtioDevice; served: VfioUserFunction; end: () => void } {
+  const description: DeviceDescription = { made_by: "peers", ...given };
+  const record = quiet ? undefined : recorder?.open({ transport, device: description });
+  const trace: TraceSink = {
+    emit: (event) => {
+      count(counted, event);
+      record?.emit(event);
+    },
+  };
+  const device = makeDescribedDevice(description, {
     memory,
-    ...(queues === undefined ? {} : { admin: queues }),
+    ...(source === undefined ? {} : { source }),
+    ...(storage === undefined ? {} : { storage }),
     ...(quiet ? {} : { trace }),
   });
+  const served =
+    transport === "pci"
+      ? new PciDevice({ device, vectorMasking: "vmm" })
+      : new MmioFunction(device);
+  return { device, served, end: () => record?.close() };
 }
 
-function adminQueues({ groups, families = [] }: OwnerParts): AdminQueues {
-  const executor = new AdminExecutor({
-    groups: [new SelfGroup(), ...groups],
-    families,
-    // What stock Linux needs.
-    tolerances: TOLERANT,
-  });
-  return new AdminQueues({ executor, count: 1 });
+function noteStatus(first: FirstTimes, status: number): void {
+  if ((status & STATUS.DRIVER) !== 0) first.driver ??= performance.now();
+  if ((status & STATUS.DRIVER_OK) !== 0) first.running ??= performance.now();
 }
 
 function count(counted: Counted, event: TraceEvent): void {

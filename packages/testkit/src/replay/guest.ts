@@ -9,8 +9,8 @@ import {
   FEATURE,
   isVirtioError,
   type QueueAddresses,
+  queueAreaSizes,
   RegionMemory,
-  splitAreaSizes,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
 
@@ -85,7 +85,8 @@ export class ReplayGuest {
     this.#drop(index);
     const regions: number[] = [];
     try {
-      const areas = splitAreaSizes(size);
+      const packed = device.negotiated(FEATURE.VIRTIO_F_RING_PACKED);
+      const areas = queueAreaSizes(size, packed);
       for (const name of ["descriptorArea", "driverArea", "deviceArea"] as const) {
         if (this.map(addresses[name], areas[name].length)) regions.push(addresses[name]);
       }
@@ -95,6 +96,7 @@ export class ReplayGuest {
         ...addresses,
         eventIdx: device.negotiated(FEATURE.VIRTIO_F_EVENT_IDX),
         indirect: false,
+        packed,
       });
       this.#queues.set(index, { regions, ring, placed: new Map() });
     } catch (error) {
@@ -123,6 +125,13 @@ export class ReplayGuest {
       this.#reap(queue);
       if (!device.queueEnabled(index)) this.#drop(index);
     }
+  }
+
+  /** Says whether the driver wants to be interrupted for what the device uses in a queue from now on. */
+  wantInterrupts(index: number, wanted: boolean): void {
+    const ring = this.#queues.get(index)?.ring;
+    if (wanted) ring?.enableNotifications();
+    else ring?.disableNotifications();
   }
 
   /**

@@ -56,6 +56,8 @@ export function parseTrace(text: string, file: string): Trace {
   let headed = false;
   let number = 0;
   let total = 0;
+  /** What was used since the last request. */
+  let used: { -readonly [K in keyof BufferLine]: BufferLine[K] }[] = [];
   for (const [start, end] of lineRanges(text)) {
     number++;
     const place = `${file}:${number}`;
@@ -73,13 +75,18 @@ export function parseTrace(text: string, file: string): Trace {
       continue;
     }
     const line = readLine(fields, number, headed);
-    if (line === undefined) continue;
+    if (line === undefined) {
+      const queue = interruptedQueue(fields);
+      for (const buffer of used) buffer.interrupted ||= buffer.queue === queue;
+      continue;
+    }
     if (line.op === "buffer") {
+      used.push(line);
       for (const { length } of line.descriptors) total += length;
       if (total > TRACE_LIMITS.totalLength) {
         throw tooLarge(place, `buffers of more than ${TRACE_LIMITS.totalLength} bytes`);
       }
-    }
+    } else used = [];
     lines.push(line);
     if (headed) continue;
     const shape = shapeOf(line);
@@ -126,7 +133,7 @@ function shapeOf(line: TraceLine): string | undefined {
 function readLine(fields: FieldReader, line: number, headed: boolean): TraceLine | undefined {
   const op = fields.text("op", NAME_LENGTH);
   if (op === "read" || op === "write") return readAccess(fields, line, op);
-  if (op === "buffer") return readBuffer(fields, line);
+  if (op === "buffer") return readBuffer(fields, line, headed);
   if (op === "ssch" && !headed) return readStart(fields, line);
   if (op === "ccw" && headed) return readCommand(fields, line);
   if (op === "notify" && headed) return { op, line, queue: fields.integer("queue", 0, QUEUE_MAX) };
@@ -145,6 +152,12 @@ function readLine(fields: FieldReader, line: number, headed: boolean): TraceLine
   return fields.refuse("op", "no event of this format");
 }
 
+/** The queue that a consequence is an interrupt for. */
+function interruptedQueue(fields: FieldReader): number | undefined {
+  const isInterrupt = fields.text("op", NAME_LENGTH) === "interrupt" && fields.has("queue");
+  return isInterrupt ? fields.integer("queue", 0, QUEUE_MAX) : undefined;
+}
+
 function readAccess(fields: FieldReader, line: number, op: "read" | "write"): AccessLine {
   const size = fields.integer("size", 1, TRACE_LIMITS.accessSize);
   const data = fields.bytes("data");
@@ -159,7 +172,7 @@ function readAccess(fields: FieldReader, line: number, op: "read" | "write"): Ac
   };
 }
 
-function readBuffer(fields: FieldReader, line: number): BufferLine {
+function readBuffer(fields: FieldReader, line: number, headed: boolean): BufferLine {
   const descriptors: DescriptorShape[] = fields
     .objects("descriptors", TRACE_LIMITS.descriptors)
     .map((item) => ({
@@ -193,6 +206,8 @@ function readBuffer(fields: FieldReader, line: number): BufferLine {
     readable,
     used: fields.integer("used", 0, USED_MAX),
     written: fields.bytes("written"),
+    // The older shapes have no interrupts.
+    interrupted: headed ? false : undefined,
   };
 }
 

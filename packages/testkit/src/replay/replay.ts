@@ -28,7 +28,8 @@ export interface ReplayOptions {
  * Replays a trace on a target of its transport.
  *
  * A recorded buffer is made available before the last notification of its queue that stands above
- * it. Every expectation of the mode must be needed: one whose line has no answer, or whose answer
+ * it, or before DRIVER_OK where none does since; with the driver's wish to be interrupted for it or
+ * not. Every expectation of the mode must be needed: one whose line has no answer, or whose answer
  * was recorded just so, is a mismatch.
  *
  * @throws VirtioError `TRACE_FORMAT` when the target is of another transport, or can make no device
@@ -59,7 +60,7 @@ class Run {
   readonly #expectations = new Map<number, Expectation>();
   readonly #used = new Set<Expectation>();
   readonly #mismatches: Mismatch[] = [];
-  /** For a line that notifies: the buffers that go with it. */
+  /** For a line that notifies, or sets DRIVER_OK: the buffers that go with it. */
   readonly #buffersOf = new Map<TraceLine, BufferLine[]>();
   readonly #placed = new Map<BufferLine, PlacedBuffer | string>();
   #checked = 0;
@@ -111,10 +112,16 @@ class Run {
 
   #findNotifications(): void {
     const latest = new Map<number, BufferLine[]>();
+    let atStart: BufferLine[] = [];
     for (const line of this.#trace.lines) {
       if (line.op === "buffer") {
-        latest.get(line.queue)?.push(line);
+        (latest.get(line.queue) ?? atStart).push(line);
         continue;
+      }
+      if (this.#session.starts?.(line) === true) {
+        latest.clear();
+        atStart = [];
+        this.#buffersOf.set(line, atStart);
       }
       const queue = this.#session.notifies(line);
       if (queue === undefined) continue;
@@ -141,7 +148,12 @@ class Run {
 
   #request(line: RequestLine): void {
     const { device, guest } = this.#session;
-    for (const buffer of this.#buffersOf.get(line) ?? []) {
+    const buffers = this.#buffersOf.get(line) ?? [];
+    for (const { queue } of buffers) {
+      const wanted = buffers.some((each) => each.queue === queue && each.interrupted !== false);
+      guest.wantInterrupts(queue, wanted);
+    }
+    for (const buffer of buffers) {
       const { descriptors, readable } = buffer;
       this.#placed.set(
         buffer,

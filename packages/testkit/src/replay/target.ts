@@ -33,6 +33,12 @@ export interface ReplaySession {
    * has no other sign of it, and else what a write led to.
    */
   notifies(request: RequestLine): number | undefined;
+  /**
+   * True when this request sets DRIVER_OK: the device then looks at all of its queues, where a driver
+   * may have put buffers already. Depends on the trace alone, as {@link notifies}. Absent where a
+   * driver notifies of all of them afterwards.
+   */
+  starts?(request: RequestLine): boolean;
   /** True when this request itself resets the device, so that a `reset` line beside it is no request. */
   resets(request: RequestLine): boolean;
 }

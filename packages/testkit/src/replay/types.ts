@@ -51,6 +51,11 @@ export interface BufferLine {
   readonly used: number;
   /** The recorded bytes that the device wrote. */
   readonly written: Uint8Array;
+  /**
+   * True when the driver was interrupted for its queue before the next request, false when it was
+   * not, as it did not want to be; `undefined` where the trace does not say.
+   */
+  readonly interrupted: boolean | undefined;
 }
 
 /** How a channel command ended. */

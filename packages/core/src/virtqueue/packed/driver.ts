@@ -58,6 +58,8 @@ export class PackedDriverQueue implements DriverQueue {
   private readonly tables: DmaBlock | undefined;
   private readonly tableEntries: number;
 
+  /** A length counts whether or not the write flag is beside it. */
+  private readonly unflaggedLengths: boolean;
   private broken: QueueDefect | undefined = undefined;
   private added = 0;
   private freeCount: number;
@@ -106,6 +108,7 @@ export class PackedDriverQueue implements DriverQueue {
     this.driverEventWords = rings.driverEventWords;
     this.deviceEventWords = rings.deviceEventWords;
     this.eventIdx = init.eventIdx;
+    this.unflaggedLengths = init.unflaggedLengths === true;
     this.tables = init.indirect ? init.indirectArea : undefined;
     this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
@@ -208,7 +211,8 @@ export class PackedDriverQueue implements DriverQueue {
     if ((this.order[id] as number) >= this.publishedEver) return this.fail("used-id");
     // Without the write flag the length is reserved.
     const at = this.nextUsed * DESC_SIZE;
-    const length = (word & F_WRITE) === 0 ? 0 : this.descriptors.getUint32(at + DESC_LEN, true);
+    const isLength = (word & F_WRITE) !== 0 || this.unflaggedLengths;
+    const length = isLength ? this.descriptors.getUint32(at + DESC_LEN, true) : 0;
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
 
     this.descriptorCount[id] = 0;

@@ -1,0 +1,42 @@
+/** What a server serves: a PCI function, be it virtio over PCI or other registers in BARs. */
+import type { PciInterruptSink, PciWindow, VectorMasking } from "@virtio-admin/transport-pci";
+
+/** A PCI function; every `PciDevice` is one. Offsets and lengths are in bytes. Nothing here throws. */
+export interface VfioUserFunction {
+  /** What of its shape a server has to know. */
+  readonly placement: {
+    /** The length of its configuration space. */
+    readonly configSize: number;
+    /** Its interrupt pin, as the header has it: 0 for none. */
+    readonly identity: { readonly interruptPin: number };
+    /** Where what is written changes nothing that can be read: notifications of queues. */
+    readonly windows: { readonly notify: PciWindow };
+  };
+  /** How many MSI-X vectors it has; `undefined` for a function without MSI-X. */
+  readonly msixVectors: number | undefined;
+  /** Who holds back masked vectors; `vmm` for a function with MSI-X. */
+  readonly vectorMasking: VectorMasking | undefined;
+  /** True while its INTx line is asserted. */
+  readonly interruptLine: boolean;
+  /** Where its interrupts go: the server sets it for the time of a connection. */
+  interruptSink: PciInterruptSink | undefined;
+  /** The length of a BAR, 0 to 5; 0 when there is none. */
+  barLength(bar: number): number;
+  /** Reads any run of configuration space. */
+  configReadBytes(offset: number, target: Uint8Array): void;
+  /** Writes any run of configuration space; what cannot be written stays. */
+  configWriteBytes(offset: number, source: Uint8Array): void;
+  /** Reads any run of a BAR. */
+  barReadBytes(bar: number, offset: number, target: Uint8Array): void;
+  /** Writes any run of a BAR. */
+  barWriteBytes(bar: number, offset: number, source: Uint8Array): void;
+  /** Resets the function. */
+  reset(): void;
+  /**
+   * Serves queues without a notification, for a server that looks (`VfioUserServerInit.pollTime`); true
+   * when there was something. What has no such thing is not polled.
+   */
+  poll?(): boolean;
+  /** Asks for notifications again, after {@link poll}. */
+  endPolling?(): void;
+}
