@@ -9,10 +9,10 @@ import {
   BlockDriver,
   SECTOR_SIZE,
 } from "@virtio-admin/devices";
+import { SeededStream } from "@virtio-admin/fixtures";
 import { privateFolder } from "../cleanup.ts";
 import { ATTACHMENTS, type Attached, type Attachment } from "../qtest/attachment.ts";
 import type { QtestMachine } from "../qtest/machine.ts";
-import { SeededStream } from "../served/entropy.ts";
 import type { Coverage } from "./coverage.ts";
 import { oursOnQemu } from "./covered.ts";
 import { expectNoAdminQueue, expectQuiet, failureOf, withMachine } from "./qtest.ts";
