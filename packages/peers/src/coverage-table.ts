@@ -25,8 +25,8 @@ const MARKS: Readonly<Record<Covered["outcome"], string>> = {
   unreachable: "–",
 };
 const HEADS: Readonly<Record<Coverage["direction"], string>> = {
-  "linux-on-ours": "Linux, our device",
-  "ours-on-qemu": "our driver, QEMU's",
+  "linux-on-ours": "Linux, on ours",
+  "ours-on-qemu": "ours, on QEMU",
 };
 /** No lines but those below and beside the heads. */
 const PLAIN = {
