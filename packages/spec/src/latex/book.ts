@@ -1,0 +1,679 @@
+/**
+ * The text as a reader meets it: files in the order in which they include each other, cut into
+ * sections, paragraphs, list items, tables and listings, with the labels and references in them.
+ */
+import type { SourceFile, SourceTree } from "./source.ts";
+
+/** A place in the sources. */
+export interface Place {
+  /** The file. */
+  readonly file: SourceFile;
+  /** The index of the character. */
+  readonly start: number;
+}
+
+/**
+ * What a section holds: requirements on a device or on a driver, the conformance lists, the legacy
+ * interface (whose requirements are listed by section), or description.
+ */
+export type SectionKind = "text" | "device" | "driver" | "conformance" | "legacy";
+
+/** A section, from its heading to the next of the same level or a higher one. */
+export interface Section extends Place {
+  /** 0 for a chapter, 5 for a subparagraph, -1 for what stands before the first heading. */
+  readonly level: number;
+  /** The heading. */
+  readonly title: string;
+  /** Its own kind, or that of the section around it. */
+  readonly kind: SectionKind;
+  /** The section around it. */
+  readonly parent: Section | undefined;
+  /** The labels of the heading. */
+  readonly labels: Label[];
+}
+
+/** A label that a reference can name. Spaces and line breaks in it count as one space. */
+export interface Label extends Place {
+  /** The name. */
+  readonly name: string;
+  /** The section that it stands in. */
+  readonly section: Section;
+}
+
+/** A reference to a label. */
+export interface Reference extends Place {
+  /** The name of the label. */
+  readonly name: string;
+  /** The section that it stands in. */
+  readonly section: Section;
+}
+
+/** A piece of prose that is the same in the source, character by character. */
+export interface Piece extends Place {
+  /** The text, line breaks as spaces. */
+  readonly text: string;
+  /** A field name, the place of a reference, or plain. */
+  readonly form: "plain" | "field" | "reference";
+}
+
+/** Prose without a break. */
+export class Paragraph {
+  /** The pieces in order. */
+  readonly pieces: readonly Piece[];
+  /** The section that it stands in. */
+  readonly section: Section;
+  /** Whether it is a cell of a table. */
+  readonly cell: boolean;
+  /** The pieces in one. References read `§`. */
+  readonly text: string;
+  readonly #starts: readonly number[];
+
+  /** A paragraph of these pieces. */
+  constructor(pieces: readonly Piece[], section: Section, cell: boolean) {
+    this.pieces = pieces;
+    this.section = section;
+    this.cell = cell;
+    this.text = pieces.map(({ text }) => text).join("");
+    let at = 0;
+    this.#starts = pieces.map(({ text }) => {
+      at += text.length;
+      return at - text.length;
+    });
+  }
+
+  /** Where the character at `index` of {@link text} stands. */
+  at(index: number): Place {
+    const [piece, start] = this.#pieceAt(index);
+    if (piece === undefined) return { file: this.section.file, start: this.section.start };
+    return { file: piece.file, start: piece.start + Math.min(index - start, piece.text.length) };
+  }
+
+  /** The piece in which the character at `index` is. */
+  pieceAt(index: number): Piece | undefined {
+    return this.#pieceAt(index)[0];
+  }
+
+  #pieceAt(index: number): [piece: Piece | undefined, start: number] {
+    let low = 0;
+    let high = this.#starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.#starts[middle] ?? 0) <= index) low = middle;
+      else high = middle - 1;
+    }
+    return [this.pieces[low], this.#starts[low] ?? 0];
+  }
+}
+
+/** A listing: code that is shown as it is. */
+export interface Listing extends Place {
+  /** The code. */
+  readonly text: string;
+  /** The section that it stands in. */
+  readonly section: Section;
+}
+
+/** An item of a list. */
+export interface Item extends Place {
+  /** What stands in brackets after `\item`. */
+  readonly label: Paragraph | undefined;
+  /** Its paragraphs, those of lists within it too. */
+  readonly body: Paragraph[];
+  /** The references in it. */
+  readonly references: Reference[];
+  /** Which list it is of: items of one list have the same number. */
+  readonly list: number;
+  /** The section that it stands in. */
+  readonly section: Section;
+}
+
+/** A cell of a table. */
+export interface Cell {
+  /** Its paragraphs. */
+  readonly paragraphs: Paragraph[];
+}
+
+/** A row of a table. */
+export interface Row extends Place {
+  /** The macro that the row is made with, if any. */
+  readonly macro: string | undefined;
+  /** The cells. */
+  readonly cells: Cell[];
+}
+
+/** A table. */
+export interface Table extends Place {
+  /** The rows, the heading first. */
+  readonly rows: Row[];
+  /** The section that it stands in. */
+  readonly section: Section;
+}
+
+/** The whole text. */
+export interface Book {
+  /** The sections in reading order. */
+  readonly sections: readonly Section[];
+  /** The paragraphs in reading order, those of items and cells too, but no headings. */
+  readonly paragraphs: readonly Paragraph[];
+  /** The headings as prose, in reading order. */
+  readonly headings: readonly Paragraph[];
+  /** The labels in reading order. */
+  readonly labels: readonly Label[];
+  /** The references in reading order. */
+  readonly references: readonly Reference[];
+  /** The listings in reading order. */
+  readonly listings: readonly Listing[];
+  /** The items in reading order. */
+  readonly items: readonly Item[];
+  /** The tables in reading order. */
+  readonly tables: readonly Table[];
+  /** The paths of `\input` that name no file of the tree. */
+  readonly missing: readonly (Place & { readonly path: string })[];
+}
+
+/** A text with its white space as the reader sees it: one space, none at the ends. */
+export function squeeze(text: string): string {
+  return text.replace(/[\s~]+/g, " ").trim();
+}
+
+/** The text of a cell. */
+export function cellText(cell: Cell | undefined): string {
+  return squeeze(cell?.paragraphs.map(({ text }) => text).join(" ") ?? "");
+}
+
+/** A section and those around it, from the inside out. */
+export function* around(section: Section): Iterable<Section> {
+  for (let at: Section | undefined = section; at !== undefined; at = at.parent) yield at;
+}
+
+const LEVELS: ReadonlyMap<string, number> = new Map(
+  ["chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph"].map(
+    (name, level) => [name, level],
+  ),
+);
+const NORMATIVE: ReadonlyMap<string, SectionKind> = new Map([
+  ["devicenormative", "device"],
+  ["drivernormative", "driver"],
+]);
+const TABLES = new Set(["tabular", "tabularx", "tabulary", "longtable", "tabular*"]);
+const LISTS = new Set(["itemize", "itemize*", "enumerate", "enumerate*", "description"]);
+const REFERENCES = new Set(["ref", "nameref", "pageref", "autoref"]);
+const INPUTS = new Set(["input", "include"]);
+const DEFINITIONS = new Set(["newcommand", "renewcommand", "providecommand", "newenvironment"]);
+/** Commands with so many arguments that nobody reads. */
+const UNREAD: ReadonlyMap<string, number> = new Map([
+  ["caption", 1],
+  ["url", 1],
+  ["href", 1],
+  ["multicolumn", 2],
+  ["multirow", 2],
+  ["cline", 1],
+  ["vspace", 1],
+  ["hspace", 1],
+  ["setlength", 2],
+  ["setcounter", 2],
+  ["lstset", 1],
+  ["includegraphics", 1],
+  ["usepackage", 1],
+  ["documentclass", 1],
+]);
+const LEGACY = /\blegacy interfaces?\b/i;
+/** A command of a table with so many arguments makes a row. */
+const ROW_ARGUMENTS = 4;
+const LONGEST_OPTION = 64;
+/** What is begun deeper is read as if it were not begun. */
+const DEEPEST_ENVIRONMENT = 32;
+
+/** Reads a tree: every file that no other includes, and what it includes, each file once. */
+export function readBook(tree: SourceTree): Book {
+  return new Reader(tree).read();
+}
+
+interface Frame {
+  readonly file: SourceFile;
+  at: number;
+  /** The cells of rows that are made by macros: where they end. */
+  readonly cellEnds: Map<number, "cell" | "row">;
+}
+
+interface Environment {
+  readonly name: string;
+  readonly table: Table | undefined;
+  readonly list: number;
+  item: Item | undefined;
+}
+
+class Reader {
+  readonly #tree: SourceTree;
+  readonly #read = new Set<string>();
+  readonly #frames: Frame[] = [];
+  readonly #environments: Environment[] = [];
+  readonly #book = {
+    sections: [] as Section[],
+    paragraphs: [] as Paragraph[],
+    headings: [] as Paragraph[],
+    labels: [] as Label[],
+    references: [] as Reference[],
+    listings: [] as Listing[],
+    items: [] as Item[],
+    tables: [] as Table[],
+    missing: [] as (Place & { readonly path: string })[],
+  };
+  #pieces: Piece[] = [];
+  #section: Section;
+  #fresh = true;
+  #row: Row | undefined;
+  #lists = 0;
+
+  constructor(tree: SourceTree) {
+    this.#tree = tree;
+    const [first] = tree.files.values();
+    if (first === undefined) throw new RangeError("a tree has at least one file");
+    this.#section = top(first);
+  }
+
+  read(): Book {
+    for (const file of roots(this.#tree)) {
+      this.#section = top(file);
+      this.#enter(file);
+      while (this.#frames.length > 0) this.#step();
+      this.#flush();
+      this.#environments.length = 0;
+      this.#row = undefined;
+    }
+    return this.#book;
+  }
+
+  #enter(file: SourceFile): void {
+    if (this.#read.has(file.path)) return;
+    this.#read.add(file.path);
+    this.#frames.push({ file, at: 0, cellEnds: new Map() });
+  }
+
+  #step(): void {
+    const frame = this.#frames.at(-1);
+    if (frame === undefined) return;
+    const { file } = frame;
+    const index = frame.at;
+    const token = file.tokens[index];
+    if (token === undefined) {
+      this.#frames.pop();
+      return;
+    }
+    frame.at += 1;
+    switch (token.kind) {
+      case "text":
+      case "bracket":
+        this.#prose(file, token.start, token.end);
+        break;
+      case "blank":
+        this.#flush();
+        break;
+      case "cell":
+        this.#endCell();
+        break;
+      case "close": {
+        const end = frame.cellEnds.get(index);
+        if (end === undefined) break;
+        frame.cellEnds.delete(index);
+        this.#endCell();
+        if (end === "row") this.#endRow();
+        break;
+      }
+      case "begin":
+        this.#begin(frame, token.name, token.start);
+        break;
+      case "end":
+        this.#end(token.name);
+        break;
+      case "verbatim":
+        this.#flush();
+        this.#fresh = false;
+        this.#book.listings.push({
+          file,
+          start: token.start,
+          text: file.text.slice(token.start, token.end),
+          section: this.#section,
+        });
+        break;
+      case "command":
+        this.#command(frame, token.name, token.start);
+        break;
+      default:
+    }
+  }
+
+  #prose(file: SourceFile, start: number, end: number): void {
+    const text = file.text.slice(start, end).replace(/[\s~]/g, " ");
+    if (text.trim() === "" && this.#pieces.length === 0) return;
+    this.#pieces.push({ file, start, text, form: "plain" });
+  }
+
+  #begin(frame: Frame, name: string, start: number): void {
+    this.#flush();
+    const { file } = frame;
+    let table: Table | undefined;
+    if (TABLES.has(name)) {
+      this.#option(frame);
+      while (this.#argument(frame) !== undefined) this.#option(frame);
+      table = { file, start, rows: [], section: this.#section };
+      this.#book.tables.push(table);
+      this.#row = undefined;
+    }
+    this.#lists += 1;
+    if (this.#environments.length >= DEEPEST_ENVIRONMENT) return;
+    this.#environments.push({ name, table, list: this.#lists, item: undefined });
+  }
+
+  #end(name: string): void {
+    this.#flush();
+    // What is left open inside is closed with it; an end without its beginning is nobody's.
+    const at = this.#environments.findLastIndex((environment) => environment.name === name);
+    if (at < 0) return;
+    if (this.#environments[at]?.table !== undefined) this.#endRow();
+    this.#environments.length = at;
+  }
+
+  #command(frame: Frame, name: string, start: number): void {
+    const { file } = frame;
+    const level = LEVELS.get(name);
+    if (level !== undefined) {
+      this.#flush();
+      this.#option(frame);
+      const title = this.#argument(frame);
+      if (title !== undefined) this.#heading(file, start, level, title, undefined);
+    } else if (NORMATIVE.has(name) || name === "conformance") {
+      this.#normative(frame, name, start);
+    } else if (name === "label") {
+      const label = this.#name(frame);
+      if (label !== undefined) this.#label(file, start, label);
+    } else if (REFERENCES.has(name)) {
+      const label = this.#name(frame);
+      if (label !== undefined) this.#reference(file, start, label);
+    } else if (name === "hyperref") {
+      const label = this.#option(frame);
+      if (label !== undefined) this.#reference(file, start, squeeze(label), false);
+    } else if (name === "field") {
+      const range = this.#argument(frame);
+      if (range !== undefined) {
+        const text = file.text.slice(...range).replace(/\\_/g, "_").replace(/\s/g, " ");
+        this.#pieces.push({ file, start: range[0], text, form: "field" });
+      }
+    } else if (name === "item") {
+      this.#item(frame, start);
+    } else if (name === "\\\\") {
+      this.#option(frame);
+      if (this.#table() !== undefined) {
+        this.#endRow();
+      } else {
+        this.#pieces.push({ file, start, text: " ", form: "plain" });
+      }
+    } else if (INPUTS.has(name)) {
+      this.#input(frame, start);
+    } else if (name === "lstinputlisting") {
+      this.#option(frame);
+      const path = this.#name(frame);
+      const listed = path === undefined ? undefined : this.#tree.files.get(path);
+      if (listed !== undefined && !this.#read.has(listed.path)) {
+        this.#read.add(listed.path);
+        const { text } = listed;
+        this.#book.listings.push({ file: listed, start: 0, text, section: this.#section });
+      }
+    } else if (DEFINITIONS.has(name)) {
+      this.#argument(frame);
+      this.#option(frame);
+      this.#argument(frame);
+      if (name === "newenvironment") this.#argument(frame);
+    } else if (UNREAD.has(name)) {
+      this.#option(frame);
+      for (let left = UNREAD.get(name) ?? 0; left > 0; left--) this.#argument(frame);
+    } else if (this.#table() !== undefined) {
+      this.#macroRow(frame, name, start);
+    }
+  }
+
+  #normative(frame: Frame, name: string, start: number): void {
+    const { file } = frame;
+    this.#flush();
+    const heading = this.#argument(frame);
+    const title = this.#argument(frame);
+    if (heading === undefined || title === undefined) return;
+    const command = file.text.slice(...heading).trim();
+    const level = LEVELS.get(command.replace(/^\\/, ""));
+    if (level === undefined) return;
+    const kind = NORMATIVE.get(name);
+    this.#heading(file, start, level, title, kind ?? "conformance");
+    if (kind === undefined) return;
+    const path = this.#name(frame);
+    if (path !== undefined) this.#label(file, start, `${name}:${path}`);
+  }
+
+  #heading(
+    file: SourceFile,
+    start: number,
+    level: number,
+    title: readonly [number, number],
+    kind: SectionKind | undefined,
+  ): void {
+    let parent: Section | undefined = this.#section;
+    while (parent !== undefined && parent.level >= level) parent = parent.parent;
+    const text = headingText(file.text.slice(...title));
+    const around = parent?.kind ?? "text";
+    const section: Section = {
+      file,
+      start,
+      level,
+      title: text,
+      kind: kind ?? (LEGACY.test(text) ? "legacy" : around),
+      parent,
+      labels: [],
+    };
+    this.#section = section;
+    this.#book.sections.push(section);
+    const piece: Piece = { file, start: title[0], text, form: "plain" };
+    this.#book.headings.push(new Paragraph([piece], section, false));
+    this.#fresh = true;
+  }
+
+  #label(file: SourceFile, start: number, name: string): void {
+    const label: Label = { file, start, name, section: this.#section };
+    this.#book.labels.push(label);
+    if (this.#fresh && this.#pieces.length === 0) this.#section.labels.push(label);
+  }
+
+  #reference(file: SourceFile, start: number, name: string, printed = true): void {
+    const reference: Reference = { file, start, name, section: this.#section };
+    this.#book.references.push(reference);
+    for (const { item } of this.#environments) item?.references.push(reference);
+    if (printed) this.#pieces.push({ file, start, text: "§", form: "reference" });
+  }
+
+  #item(frame: Frame, start: number): void {
+    this.#flush();
+    const { file } = frame;
+    const environment = this.#environments.findLast(({ name }) => LISTS.has(name));
+    const label = this.#option(frame);
+    let paragraph: Paragraph | undefined;
+    if (label !== undefined) {
+      const form = label.includes("\\field") ? "field" : "plain";
+      const piece: Piece = { file, start, text: headingText(label), form };
+      paragraph = new Paragraph([piece], this.#section, false);
+    }
+    const item: Item = {
+      file,
+      start,
+      label: paragraph,
+      body: [],
+      references: [],
+      list: environment?.list ?? 0,
+      section: this.#section,
+    };
+    if (environment !== undefined) environment.item = item;
+    this.#book.items.push(item);
+  }
+
+  #input(frame: Frame, start: number): void {
+    const { file } = frame;
+    const path = this.#name(frame);
+    if (path === undefined) return;
+    const included = resolve(this.#tree, file, path);
+    if (included === undefined) this.#book.missing.push({ file, start, path });
+    else this.#enter(included);
+  }
+
+  #macroRow(frame: Frame, name: string, start: number): void {
+    const { file } = frame;
+    const ends: number[] = [];
+    let at = frame.at;
+    for (;;) {
+      const next = skipSpace(file, at);
+      const close = file.tokens[next]?.kind === "open" ? (file.groups[next] ?? -1) : -1;
+      if (close < 0) break;
+      ends.push(close);
+      at = close + 1;
+    }
+    if (ends.length < ROW_ARGUMENTS) return;
+    this.#endRow();
+    this.#openRow({ file, start, macro: name, cells: [] });
+    ends.forEach((end, index) => {
+      frame.cellEnds.set(end, index === ends.length - 1 ? "row" : "cell");
+    });
+  }
+
+  #table(): Table | undefined {
+    return this.#environments.findLast(({ table }) => table !== undefined)?.table;
+  }
+
+  #openRow(row: Row): void {
+    this.#row = row;
+    row.cells.push({ paragraphs: [] });
+    this.#table()?.rows.push(row);
+  }
+
+  #endCell(): void {
+    this.#flush();
+    const table = this.#table();
+    if (table === undefined) return;
+    if (this.#row === undefined) this.#openRow({ ...placeOf(table), macro: undefined, cells: [] });
+    this.#row?.cells.push({ paragraphs: [] });
+  }
+
+  #endRow(): void {
+    this.#flush();
+    // A macro's row has a cell more than arguments: the one that the end of the last one opened.
+    if (this.#row?.macro !== undefined) this.#row.cells.pop();
+    this.#row = undefined;
+  }
+
+  #flush(): void {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    if (pieces.every(({ text }) => text.trim() === "")) return;
+    this.#fresh = false;
+    const table = this.#table();
+    const paragraph = new Paragraph(pieces, this.#section, table !== undefined);
+    this.#book.paragraphs.push(paragraph);
+    for (const { item } of this.#environments) item?.body.push(paragraph);
+    if (table === undefined) return;
+    if (this.#row === undefined) {
+      const place = pieces.find(({ text }) => text.trim() !== "") ?? table;
+      this.#openRow({ ...placeOf(place), macro: undefined, cells: [] });
+    }
+    this.#row?.cells.at(-1)?.paragraphs.push(paragraph);
+  }
+
+  /** The next group, white space before it aside: what is in it, and past it. */
+  #argument(frame: Frame): readonly [number, number] | undefined {
+    const { file } = frame;
+    const open = skipSpace(file, frame.at);
+    const close = file.tokens[open]?.kind === "open" ? (file.groups[open] ?? -1) : -1;
+    if (close < 0) return undefined;
+    frame.at = close + 1;
+    return [file.tokens[open]?.end ?? 0, file.tokens[close]?.start ?? 0];
+  }
+
+  /** The next group as a name. */
+  #name(frame: Frame): string | undefined {
+    const range = this.#argument(frame);
+    return range === undefined ? undefined : squeeze(frame.file.text.slice(...range));
+  }
+
+  /** What stands in brackets next, or `undefined`. */
+  #option(frame: Frame): string | undefined {
+    const { file } = frame;
+    const open = skipSpace(file, frame.at);
+    if (!isBracket(file, open, "[")) return undefined;
+    let groups = 0;
+    let brackets = 0;
+    for (let at = open + 1; at < open + LONGEST_OPTION; at++) {
+      const token = file.tokens[at];
+      if (token === undefined || token.kind === "blank") return undefined;
+      if (token.kind === "open") groups += 1;
+      else if (token.kind === "close") groups -= 1;
+      else if (token.kind === "bracket" && groups === 0) {
+        if (isBracket(file, at, "[")) brackets += 1;
+        else if (brackets > 0) brackets -= 1;
+        else {
+          frame.at = at + 1;
+          return file.text.slice(file.tokens[open]?.end, token.start);
+        }
+      }
+    }
+    return undefined;
+  }
+}
+
+function placeOf({ file, start }: Place): Place {
+  return { file, start };
+}
+
+function top(file: SourceFile): Section {
+  const none = { title: "", kind: "text", parent: undefined } as const;
+  return { file, start: 0, level: -1, labels: [], ...none };
+}
+
+function isBracket(file: SourceFile, index: number, bracket: "[" | "]"): boolean {
+  const token = file.tokens[index];
+  return token?.kind === "bracket" && file.text[token.start] === bracket;
+}
+
+function skipSpace(file: SourceFile, index: number): number {
+  let at = index;
+  for (let token = file.tokens[at]; token?.kind === "text"; token = file.tokens[at]) {
+    if (file.text.slice(token.start, token.end).trim() !== "") break;
+    at += 1;
+  }
+  return at;
+}
+
+/** A heading without its macros. */
+function headingText(source: string): string {
+  return squeeze(source.replace(/\\_/g, "_").replace(/\\[A-Za-z]+|[{}\\]/g, ""));
+}
+
+function resolve(tree: SourceTree, from: SourceFile, path: string): SourceFile | undefined {
+  const folder = from.path.slice(0, from.path.lastIndexOf("/") + 1);
+  for (const base of new Set(["", folder])) {
+    const found = tree.files.get(base + path) ?? tree.files.get(`${base}${path}.tex`);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The files that no other includes, then whatever they do not lead to. */
+function roots(tree: SourceTree): Iterable<SourceFile> {
+  const texts = [...tree.files.values()].filter(({ path }) => path.endsWith(".tex"));
+  const included = new Set<SourceFile>();
+  for (const file of texts) {
+    file.tokens.forEach(({ kind, name }, index) => {
+      if (kind !== "command" || !INPUTS.has(name)) return;
+      const open = skipSpace(file, index + 1);
+      const close = file.groups[open] ?? -1;
+      if (close < 0) return;
+      const path = squeeze(file.text.slice(file.tokens[open]?.end, file.tokens[close]?.start));
+      const found = resolve(tree, file, path);
+      if (found !== undefined && found !== file) included.add(found);
+    });
+  }
+  return new Set([...texts.filter((file) => !included.has(file)), ...texts]);
+}

@@ -1,0 +1,41 @@
+/** How near two names are. */
+
+const MOST_EDITS = 2;
+const MOST_CANDIDATES = 4096;
+
+/** The name among `names` that takes the fewest edits, at most two; `undefined` when none is so near. */
+export function nearest(name: string, names: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let least = MOST_EDITS + 1;
+  let left = MOST_CANDIDATES;
+  for (const candidate of names) {
+    if (Math.abs(candidate.length - name.length) >= least || candidate === name) continue;
+    left -= 1;
+    if (left < 0) break;
+    const edits = editsBetween(name, candidate, least);
+    if (edits < least) [best, least] = [candidate, edits];
+  }
+  return best;
+}
+
+/** The insertions, deletions and substitutions from one to the other; `limit` when it takes more. */
+function editsBetween(from: string, to: string, limit: number): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    let low = i;
+    for (let j = 1; j <= to.length; j++) {
+      const same = from[i - 1] === to[j - 1] ? 0 : 1;
+      const edits = Math.min(
+        (row[j - 1] ?? 0) + same,
+        (row[j] ?? 0) + 1,
+        (next[j - 1] ?? 0) + 1,
+      );
+      next.push(edits);
+      low = Math.min(low, edits);
+    }
+    if (low >= limit) return limit;
+    row = next;
+  }
+  return row[to.length] ?? limit;
+}
