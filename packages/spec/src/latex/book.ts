@@ -167,6 +167,8 @@ export interface Book {
   readonly items: readonly Item[];
   /** The tables in reading order. */
   readonly tables: readonly Table[];
+  /** Whether a document begins somewhere: the sources are whole, not chapters alone. */
+  readonly whole: boolean;
   /** The paths of `\input` that name no file of the tree. */
   readonly missing: readonly (Place & { readonly path: string })[];
 }
@@ -218,6 +220,8 @@ const UNREAD: ReadonlyMap<string, number> = new Map([
   ["documentclass", 1],
 ]);
 const LEGACY = /\blegacy interfaces?\b/i;
+/** Headings of requirements that are made without the macro. */
+const REQUIREMENTS = /^(device|driver) requirements:/i;
 /** A command of a table with so many arguments makes a row. */
 const ROW_ARGUMENTS = 4;
 const LONGEST_OPTION = 64;
@@ -258,6 +262,7 @@ class Reader {
     items: [] as Item[],
     tables: [] as Table[],
     missing: [] as (Place & { readonly path: string })[],
+    whole: false,
   };
   #pieces: Piece[] = [];
   #section: Section;
@@ -352,6 +357,7 @@ class Reader {
   #begin(frame: Frame, name: string, start: number): void {
     this.#flush();
     const { file } = frame;
+    if (name === "document") this.#book.whole = true;
     let table: Table | undefined;
     if (TABLES.has(name)) {
       this.#option(frame);
@@ -464,7 +470,7 @@ class Reader {
       start,
       level,
       title: text,
-      kind: kind ?? (LEGACY.test(text) ? "legacy" : around),
+      kind: kind ?? kindOf(text) ?? around,
       parent,
       labels: [],
     };
@@ -630,6 +636,12 @@ function placeOf({ file, start }: Place): Place {
 function top(file: SourceFile): Section {
   const none = { title: "", kind: "text", parent: undefined } as const;
   return { file, start: 0, level: -1, labels: [], ...none };
+}
+
+function kindOf(title: string): SectionKind | undefined {
+  const party = REQUIREMENTS.exec(title)?.[1]?.toLowerCase();
+  if (party === "device" || party === "driver") return party;
+  return LEGACY.test(title) ? "legacy" : undefined;
 }
 
 function isBracket(file: SourceFile, index: number, bracket: "[" | "]"): boolean {

@@ -17,6 +17,7 @@ export const LABEL_RULES: readonly Rule[] = [
       const folded = new Map([...listed].map((name) => [fold(name), name]));
       for (const label of book.labels) {
         if (!NORMATIVE.test(label.name) || listed.has(label.name)) continue;
+        if (label.section.labels.some(({ name }) => listed.has(name))) continue;
         const near = folded.get(fold(label.name));
         const but = near === undefined ? "" : `; one that differs in case only is: ${near}`;
         report(label, `no conformance clause lists ${label.name}${but}`);
@@ -26,6 +27,7 @@ export const LABEL_RULES: readonly Rule[] = [
   {
     name: "label-undefined",
     doc: "a reference to a label that is nowhere",
+    whole: true,
     check({ book }, report) {
       const defined = new Set(book.labels.map(({ name }) => name));
       const folded = new Map(book.labels.map(({ name }) => [fold(name), name]));

@@ -24,23 +24,38 @@ export interface LintOptions {
   readonly rules?: readonly string[];
 }
 
-/** Lints a text: what every rule finds, by file and line. */
-export function lintSpec(tree: SourceTree, options: LintOptions = {}): Finding[] {
+/** What the linter has to say of a text. */
+export interface LintReport {
+  /** What the rules found, by file and line. */
+  readonly findings: readonly Finding[];
+  /** The names of rules that say nothing of chapters alone, when that is what there was. */
+  readonly skipped: readonly string[];
+}
+
+/** Lints a text. It may be any text: what the rules do not understand they pass over. */
+export function lintSpec(tree: SourceTree, options: LintOptions = {}): LintReport {
   const text = new LintText(tree);
-  const findings: Finding[] = [];
-  for (const { name, check } of LINT_RULES) {
+  const findings = new Map<string, Finding>();
+  const skipped: string[] = [];
+  for (const { name, whole, check } of LINT_RULES) {
     if (options.rules !== undefined && !options.rules.includes(name)) continue;
+    if (whole === true && !text.book.whole) {
+      skipped.push(name);
+      continue;
+    }
     check(text, ({ file, start }, message) => {
-      findings.push({ rule: name, file: file.path, line: file.lineOf(start), message });
+      const finding = { rule: name, file: file.path, line: file.lineOf(start), message };
+      findings.set(JSON.stringify(finding), finding);
     });
   }
   for (const file of tree.oversized) {
     const message = "the file is too long to be a chapter and was not read";
-    findings.push({ rule: "file-size", file, line: 1, message });
+    findings.set(file, { rule: "file-size", file, line: 1, message });
   }
-  return findings.sort(
+  const sorted = [...findings.values()].sort(
     (a, b) => compare(a.file, b.file) || a.line - b.line || compare(a.rule, b.rule),
   );
+  return { findings: sorted, skipped };
 }
 
 /**

@@ -6,6 +6,11 @@ import { type LintText, placeText, type Report, type Rule } from "./rule.ts";
 /** A name in capitals with an underscore; a letter of another case among them is a slip. */
 const NAME = /\b[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+\b/g;
 const WHOLE_NAME = /^[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+$/;
+/** An item that begins with a name and its number. */
+const NUMBERED = /^\s*([A-Z]\w*_\w+) ?\(\d/;
+/** What a name stands after that is no longer one. */
+const FORMER = /\b(?:called|known as|named|was) *$/;
+const PLACEHOLDER = /_X{2,}(?:_|$)/;
 const IDENTIFIER = /^[A-Za-z_]\w*$/;
 /** A name that is spelt in parts: what stands in words, not in one of them. */
 const COMPOUND = /_|[a-z][A-Z]/;
@@ -15,6 +20,8 @@ const FAMILY_PARTS = 2;
 const FEWEST_SIBLINGS = 2;
 const SHORTEST_MISSPELT = 6;
 const LONGEST_NAME = 96;
+const SHORTEST_FAMILY = 10;
+const FORMER_LENGTH = 16;
 const MOST_LINES = 6;
 /** How many capitals make a name one in capitals. */
 const CAPITALS = 0.7;
@@ -35,10 +42,12 @@ export const NAME_RULES: readonly Rule[] = [
     name: "struct-undefined",
     doc: "a structure that is named and nowhere declared",
     check({ sentences, structs, book }, report) {
+      const families = new Set([...structs.keys()].map((name) => name.split("_", 1)[0]));
       const uses = new Map<string, Place[]>();
       for (const { text, start, paragraph } of sentences) {
         for (const { index, 1: name = "" } of text.matchAll(/\bstruct\s+(\w+)/g)) {
           if (!COMPOUND.test(name) || structs.has(name)) continue;
+          if (!families.has(name.split("_", 1)[0])) continue;
           push(uses, name, paragraph.at(start + index));
         }
       }
@@ -119,8 +128,10 @@ function checkNames({ book, codes }: LintText, report: Report, statuses: boolean
       }
     }
   }
-  for (const { label } of book.items) {
+  for (const { label, body } of book.items) {
     for (const [name] of label?.text.matchAll(NAME) ?? []) define(name);
+    const numbered = NUMBERED.exec(body[0]?.text.slice(0, LONGEST_NAME) ?? "")?.[1];
+    if (numbered !== undefined) define(numbered);
   }
   for (const { text } of book.headings) if (WHOLE_NAME.test(text)) define(text);
 
@@ -137,12 +148,25 @@ function checkNames({ book, codes }: LintText, report: Report, statuses: boolean
     const stem = statusStem(name);
     if (stem !== undefined) tables.set(stem, (tables.get(stem) ?? 0) + 1);
   }
+  // Of a family that is known, or a letter off it.
+  const familiar = new Map<string, boolean>();
+  const isFamiliar = (name: string): boolean => {
+    const family = familyOf(name);
+    const known = familiar.get(family);
+    if (known !== undefined) return known;
+    const is =
+      (families.get(family) ?? 0) >= FEWEST_SIBLINGS ||
+      (family.length >= SHORTEST_FAMILY && nearest(family, families.keys(), 1) !== undefined);
+    familiar.set(family, is);
+    return is;
+  };
   const uses = new Map<string, Place[]>();
   for (const paragraph of book.paragraphs) {
     for (const { 0: name, index } of paragraph.text.matchAll(NAME)) {
       if (!isCapital(name) || defined.has(name) || stems.has(name)) continue;
-      if (isPattern(paragraph, index + name.length)) continue;
-      if ((families.get(familyOf(name)) ?? 0) < FEWEST_SIBLINGS) continue;
+      if (isPattern(paragraph, index + name.length) || PLACEHOLDER.test(name)) continue;
+      if (FORMER.test(paragraph.text.slice(Math.max(0, index - FORMER_LENGTH), index))) continue;
+      if (!isFamiliar(name)) continue;
       const place = paragraph.at(index);
       push(uses, `${place.file.path}\0${name}`, place);
     }

@@ -94,9 +94,10 @@ export const NUMBER_RULES: readonly Rule[] = [
     doc: "two ranges of the same thing that cut each other",
     check(text, report) {
       const ranges = describedRanges(text).slice(0, MOST_RANGES);
+      const told = new Set<DescribedRange>();
       ranges.forEach((range, index) => {
         for (const other of ranges.slice(0, index)) {
-          if (!cuts(range, other)) continue;
+          if (told.has(other) || !cuts(range, other)) continue;
           if (!isWithin(range.section, other.section) && !isWithin(other.section, range.section)) {
             continue;
           }
@@ -104,6 +105,7 @@ export const NUMBER_RULES: readonly Rule[] = [
           if (shared.length === 0) continue;
           const there = `${rangeText(other)} at ${placeText(other.place)}`;
           report(range.place, `${rangeText(range)} (${shared.join(", ")}) cuts ${there}`);
+          told.add(range).add(other);
           break;
         }
       });
@@ -125,8 +127,9 @@ export const NUMBER_RULES: readonly Rule[] = [
             book.sections.filter(({ labels }) => labels.some(({ name }) => sections.includes(name))),
           ),
         );
-        if (shared.size === 0) continue;
-        const at = placeText(entries[0]?.item ?? book.sections[0]!);
+        const [first] = entries;
+        if (shared.size === 0 || first === undefined) continue;
+        const at = placeText(first.item);
         for (const { item, name, bit } of features) {
           const home = [...shared].some((section) => isWithin(item.section, section));
           if (!home && (!DEVICE_FEATURE.test(name) || chapterOf(item.section).level !== 0)) continue;
@@ -223,10 +226,8 @@ function wordsOf(text: string): Set<string> {
 
 /** Whether two ranges overlap and neither is in the other. */
 function cuts(a: Range, b: Range): boolean {
-  if (a.to < b.from || b.to < a.from) return false;
-  return (a.from < b.from) !== (b.to > a.to) || (a.from < b.from && a.to < b.to)
-    ? !(a.from >= b.from && a.to <= b.to) && !(b.from >= a.from && b.to <= a.to)
-    : false;
+  const [first, second] = a.from < b.from ? [a, b] : [b, a];
+  return first.from < second.from && second.from <= first.to && first.to < second.to;
 }
 
 function holds({ from, to }: Range, value: number): boolean {

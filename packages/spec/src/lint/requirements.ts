@@ -5,7 +5,7 @@ import { chapterOf, placeText, type Rule, type Sentence } from "./rule.ts";
 const KEYWORD =
   /\b(?:MUST(?: NOT)?|SHALL(?: NOT)?|SHOULD(?: NOT)?|MAY|REQUIRED|RECOMMENDED|OPTIONAL)\b/g;
 const SUBJECT =
-  /^(?:The|A|An|Each|Every)(?: [a-z-]+){0,3}? (device|driver)s? (?:also )?(MUST|SHALL|SHOULD|MAY)\b/;
+  /^(?:The|A|An|Each|Every) (?:(?!device|driver)[a-z-]+ ){0,3}(device|driver)s? (?:also )?(?:MUST|SHALL|SHOULD|MAY)\b/;
 const HALF = /\b(?:MUST|SHALL|SHOULD) not\b|\bMAY (?:not|NOT)\b/g;
 const DEFINITION = /RFC\s*\[?(?:2119|8174)|\bkeywords?\b/i;
 /** How alike two requirements are that say the same: words in both, of words in either. */
@@ -55,7 +55,7 @@ export const REQUIREMENT_RULES: readonly Rule[] = [
         const lines = [...new Set(places.map(({ file, start }) => file.lineOf(start)))];
         const shown = lines.slice(1, MOST_LINES + 1).join(", ");
         const more = lines.length > MOST_LINES + 1 ? " and more" : "";
-        const also = shown === "" ? "" : ` (also lines ${shown}${more})`;
+        const also = shown === "" ? "" : ` (also line${lines.length > 2 ? "s" : ""} ${shown}${more})`;
         const where = `"${section.title}", which holds no requirements`;
         report(first, `${[...words].join(", ")} in ${where}${also}`);
       }
@@ -74,8 +74,8 @@ export const REQUIREMENT_RULES: readonly Rule[] = [
     },
   },
   {
-    name: "requirement-twice",
-    doc: "a requirement that a section has twice, perhaps in different strength",
+    name: "requirement-strength",
+    doc: "a requirement that a section has twice, in different strength",
     check({ sentences }, report) {
       const sections = new Map<Section, Requirement[]>();
       for (const sentence of sentences) {
@@ -88,13 +88,10 @@ export const REQUIREMENT_RULES: readonly Rule[] = [
         if (known.length >= MOST_SENTENCES) continue;
         const { paragraph, start } = sentence;
         for (const other of known) {
-          if (!areAlike(requirement.words, other.words)) continue;
+          if (requirement.keywords === other.keywords || !areAlike(requirement, other)) continue;
           const there = placeText(other.sentence.paragraph.at(other.sentence.start));
-          const differs =
-            requirement.keywords === other.keywords
-              ? ""
-              : `, with ${other.keywords} for ${requirement.keywords}`;
-          report(paragraph.at(start), `this is required at ${there} too${differs}`);
+          const words = `${requirement.keywords} here and ${other.keywords} at ${there}`;
+          report(paragraph.at(start), `the same is required twice: ${words}`);
           break;
         }
         known.push(requirement);
@@ -112,12 +109,17 @@ interface Requirement {
 function requirementOf(sentence: Sentence): Requirement | undefined {
   const text = squeeze(sentence.text);
   const keywords = (text.match(KEYWORD) ?? []).join(", ");
-  if (keywords === "") return undefined;
+  // What a colon ends is required of the list behind it.
+  if (keywords === "" || text.endsWith(":")) return undefined;
   const words = new Set(text.replace(KEYWORD, " ").match(/[\w.]+|§/g) ?? []);
   return words.size < FEWEST_WORDS ? undefined : { sentence, keywords, words };
 }
 
-function areAlike(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+/** Whether two requirements of different strength ask for the same. */
+function areAlike(one: Requirement, other: Requirement): boolean {
+  if (one.keywords.includes("NOT") !== other.keywords.includes("NOT")) return false;
+  const { words: a } = one;
+  const { words: b } = other;
   const small = Math.min(a.size, b.size);
   const large = Math.max(a.size, b.size);
   if (small < large * ALIKE) return false;

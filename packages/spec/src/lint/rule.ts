@@ -34,6 +34,8 @@ export interface Rule {
   readonly doc: string;
   /** True when it was written for one known defect, because judging takes more than comparing. */
   readonly judgement?: true;
+  /** True when it says nothing of the chapters alone: what they refer to may be elsewhere. */
+  readonly whole?: true;
   /** Looks through the text. */
   readonly check: (text: LintText, report: Report) => void;
 }

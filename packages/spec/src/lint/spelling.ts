@@ -3,10 +3,14 @@
 const MOST_EDITS = 2;
 const MOST_CANDIDATES = 4096;
 
-/** The name among `names` that takes the fewest edits, at most two; `undefined` when none is so near. */
-export function nearest(name: string, names: Iterable<string>): string | undefined {
+/** The name among `names` that takes the fewest edits; `undefined` when all take more than `most`. */
+export function nearest(
+  name: string,
+  names: Iterable<string>,
+  most = MOST_EDITS,
+): string | undefined {
   let best: string | undefined;
-  let least = MOST_EDITS + 1;
+  let least = most + 1;
   let left = MOST_CANDIDATES;
   for (const candidate of names) {
     if (Math.abs(candidate.length - name.length) >= least || candidate === name) continue;

@@ -37,6 +37,8 @@ export const STRUCTURE_RULES: readonly Rule[] = [
         for (const other of others) {
           const second = other.struct.complete ? sizeOf(other.struct.fields, first) : undefined;
           if (second === undefined || second.bytes === size.bytes) continue;
+          // Where an array without a length is, so many members behind it are only sometimes there.
+          if (second.open || size.open) continue;
           const there = `${size.bytes} bytes at ${placeText(one)}`;
           report(other, `struct ${name} has ${second.bytes} bytes here and ${there}`);
         }
