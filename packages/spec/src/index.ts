@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { LAYOUT_CATALOGUE, layoutNamed } from "./catalogue.ts";
 export * from "./check/index.ts";
 export * from "./diff/index.ts";
 export * from "./render/index.ts";

@@ -9,6 +9,7 @@ import type {
   BitSpec,
   BusWidth,
   ChannelCommandSpec,
+  CommandsMeta,
   FieldSpec,
   Gate,
   LayoutMeta,
@@ -33,7 +34,7 @@ export function checkStruct(
   entries: readonly Entry<FieldSpec>[],
 ): void {
   checkMeta(findings, path, name, meta);
-  checkGate(findings, `${path}.gate`, meta.gate);
+  checkStructMeta(findings, path, meta);
   checkEntries(findings, path, "field", entries);
   for (const entry of entries) checkField(findings, entry);
   checkExtents(findings, path, meta.size, entries);
@@ -48,7 +49,7 @@ export function checkRegisters(
   entries: readonly Entry<FieldSpec>[],
 ): void {
   checkMeta(findings, path, name, meta);
-  checkGate(findings, `${path}.gate`, meta.gate);
+  checkStructMeta(findings, path, meta);
   const widths = busWidthsOf(meta.busWidth);
   if (widths === undefined) {
     findings.malformed(
@@ -73,10 +74,11 @@ export function checkCommands(
   findings: Findings,
   path: string,
   name: string,
-  meta: LayoutMeta,
+  meta: CommandsMeta,
   entries: readonly Entry<ChannelCommandSpec>[],
 ): void {
   checkMeta(findings, path, name, meta);
+  checkIdentifier(findings, `${path}.prefix`, meta.prefix);
   checkEntries(findings, path, "command", entries);
   const names = new Map<number, string>();
   for (const entry of entries) {
@@ -109,6 +111,18 @@ function checkMeta(findings: Findings, path: string, name: string, meta: LayoutM
   }
   checkText(findings, `${path}.cite`, meta.cite);
   checkText(findings, `${path}.doc`, meta.doc);
+  if (meta.label !== undefined) checkText(findings, `${path}.label`, meta.label);
+}
+
+function checkStructMeta(findings: Findings, path: string, meta: StructMeta): void {
+  checkGate(findings, `${path}.gate`, meta.gate);
+  checkIdentifier(findings, `${path}.linux`, meta.linux);
+}
+
+/** What stands in C as it is, where there is one. */
+function checkIdentifier(findings: Findings, path: string, name: string | undefined): void {
+  if (name === undefined || isLayoutName(name)) return;
+  findings.malformed(path, "a name is a letter, then letters, digits and _", name);
 }
 
 function checkText(findings: Findings, path: string, text: unknown): void {
@@ -171,7 +185,9 @@ function checkEntries(
 function checkField(findings: Findings, entry: Entry<FieldSpec>): void {
   const { spec, path } = entry;
   checkText(findings, `${path}.doc`, spec.doc);
+  if (spec.title !== undefined) checkText(findings, `${path}.title`, spec.title);
   if (spec.cite !== undefined) checkText(findings, `${path}.cite`, spec.cite);
+  checkIdentifier(findings, `${path}.linux`, spec.linux);
   checkGate(findings, `${path}.gate`, spec.gate);
   if (!isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes)) {
     findings.malformed(
@@ -229,6 +245,7 @@ function checkBits(findings: Findings, entry: Entry<FieldSpec>, width: ScalarWid
       findings.malformed(where, "a name is a letter, then letters, digits and _", name);
     }
     checkText(findings, `${where}.doc`, bits.doc);
+    checkIdentifier(findings, `${where}.linux`, bits.linux);
     if (!isWhole(bits.at, 0, LAYOUT_LIMITS.bit)) {
       findings.malformed(`${where}.at`, `a bit is 0 to ${LAYOUT_LIMITS.bit}`, bits.at);
     } else if (!isWhole(run, 1, LAYOUT_LIMITS.bit + 1)) {

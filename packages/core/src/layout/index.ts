@@ -55,6 +55,7 @@ export type {
   ChannelCommands,
   ChannelDirection,
   CommandLayout,
+  CommandsMeta,
   Count,
   Field,
   FieldBits,
