@@ -12,6 +12,7 @@ import { group } from "./commands/group.ts";
 import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { type ServeOptions, serve } from "./commands/serve.ts";
+import { addSpecCommands } from "./commands/spec.ts";
 import { transports } from "./commands/transports.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
 import { TRACE_FORMS } from "./tracing.ts";
@@ -150,6 +151,10 @@ export async function main(
     .action(async (options: JsonOption) => {
       code = await outcomes(new Output(streams, options.json === true));
     });
+
+  addSpecCommands(program, (run) => {
+    code = run((asJson) => new Output(streams, asJson));
+  });
 
   try {
     await program.parseAsync(words, { from: "user" });

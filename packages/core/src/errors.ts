@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   SNAPSHOT_BUSY: "a snapshot cannot be taken in this state",
   TRACE_FORMAT: "a trace cannot be read",
   SPEC_TREE: "a folder does not hold the sources of the specification",
+  SPEC_OUTPUT: "patches for the specification cannot be written where they are to go",
   SPEC_ANCHOR: "a place in the sources of the specification is not there, or not as expected",
   INJECTION: "a registration is missing or wrong",
   DISPOSAL: "a part of a scope could not be let go of",

@@ -402,7 +402,10 @@ class Reader {
     } else if (name === "field") {
       const range = this.#argument(frame);
       if (range !== undefined) {
-        const text = file.text.slice(...range).replace(/\\_/g, "_").replace(/\s/g, " ");
+        const text = file.text
+          .slice(...range)
+          .replace(/\\_/g, "_")
+          .replace(/\s/g, " ");
         this.#pieces.push({ file, start: range[0], text, form: "field" });
       }
     } else if (name === "item") {

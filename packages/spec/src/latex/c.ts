@@ -199,7 +199,10 @@ function constantsOf(code: string): Constant[] {
 
 /** The number that an expression is, when it is one: `5`, `0x1f`, `(1 << 3)`. */
 export function numberOf(text: string): number | undefined {
-  const plain = text.trim().replace(/^\((.*)\)$/, "$1").trim();
+  const plain = text
+    .trim()
+    .replace(/^\((.*)\)$/, "$1")
+    .trim();
   const shift = /^(\w+)\s*<<\s*(\w+)$/.exec(plain);
   if (shift !== null) {
     const base = numberOf(shift[1] ?? "");
@@ -277,7 +280,7 @@ class MemberReader {
         return fields;
       } else if (char === ";") {
         const text = code.slice(start, this.at);
-        const match = /^\s*((?:struct\s+)?\w+)\s+([^]*)$/.exec(text);
+        const match = /^\s*((?:struct\s+)?\w+)\s+([\s\S]*)$/.exec(text);
         if (match === null) this.complete = false;
         else {
           const [, type = "", declarator = ""] = match;
@@ -304,13 +307,27 @@ class MemberReader {
     const text = declarator.trim();
     const bracket = text.indexOf("[");
     const name = (bracket < 0 ? text : text.slice(0, bracket)).trim();
-    const length = bracket < 0 ? undefined : text.slice(bracket + 1).replace(/\]$/, "").trim();
+    const length =
+      bracket < 0
+        ? undefined
+        : text
+            .slice(bracket + 1)
+            .replace(/\]$/, "")
+            .trim();
     const plain = /^\w*$/.test(name);
     if (!plain) this.complete = false;
     const count =
       length === undefined ? 1 : (numberOf(length) ?? this.#values.get(length) ?? undefined);
     const flexible = length === "";
-    return { name, type, count, flexible, members, comment: this.#commentAt(at + lead), at: at + lead };
+    return {
+      name,
+      type,
+      count,
+      flexible,
+      members,
+      comment: this.#commentAt(at + lead),
+      at: at + lead,
+    };
   }
 
   #commentAt(at: number): string {

@@ -1,7 +1,7 @@
 /** Rules about names: what prose calls something is declared somewhere, under that name. */
 import { cellText, type Paragraph, type Place, squeeze } from "../latex/book.ts";
-import { nearest } from "./spelling.ts";
 import { type LintText, placeText, type Report, type Rule } from "./rule.ts";
+import { nearest } from "./spelling.ts";
 
 /** A name in capitals with an underscore; a letter of another case among them is a slip. */
 const NAME = /\b[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+\b/g;

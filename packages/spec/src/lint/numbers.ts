@@ -1,5 +1,12 @@
 /** Rules about numbers: tables against prose, gaps in tables, ranges, feature bits. */
-import { cellText, type Item, type Place, type Section, squeeze, type Table } from "../latex/book.ts";
+import {
+  cellText,
+  type Item,
+  type Place,
+  type Section,
+  squeeze,
+  type Table,
+} from "../latex/book.ts";
 import { chapterOf, isWithin, type LintText, placeText, type Rule } from "./rule.ts";
 
 /** Numbers from one to another, both included. */
@@ -124,15 +131,29 @@ export const NUMBER_RULES: readonly Rule[] = [
         const referred = entries.filter(({ sections }) => sections.length > 0);
         const shared = new Set(
           referred.flatMap(({ sections }) =>
-            book.sections.filter(({ labels }) => labels.some(({ name }) => sections.includes(name))),
+            book.sections.filter(({ labels }) =>
+              labels.some(({ name }) => sections.includes(name)),
+            ),
           ),
         );
         const [first] = entries;
         if (shared.size === 0 || first === undefined) continue;
         const at = placeText(first.item);
+        const common = new Map(
+          features
+            .filter(({ item }) => [...shared].some((section) => isWithin(item.section, section)))
+            .map((feature) => [feature.bit, feature]),
+        );
         for (const { item, name, bit } of features) {
           const home = [...shared].some((section) => isWithin(item.section, section));
-          if (!home && (!DEVICE_FEATURE.test(name) || chapterOf(item.section).level !== 0)) continue;
+          if (!home && (!DEVICE_FEATURE.test(name) || chapterOf(item.section).level !== 0))
+            continue;
+          const same = common.get(bit);
+          if (!home && same !== undefined) {
+            const there = `${same.name} (${placeText(same.item)})`;
+            report(item, `${name} has bit ${bit}, and so has ${there}, which is for all devices`);
+            continue;
+          }
           const entry = entries.find(({ ranges }) => ranges.some((range) => holds(range, bit)));
           if (entry === undefined) {
             report(item, `${name} has bit ${bit}, which ${at} gives to nothing`);
@@ -261,7 +282,7 @@ function allocations(items: readonly Item[]): Allocation[][] {
 }
 
 /** `0 to 23, 41 and 50 to 127`, `128 and above`. */
-export function bitRanges(label: string): Range[] | undefined {
+function bitRanges(label: string): Range[] | undefined {
   if (!/^\d/.test(label) || label.length > 200) return undefined;
   const ranges: Range[] = [];
   for (const part of label.split(/\s*(?:,|\band\b(?!\s+above))\s*/)) {

@@ -36,7 +36,10 @@ export const REQUIREMENT_RULES: readonly Rule[] = [
       const clauses = new Set(
         book.sections.filter(({ kind }) => kind === "conformance").map(chapterOf),
       );
-      const found = new Map<Section, { words: Set<string>; at: [number, Sentence["paragraph"]][] }>();
+      const found = new Map<
+        Section,
+        { words: Set<string>; at: [number, Sentence["paragraph"]][] }
+      >();
       for (const paragraph of book.paragraphs) {
         const { section, text } = paragraph;
         if (section.kind !== "text" || clauses.has(chapterOf(section))) continue;
@@ -55,7 +58,8 @@ export const REQUIREMENT_RULES: readonly Rule[] = [
         const lines = [...new Set(places.map(({ file, start }) => file.lineOf(start)))];
         const shown = lines.slice(1, MOST_LINES + 1).join(", ");
         const more = lines.length > MOST_LINES + 1 ? " and more" : "";
-        const also = shown === "" ? "" : ` (also line${lines.length > 2 ? "s" : ""} ${shown}${more})`;
+        const also =
+          shown === "" ? "" : ` (also line${lines.length > 2 ? "s" : ""} ${shown}${more})`;
         const where = `"${section.title}", which holds no requirements`;
         report(first, `${[...words].join(", ")} in ${where}${also}`);
       }

@@ -30,11 +30,7 @@ function editsBetween(from: string, to: string, limit: number): number {
     let low = i;
     for (let j = 1; j <= to.length; j++) {
       const same = from[i - 1] === to[j - 1] ? 0 : 1;
-      const edits = Math.min(
-        (row[j - 1] ?? 0) + same,
-        (row[j] ?? 0) + 1,
-        (next[j - 1] ?? 0) + 1,
-      );
+      const edits = Math.min((row[j - 1] ?? 0) + same, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1);
       next.push(edits);
       low = Math.min(low, edits);
     }

@@ -1,5 +1,5 @@
 /** Rules about listings: comments that end, sizes that agree, structures where they are used. */
-import { type Paragraph, type Place, type Section, squeeze } from "../latex/book.ts";
+import { type Paragraph, type Section, squeeze } from "../latex/book.ts";
 import { elementSize, type Field, sizeOf } from "../latex/c.ts";
 import { type DeclaredStruct, type LintText, placeText, type Rule } from "./rule.ts";
 
@@ -132,9 +132,12 @@ export const STRUCTURE_RULES: readonly Rule[] = [
       const seen = new Set<string>();
       for (const { text: words, start, paragraph } of text.sentences) {
         for (const { index, 1: name = "" } of words.matchAll(FORMAT)) {
-          const field = [...fieldsOf(paragraph, start, start + index)].findLast((f) => arrays.has(f));
+          const field = [...fieldsOf(paragraph, start, start + index)].findLast((f) =>
+            arrays.has(f),
+          );
           const [declared] = text.structs.get(name) ?? [];
-          if (field === undefined || declared === undefined || seen.has(`${field} ${name}`)) continue;
+          if (field === undefined || declared === undefined || seen.has(`${field} ${name}`))
+            continue;
           const size = sizeOf(declared.struct.fields, structs);
           const element = arrays.get(field) ?? 1;
           if (size === undefined || size.bytes % element === 0) continue;

@@ -5,11 +5,10 @@
 import { VirtioError } from "@virtio-admin/core";
 import {
   type Book,
-  cellText,
   type Item,
   type Listing,
+  type Place,
   type Reference,
-  type Row,
   type Section,
   squeeze,
   type Table,
@@ -32,19 +31,14 @@ export function sectionOf(book: Book, label: string): Section {
   return found;
 }
 
-/** The sections that have a label with this prefix and end; exactly one is expected. */
-export function sectionUnder(book: Book, parent: Section, title: string, kind?: string): Section {
+/** The requirements on a device or a driver that stand in a section under its own title. */
+export function requirementsIn(book: Book, parent: Section, kind: "device" | "driver"): Section {
+  const isIn = within(book, parent);
   const found = book.sections.find(
-    (section) =>
-      section.title === title &&
-      (kind === undefined || section.kind === kind) &&
-      section.file === parent.file &&
-      section.start > parent.start &&
-      section.start < endOf(book, parent),
+    (section) => section.kind === kind && section.title === parent.title && isIn(section),
   );
-  if (found !== undefined) return found;
-  const what = kind === undefined ? "the section" : `the ${kind} requirements`;
-  throw anchorError(`${what} "${title}" in "${parent.title}"`, parent.file.path);
+  if (found === undefined) throw anchorError(`the ${kind} requirements`, inSection(parent));
+  return found;
 }
 
 /** Where a section ends in its file, subsections included. */
@@ -66,37 +60,31 @@ export function lastTextBefore(file: SourceFile, offset: number): number {
   return file.lineOf(file.text.slice(0, offset).trimEnd().length);
 }
 
-/** Whether something stands in a section, subsections included. */
-export function isIn(book: Book, section: Section, at: { file: SourceFile; start: number }): boolean {
-  return at.file === section.file && at.start >= section.start && at.start < endOf(book, section);
+/** What tells whether something stands in a section, subsections included. */
+export function within(book: Book, section: Section): (place: Place) => boolean {
+  const end = endOf(book, section);
+  return ({ file, start }) => file === section.file && start >= section.start && start < end;
 }
 
 /** The first table in a section. */
 export function tableIn(book: Book, section: Section): Table {
-  const found = book.tables.find((table) => isIn(book, section, table));
+  const found = book.tables.find(within(book, section));
   if (found === undefined) throw anchorError("the table", inSection(section));
-  return found;
-}
-
-/** The row of a table whose first cell reads like this. */
-export function rowOf(table: Table, what: string, matches: (first: string) => boolean): Row {
-  const found = table.rows.find(({ cells }) => matches(cellText(cells[0])));
-  if (found === undefined) throw anchorError(`the row ${what}`, inSection(table.section));
   return found;
 }
 
 /** The first listing in a section that contains a text. */
 export function listingIn(book: Book, section: Section, text: string): Listing {
-  const found = book.listings.find(
-    (listing) => isIn(book, section, listing) && listing.text.includes(text),
-  );
+  const isIn = within(book, section);
+  const found = book.listings.find((listing) => isIn(listing) && listing.text.includes(text));
   if (found === undefined) throw anchorError(`the listing with ${text}`, inSection(section));
   return found;
 }
 
 /** The item in a section that says nothing but this, or has it as its label. */
 export function itemIn(book: Book, section: Section, text: string): Item {
-  const found = book.items.find((item) => isIn(book, section, item) && itemText(item) === text);
+  const isIn = within(book, section);
+  const found = book.items.find((item) => isIn(item) && itemText(item) === text);
   if (found === undefined) throw anchorError(`the item ${text}`, inSection(section));
   return found;
 }

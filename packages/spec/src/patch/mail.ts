@@ -53,7 +53,7 @@ export function patchMail(
     "---",
     ...summary(counts),
     "",
-    files.map(fileDiff).join("") + "-- ",
+    `${files.map(fileDiff).join("")}-- `,
     "virtio-admin spec patch",
     "",
     "",

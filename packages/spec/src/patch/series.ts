@@ -6,20 +6,11 @@ import type { Topic } from "./topic.ts";
 import { CCW } from "./topics/ccw.ts";
 import { CCW_QUEUE_SIZE } from "./topics/ccw-queue-size.ts";
 import { CONFORMANCE } from "./topics/conformance.ts";
-import { FEATURE_BITS } from "./topics/feature-bits.ts";
 import { FEATURE_TEXT } from "./topics/feature-text.ts";
 import { MMIO } from "./topics/mmio.ts";
 import { TRANSPORTS } from "./topics/transports.ts";
 
-const TOPICS: readonly Topic[] = [
-  FEATURE_BITS,
-  CONFORMANCE,
-  TRANSPORTS,
-  MMIO,
-  CCW_QUEUE_SIZE,
-  CCW,
-  FEATURE_TEXT,
-];
+const TOPICS: readonly Topic[] = [CONFORMANCE, TRANSPORTS, MMIO, CCW_QUEUE_SIZE, CCW, FEATURE_TEXT];
 
 /** Who the patches are from when nobody says; to be replaced before they are sent. */
 export const DEFAULT_AUTHOR = "Spec Author <spec-author@example.org>";

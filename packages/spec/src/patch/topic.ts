@@ -39,9 +39,7 @@ const KEPT_SPACE = "\u0001";
 
 function lines(text: string): string[] {
   const kept = text.replace(/\\(?:name)?ref\{[^}]*\}/g, (ref) => ref.replace(/ /g, KEPT_SPACE));
-  return wrap(kept)
-    .replaceAll(KEPT_SPACE, " ")
-    .split("\n");
+  return wrap(kept).replaceAll(KEPT_SPACE, " ").split("\n");
 }
 
 /** Where a section of requirements of the series stands. */

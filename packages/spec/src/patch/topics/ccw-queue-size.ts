@@ -1,5 +1,5 @@
 /** Channel I/O: what a virtqueue that is not there answers, which the other transports do say. */
-import { anchorError, inSection, isIn, lastLineOf, sectionOf, sectionUnder } from "../anchors.ts";
+import { anchorError, inSection, lastLineOf, requirementsIn, sectionOf } from "../anchors.ts";
 import { paragraphs, type Topic } from "../topic.ts";
 
 const SECTION =
@@ -19,7 +19,6 @@ export const CCW_QUEUE_SIZE: Topic = {
     const described = book.paragraphs.find(
       (paragraph) =>
         paragraph.section === section &&
-        isIn(book, section, paragraph.at(0)) &&
         paragraph.pieces.some(({ form, text }) => form === "field" && text.trim() === FIELD),
     );
     const last = described?.pieces.at(-1);
@@ -31,7 +30,7 @@ export const CCW_QUEUE_SIZE: Topic = {
       "",
       ...paragraphs(`A ${SIZE} of 0 means that the virtqueue is not available.`),
     ]);
-    const device = sectionUnder(book, section, section.title, "device");
+    const device = requirementsIn(book, section, "device");
     draft.insertAfter(device.file, lastLineOf(book, device), [
       "",
       ...paragraphs(

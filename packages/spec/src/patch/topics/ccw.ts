@@ -69,7 +69,7 @@ function addCommand(draft: Draft): void {
   const taken = defined.find(([, name, value]) => name === COMMAND || value === code);
   const last = defined.at(-1);
   if (taken !== undefined || last === undefined) {
-    throw anchorError(`the free code ${code} for ${COMMAND}`, inSection(section));
+    throw anchorError(`the code ${code}, for ${COMMAND},`, inSection(section), "is taken");
   }
   const text = renderLatexCommands(CCW_REFERENCE_LAYOUT, { only: [READ_ADMIN_VQ.name] });
   const { file } = listing;
@@ -112,7 +112,7 @@ function section(): string[] {
     ...renderLatexStruct(ADMIN_VQ_BLOCK).trimEnd().split("\n"),
     "",
     ...paragraphs(
-      `${NEGOTIATED}, the virtqueues with indices from ${INDEX} to ${INDEX} + ${NUM} - 1 inclusive serve as administration virtqueues. The driver configures them and notifies the device of them as it does with any other virtqueue, and their used buffer notifications use the indicators that their indices have.`,
+      `${NEGOTIATED}, the virtqueues with indices from ${INDEX} to ${INDEX} + ${NUM} - 1 are the device's administration virtqueues. The driver configures them and notifies the device of them as it does with any other virtqueue, and their used buffer notifications use the indicators that their indices have.`,
       `Revisions after ${REVISION} append to the structure only. The structure is big-endian, as all structures of this transport are; group administration commands are little-endian here as well.`,
     ),
     ...requirementLines({
@@ -121,8 +121,7 @@ function section(): string[] {
       device: [
         `The device MUST NOT offer ${FEATURE_NAME} unless at least revision ${REVISION} has been selected. If it has not, the device MUST post a unit check with command reject to any ${COMMAND} command.`,
         `If ${FEATURE_NAME} has not been negotiated, the device MUST return 0 in both ${INDEX} and ${NUM}, and MUST post a unit check with command reject to any CCW_CMD_SET_VQ command for an administration virtqueue.`,
-        `${NEGOTIATED}, the device MUST return in ${INDEX} a value that is greater than the index of any other virtqueue that it can expose with any set of the features it offers, and in ${NUM} a value of at least 1 and at most 0x10000 - ${INDEX}. The device MUST NOT change these values until it is reset.`,
-        `The device SHOULD place its administration virtqueues directly behind its other virtqueues, so that few indicator bits are needed.`,
+        `${NEGOTIATED}, the device MUST return in ${INDEX} one more than the highest index of any other virtqueue that it can expose with any set of the features it offers, and in ${NUM} a value of at least 1 and at most 0x10000 - ${INDEX}. The device MUST NOT change these values until it is reset.`,
         `The device MUST NOT set the indicator bit of a virtqueue that the driver has not configured.`,
         `If the driver has configured a virtqueue with an index greater than ${HIGHEST_CLASSIC}, the device MUST post a unit check with command reject to any CCW_CMD_SET_IND command. After a successful CCW_CMD_SET_IND command, the device MUST post a unit check with command reject to any CCW_CMD_SET_VQ command for such a virtqueue.`,
       ],
@@ -130,7 +129,7 @@ function section(): string[] {
         `The driver MUST NOT accept ${FEATURE_NAME}, even if it is offered, unless at least revision ${REVISION} has been selected.`,
         `The driver MUST NOT issue ${COMMAND} unless ${FEATURE_NAME} has been negotiated.`,
         `If ${NUM} is 0, the driver MUST assume that the device has no administration virtqueue; it SHOULD continue without.`,
-        `If the driver configures any administration virtqueues, it MUST configure them with indices from ${INDEX} to ${INDEX} + ${NUM} - 1 inclusive. The driver MAY configure fewer administration virtqueues than the device exposes.`,
+        `If the driver configures any administration virtqueues, it MUST configure them with indices from ${INDEX} to ${INDEX} + ${NUM} - 1. It MAY leave some of them unconfigured.`,
         `If ${INDEX} + ${NUM} is greater than 0x10000, the driver MUST NOT configure any administration virtqueue, and SHOULD set the FAILED \\field{device status} bit.`,
         `If the driver uses classic queue indicators, it MUST NOT configure a virtqueue with an index greater than ${HIGHEST_CLASSIC}. If it uses two-stage queue indicators, it MUST provide an indicator bit for every index up to the highest that it configures.`,
       ],

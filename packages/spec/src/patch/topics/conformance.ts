@@ -57,7 +57,8 @@ export function insertReferences(
 ): void {
   const listed = clauseOf(draft.book, clause);
   const lines = labels.map((label) => `\\item \\ref{${label}}`);
-  const next = before === undefined ? undefined : listed.find(({ name }) => name.startsWith(before));
+  const next =
+    before === undefined ? undefined : listed.find(({ name }) => name.startsWith(before));
   const last = listed.at(-1);
   if (lines.length === 0 || last === undefined) return;
   if (next !== undefined) draft.insertBefore(next.file, next.file.lineOf(next.start), lines);

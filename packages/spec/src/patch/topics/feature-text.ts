@@ -1,6 +1,6 @@
 /** What the feature's own entry says of transports: no longer that there is only one. */
 import { FEATURE } from "@virtio-admin/core";
-import { anchorError, inSection, isIn, itemIn, lastTextBefore, sectionOf } from "../anchors.ts";
+import { anchorError, inSection, itemIn, lastTextBefore, sectionOf } from "../anchors.ts";
 import { ADMIN_VIRTQUEUES, FEATURE_NAME, paragraphs, reference, type Topic } from "../topic.ts";
 import { CCW_SECTION } from "./ccw.ts";
 import { MMIO_SECTION } from "./mmio.ts";
@@ -24,15 +24,13 @@ export const FEATURE_TEXT: Topic = {
       sectionOf(book, label);
     }
     const { file } = item;
-    const next = book.items.find(
-      ({ list, start }) => list === item.list && start > item.start && isIn(book, chapter, item),
-    );
+    const next = book.items.find(({ list, start }) => list === item.list && start > item.start);
     const end = next?.start ?? file.text.indexOf("\\end{description}", item.start);
     if (end < 0) throw anchorError(`the end of the item ${name}`, inSection(chapter));
     const from = file.lineOf(item.start);
     const indent = /^\s*/.exec(file.line(from))?.[0] ?? "";
     const [first = "", ...rest] = paragraphs(
-      `\\item[${name}] This feature indicates that the device exposes one or more administration virtqueues (see ${reference(ADMIN_VIRTQUEUES)}). Where the driver finds their index and their number is transport specific: for PCI see ${reference(PCI_SECTION)}, for MMIO ${reference(MMIO_SECTION)}, and for channel I/O ${reference(CCW_SECTION)}.`,
+      `\\item[${name}] A device with this feature has at least one administration virtqueue (see ${reference(ADMIN_VIRTQUEUES)}). Where the driver finds their index and their number is transport specific: for PCI see ${reference(PCI_SECTION)}, for MMIO ${reference(MMIO_SECTION)}, and for channel I/O ${reference(CCW_SECTION)}.`,
     );
     draft.replace(file, from, lastTextBefore(file, end), [
       `${indent}${first}`,

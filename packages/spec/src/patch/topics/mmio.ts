@@ -73,12 +73,14 @@ function addRows(draft: Draft): void {
   for (const { name, offset } of NEW) {
     const taken = rows.find((row) => row.offset === offset);
     if (taken !== undefined) {
-      throw anchorError(`the free offset 0x${hex(offset)} for ${name}`, inSection(layout));
+      throw anchorError(`the offset 0x${hex(offset)}, for ${name},`, inSection(layout), "is taken");
     }
   }
   const next = rows.find(({ offset }) => offset > AdminQueueIndex.offset)?.row;
   if (next === undefined) throw anchorError("the row behind the new registers", inSection(layout));
-  const text = renderLatexRegisterRows(MMIO_REFERENCE_LAYOUT, { only: NEW.map(({ name }) => name) });
+  const text = renderLatexRegisterRows(MMIO_REFERENCE_LAYOUT, {
+    only: NEW.map(({ name }) => name),
+  });
   draft.insertBefore(next.file, next.file.lineOf(next.start), text.trimEnd().split("\n"));
 }
 
@@ -87,7 +89,7 @@ function section(): string[] {
     `\\subsubsection{${SECTION_TITLE}}\\label{${MMIO_SECTION}}`,
     "",
     ...paragraphs(
-      `${NEGOTIATED}, the virtqueues with indices from ${INDEX} to ${INDEX} + ${NUM} - 1 inclusive serve as administration virtqueues (see ${reference(ADMIN_VIRTQUEUES)}). The driver sets them up, notifies the device of them, stops and resets them as it does with any other virtqueue, and their used buffer notifications assert the same interrupt.`,
+      `${NEGOTIATED}, the virtqueues with indices from ${INDEX} to ${INDEX} + ${NUM} - 1 are the device's administration virtqueues (see ${reference(ADMIN_VIRTQUEUES)}). The driver sets them up, notifies the device of them, stops and resets them as it does with any other virtqueue, and their used buffer notifications assert the same interrupt.`,
       `The values of ${BOTH} do not change while the feature is negotiated, and are not part of what \\field{ConfigGeneration} covers.`,
     ),
     ...requirementLines({
@@ -104,7 +106,7 @@ function section(): string[] {
         `${NOT_NEGOTIATED}, the driver MUST NOT read ${INDEX} or ${NUM}.`,
         `The driver MUST ignore bits 16 to 31 of ${BOTH}.`,
         `${NEGOTIATED} and ${NUM} is 0, the driver MUST assume that the device has no administration virtqueue; it SHOULD continue without.`,
-        `If the driver configures any administration virtqueues, it MUST configure them with indices from ${INDEX} to ${INDEX} + ${NUM} - 1 inclusive. The driver MAY configure fewer administration virtqueues than the device exposes.`,
+        `If the driver configures any administration virtqueues, it MUST configure them with indices from ${INDEX} to ${INDEX} + ${NUM} - 1. It MAY leave some of them unconfigured.`,
         `If ${INDEX} + ${NUM} is greater than 0x10000, the driver MUST NOT configure any administration virtqueue, and SHOULD set the FAILED \\field{device status} bit.`,
       ],
     }),
