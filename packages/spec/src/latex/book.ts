@@ -93,7 +93,22 @@ export class Paragraph {
     return this.#pieceAt(index)[0];
   }
 
+  /** The pieces that begin in a part of {@link text}. */
+  *piecesIn(from: number, to: number): Iterable<Piece> {
+    for (let at = this.#indexAt(from); at < this.pieces.length; at++) {
+      const start = this.#starts[at] ?? to;
+      if (start >= to) return;
+      const piece = this.pieces[at];
+      if (piece !== undefined && start >= from) yield piece;
+    }
+  }
+
   #pieceAt(index: number): [piece: Piece | undefined, start: number] {
+    const at = this.#indexAt(index);
+    return [this.pieces[at], this.#starts[at] ?? 0];
+  }
+
+  #indexAt(index: number): number {
     let low = 0;
     let high = this.#starts.length - 1;
     while (low < high) {
@@ -101,7 +116,7 @@ export class Paragraph {
       if ((this.#starts[middle] ?? 0) <= index) low = middle;
       else high = middle - 1;
     }
-    return [this.pieces[low], this.#starts[low] ?? 0];
+    return low;
   }
 }
 
@@ -219,6 +234,9 @@ const UNREAD: ReadonlyMap<string, number> = new Map([
   ["usepackage", 1],
   ["documentclass", 1],
 ]);
+/** The label of a listing is among its options. */
+const LISTING_LABEL = /^\[[^\]\n]{0,1024}?label=\{([^}\n]*)\}/;
+const LONGEST_LISTING_OPTION = 1024;
 const LEGACY = /\blegacy interfaces?\b/i;
 /** Headings of requirements that are made without the macro. */
 const REQUIREMENTS = /^(device|driver) requirements:/i;
@@ -334,12 +352,7 @@ class Reader {
       case "verbatim":
         this.#flush();
         this.#fresh = false;
-        this.#book.listings.push({
-          file,
-          start: token.start,
-          text: file.text.slice(token.start, token.end),
-          section: this.#section,
-        });
+        this.#listing(file, token.start, file.text.slice(token.start, token.end));
         break;
       case "command":
         this.#command(frame, token.name, token.start);
@@ -425,8 +438,7 @@ class Reader {
       const listed = path === undefined ? undefined : this.#tree.files.get(path);
       if (listed !== undefined && !this.#read.has(listed.path)) {
         this.#read.add(listed.path);
-        const { text } = listed;
-        this.#book.listings.push({ file: listed, start: 0, text, section: this.#section });
+        this.#listing(listed, 0, listed.text);
       }
     } else if (DEFINITIONS.has(name)) {
       this.#argument(frame);
@@ -439,6 +451,12 @@ class Reader {
     } else if (this.#table() !== undefined) {
       this.#macroRow(frame, name, start);
     }
+  }
+
+  #listing(file: SourceFile, start: number, text: string): void {
+    const label = LISTING_LABEL.exec(text.slice(0, LONGEST_LISTING_OPTION))?.[1];
+    if (label !== undefined) this.#label(file, start, squeeze(label));
+    this.#book.listings.push({ file, start, text, section: this.#section });
   }
 
   #normative(frame: Frame, name: string, start: number): void {

@@ -124,7 +124,7 @@ function afterBlankLine(text: string, at: number): number {
   let end = at;
   for (let next = at + 1; next < text.length; next++) {
     const code = text.charCodeAt(next);
-    if (code === NEWLINE) end = next;
+    if (code === NEWLINE) end = next + 1;
     else if (code !== 0x20 && code !== 0x09 && code !== 0x0d) break;
   }
   return end;

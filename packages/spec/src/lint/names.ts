@@ -1,7 +1,7 @@
 /** Rules about names: what prose calls something is declared somewhere, under that name. */
 import { cellText, type Paragraph, type Place, squeeze } from "../latex/book.ts";
 import { type LintText, placeText, type Report, type Rule } from "./rule.ts";
-import { nearest } from "./spelling.ts";
+import { Spelling } from "./spelling.ts";
 
 /** A name in capitals with an underscore; a letter of another case among them is a slip. */
 const NAME = /\b[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+\b/g;
@@ -46,16 +46,17 @@ export const NAME_RULES: readonly Rule[] = [
       const uses = new Map<string, Place[]>();
       for (const { text, start, paragraph } of sentences) {
         for (const { index, 1: name = "" } of text.matchAll(/\bstruct\s+(\w+)/g)) {
-          if (!COMPOUND.test(name) || structs.has(name)) continue;
+          if (name.length > LONGEST_NAME || !COMPOUND.test(name) || structs.has(name)) continue;
           if (!families.has(name.split("_", 1)[0])) continue;
           push(uses, name, paragraph.at(start + index));
         }
       }
+      const spelling = new Spelling();
       const known = new Set(book.listings.flatMap(({ text }) => text.match(/\w+/g) ?? []));
       for (const [name, places] of uses) {
         if (known.has(name)) continue;
         const [first] = places;
-        const near = nearest(name, structs.keys());
+        const near = spelling.nearest(name, structs.keys());
         if (first === undefined) continue;
         report(first, `no listing declares struct ${name}${also(places)}${like(near)}`);
       }
@@ -98,9 +99,10 @@ export const NAME_RULES: readonly Rule[] = [
           }
         }
       }
+      const spelling = new Spelling();
       for (const [key, places] of uses) {
         const [file = "", name = ""] = key.split("\0");
-        const near = nearest(name, known.get(file) ?? []);
+        const near = spelling.nearest(name, known.get(file) ?? []);
         const [first] = places;
         if (near === undefined || first === undefined) continue;
         report(first, `nothing has the name ${name}${also(places)}${like(near)}`);
@@ -112,6 +114,7 @@ export const NAME_RULES: readonly Rule[] = [
 function checkNames({ book, codes }: LintText, report: Report, statuses: boolean): void {
   const defined = new Map<string, "status" | "other">();
   const define = (name: string, status = false): void => {
+    if (name.length > LONGEST_NAME) return;
     if (!defined.has(name) || status) defined.set(name, status ? "status" : "other");
   };
   for (const { declarations } of codes) {
@@ -148,6 +151,7 @@ function checkNames({ book, codes }: LintText, report: Report, statuses: boolean
     const stem = statusStem(name);
     if (stem !== undefined) tables.set(stem, (tables.get(stem) ?? 0) + 1);
   }
+  const spelling = new Spelling();
   // Of a family that is known, or a letter off it.
   const familiar = new Map<string, boolean>();
   const isFamiliar = (name: string): boolean => {
@@ -156,14 +160,16 @@ function checkNames({ book, codes }: LintText, report: Report, statuses: boolean
     if (known !== undefined) return known;
     const is =
       (families.get(family) ?? 0) >= FEWEST_SIBLINGS ||
-      (family.length >= SHORTEST_FAMILY && nearest(family, families.keys(), 1) !== undefined);
+      (family.length >= SHORTEST_FAMILY &&
+        spelling.nearest(family, families.keys(), 1) !== undefined);
     familiar.set(family, is);
     return is;
   };
   const uses = new Map<string, Place[]>();
   for (const paragraph of book.paragraphs) {
     for (const { 0: name, index } of paragraph.text.matchAll(NAME)) {
-      if (!isCapital(name) || defined.has(name) || stems.has(name)) continue;
+      if (name.length > LONGEST_NAME || defined.has(name) || stems.has(name)) continue;
+      if (!isCapital(name)) continue;
       if (isPattern(paragraph, index + name.length) || PLACEHOLDER.test(name)) continue;
       if (FORMER.test(paragraph.text.slice(Math.max(0, index - FORMER_LENGTH), index))) continue;
       if (!isFamiliar(name)) continue;
@@ -177,7 +183,7 @@ function checkNames({ book, codes }: LintText, report: Report, statuses: boolean
     const inTable = stem !== undefined && (tables.get(stem) ?? 0) >= FEWEST_SIBLINGS;
     const [first] = places;
     if (inTable !== statuses || first === undefined) continue;
-    const near = nearest(name, defined.keys());
+    const near = spelling.nearest(name, defined.keys());
     const what = inTable ? `the table of ${stem}_ has no ${name}` : `nothing defines ${name}`;
     report(first, `${what}${also(places)}${like(near)}`);
   }

@@ -1,5 +1,6 @@
 /** Rules about numbers: tables against prose, gaps in tables, ranges, feature bits. */
 import {
+  around,
   cellText,
   type Item,
   type Place,
@@ -25,8 +26,12 @@ const SETTING = new RegExp(`\\b(?:is|are) set to (${NUMBER})(?![\\w.]*\\w)`, "g"
 const FEATURE = /^([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*) ?\((\d{1,5})\)$/;
 const DEVICE_FEATURE = /_F_/;
 const RESERVED = /\breserved\b/i;
-const FEWEST_ROWS = 4;
+const FEWEST_ROWS = 3;
 const MOST_RANGES = 2000;
+/** How many characters around a range in prose say what it is of. */
+const NEAR = 400;
+const MOST_ALLOCATIONS = 8;
+const MOST_ENTRIES = 64;
 /** Words that say nothing about what a range is of. */
 const COMMON =
   /^(?:a|all|and|any|are|across|by|common|device|devices?|for|future|generic|in|is|of|or|other|range|reserved|specific|that|the|this|to|type|types|use|used|using|values?|independent|describe|possibly)$/;
@@ -66,11 +71,13 @@ export const NUMBER_RULES: readonly Rule[] = [
         if (feature !== null) compare(feature[1] ?? "", Number(feature[2]), item);
       }
       for (const { text: words, start, paragraph } of text.sentences) {
+        const names = [...words.matchAll(NAMES)];
+        let name: string | undefined;
+        let next = 0;
         for (const { index, 1: number = "" } of words.matchAll(SETTING)) {
-          const before = words.slice(0, index);
-          const name = before.match(NAMES)?.at(-1);
+          for (; (names[next]?.index ?? index) < index; next++) name = names[next]?.[0];
           if (name === undefined || !values.has(name)) continue;
-          if (paragraph.pieceAt(start + before.trimEnd().length - 1)?.form !== "field") continue;
+          if (paragraph.pieceAt(start + index - 2)?.form !== "field") continue;
           compare(name, Number(number), paragraph.at(start + index));
         }
       }
@@ -128,24 +135,22 @@ export const NUMBER_RULES: readonly Rule[] = [
       });
       for (const entries of allocations(book.items)) {
         checkAllocation(entries, report);
-        const referred = entries.filter(({ sections }) => sections.length > 0);
+        const referred = new Set(entries.flatMap(({ sections }) => sections));
         const shared = new Set(
-          referred.flatMap(({ sections }) =>
-            book.sections.filter(({ labels }) =>
-              labels.some(({ name }) => sections.includes(name)),
-            ),
-          ),
+          book.sections.filter(({ labels }) => labels.some(({ name }) => referred.has(name))),
         );
+        const isShared = (item: Item): boolean => {
+          for (const section of around(item.section)) if (shared.has(section)) return true;
+          return false;
+        };
         const [first] = entries;
         if (shared.size === 0 || first === undefined) continue;
         const at = placeText(first.item);
         const common = new Map(
-          features
-            .filter(({ item }) => [...shared].some((section) => isWithin(item.section, section)))
-            .map((feature) => [feature.bit, feature]),
+          features.filter(({ item }) => isShared(item)).map((feature) => [feature.bit, feature]),
         );
         for (const { item, name, bit } of features) {
-          const home = [...shared].some((section) => isWithin(item.section, section));
+          const home = isShared(item);
           if (!home && (!DEVICE_FEATURE.test(name) || chapterOf(item.section).level !== 0))
             continue;
           const same = common.get(bit);
@@ -234,7 +239,8 @@ function describedRanges({ book, sentences }: LintText): DescribedRange[] {
     if (paragraph.cell) continue;
     for (const { index, 1: from = "", 2: to = "" } of text.matchAll(HEXADECIMAL)) {
       const range = { from: Number(from), to: Number(to) };
-      add(range, text, paragraph.at(start + index), paragraph.section);
+      const about = text.slice(Math.max(0, index - NEAR), index + NEAR);
+      add(range, about, paragraph.at(start + index), paragraph.section);
     }
   }
   return ranges;
@@ -275,10 +281,10 @@ function allocations(items: readonly Item[]): Allocation[][] {
     if (list === undefined) lists.set(item.list, [entry]);
     else list.push(entry);
   }
-  return [...lists.values()].filter(
-    (entries) =>
-      entries.length > 1 && entries.some(({ about }) => /\bfeature bits?\b/i.test(about)),
-  );
+  return [...lists.values()]
+    .filter((entries) => entries.length > 1 && entries.length <= MOST_ENTRIES)
+    .filter((entries) => entries.some(({ about }) => /\bfeature bits?\b/i.test(about)))
+    .slice(0, MOST_ALLOCATIONS);
 }
 
 /** `0 to 23, 41 and 50 to 127`, `128 and above`. */

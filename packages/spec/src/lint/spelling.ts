@@ -1,25 +1,26 @@
 /** How near two names are. */
 
 const MOST_EDITS = 2;
-const MOST_CANDIDATES = 4096;
+/** How many names are compared in all: hostile sources have more than anybody would wait for. */
+const MOST_COMPARISONS = 1_000_000;
 
-/** The name among `names` that takes the fewest edits; `undefined` when all take more than `most`. */
-export function nearest(
-  name: string,
-  names: Iterable<string>,
-  most = MOST_EDITS,
-): string | undefined {
-  let best: string | undefined;
-  let least = most + 1;
-  let left = MOST_CANDIDATES;
-  for (const candidate of names) {
-    if (Math.abs(candidate.length - name.length) >= least || candidate === name) continue;
-    left -= 1;
-    if (left < 0) break;
-    const edits = editsBetween(name, candidate, least);
-    if (edits < least) [best, least] = [candidate, edits];
+/** Looks names up that are nearly the same; gives up, and finds nothing, after so many comparisons. */
+export class Spelling {
+  #left = MOST_COMPARISONS;
+
+  /** The name among `names` that takes the fewest edits; `undefined` when all take more than `most`. */
+  nearest(name: string, names: Iterable<string>, most = MOST_EDITS): string | undefined {
+    let best: string | undefined;
+    let least = most + 1;
+    for (const candidate of names) {
+      if (this.#left <= 0) break;
+      this.#left -= 1;
+      if (Math.abs(candidate.length - name.length) >= least || candidate === name) continue;
+      const edits = editsBetween(name, candidate, least);
+      if (edits < least) [best, least] = [candidate, edits];
+    }
+    return best;
   }
-  return best;
 }
 
 /** The insertions, deletions and substitutions from one to the other; `limit` when it takes more. */

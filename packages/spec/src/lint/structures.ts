@@ -1,5 +1,5 @@
 /** Rules about listings: comments that end, sizes that agree, structures where they are used. */
-import { type Paragraph, type Section, squeeze } from "../latex/book.ts";
+import { type Paragraph, type Place, type Section, squeeze } from "../latex/book.ts";
 import { elementSize, type Field, sizeOf } from "../latex/c.ts";
 import { type DeclaredStruct, type LintText, placeText, type Rule } from "./rule.ts";
 
@@ -11,6 +11,9 @@ const ROUNDING = /\b\w*ROUND_UP\(\s*(\w+)\s*,\s*\w+\s*\)/g;
 const LARGEST = /^\s*(?:is|being) the (?:largest|highest|greatest|maximum|biggest)\b/;
 const LENGTH_OF = /\blength of the data\b[^.;]{0,40}\bis simply the length of (\w+)/g;
 const FEWEST_READ_ONLY = 2;
+const MOST_OWNERS = 16;
+/** How many characters before a format say what it is the format of. */
+const NEAR = 400;
 
 /** The rules. */
 export const STRUCTURE_RULES: readonly Rule[] = [
@@ -47,9 +50,7 @@ export const STRUCTURE_RULES: readonly Rule[] = [
       for (const { text: words, start, paragraph } of text.sentences) {
         for (const { index, 1: bytes } of words.matchAll(EXACT)) {
           const place = paragraph.at(start + index);
-          const before = sections
-            .get(paragraph.section)
-            ?.findLast(({ file, start: at }) => file === place.file && at < place.start);
+          const before = lastBefore(sections.get(paragraph.section) ?? [], place);
           if (before === undefined) continue;
           const size = before.struct.complete ? sizeOf(before.struct.fields, first) : undefined;
           if (size === undefined || size.open || size.bytes === Number(bytes)) continue;
@@ -71,13 +72,20 @@ export const STRUCTURE_RULES: readonly Rule[] = [
         const inside = declarations.code.match(/\bstruct\s+\w+\s+[\w*]/g) ?? [];
         for (const use of inside) mentioned.add(use.split(/\s+/)[1] ?? "");
       }
-      const sections = structsBySection(text);
+      const sections = new Map(
+        [...structsBySection(text)].map(([section, declared]) => [
+          section,
+          {
+            names: new Set(declared.map(({ struct }) => struct.name)),
+            unused: declared.find(({ struct }) => !mentioned.has(struct.name)),
+          },
+        ]),
+      );
       for (const { text: words, start, paragraph } of text.sentences) {
-        const declared = sections.get(paragraph.section) ?? [];
-        const unused = declared.find(({ struct }) => !mentioned.has(struct.name));
+        const { names, unused } = sections.get(paragraph.section) ?? {};
         if (unused === undefined) continue;
         for (const { index, 1: name = "" } of words.matchAll(FORMAT)) {
-          if (declared.some(({ struct }) => struct.name === name)) continue;
+          if (names?.has(name)) continue;
           const own = `struct ${unused.struct.name} (${placeText(unused)}), which nothing names`;
           report(paragraph.at(start + index), `the format is struct ${name}; here is ${own}`);
         }
@@ -88,20 +96,16 @@ export const STRUCTURE_RULES: readonly Rule[] = [
     name: "write-list",
     doc: "a list of fields not to be written that leaves out read-only ones",
     check(text, report) {
-      for (const declared of text.structs.values()) {
-        for (const { struct } of declared) {
-          const readOnly = struct.fields
-            .filter(({ comment }) => READ_ONLY.test(comment))
-            .map(({ name }) => name);
-          if (readOnly.length < FEWEST_READ_ONLY) continue;
-          for (const { text: words, start, paragraph } of text.sentences) {
-            if (!NO_WRITING.test(squeeze(words))) continue;
-            const fields = fieldsOf(paragraph, start, start + words.length);
-            const listed = readOnly.filter((name) => fields.has(name));
-            if (listed.length < FEWEST_READ_ONLY || listed.length === readOnly.length) continue;
-            const left = readOnly.filter((name) => !fields.has(name)).join(", ");
-            report(paragraph.at(start), `of the read-only fields of ${struct.name} no ${left}`);
-          }
+      const owners = readOnlyFields(text);
+      for (const { text: words, start, paragraph } of text.sentences) {
+        if (!NO_WRITING.test(squeeze(words))) continue;
+        const fields = fieldsOf(paragraph, start, start + words.length);
+        const candidates = new Set([...fields].flatMap((name) => owners.get(name) ?? []));
+        for (const { name, readOnly } of candidates) {
+          const listed = readOnly.filter((field) => fields.has(field));
+          if (listed.length < FEWEST_READ_ONLY || listed.length === readOnly.length) continue;
+          const left = readOnly.filter((field) => !fields.has(field)).join(", ");
+          report(paragraph.at(start), `of the read-only fields of ${name} no ${left}`);
         }
       }
     },
@@ -116,8 +120,8 @@ export const STRUCTURE_RULES: readonly Rule[] = [
           const after = paragraph.text.slice(index + formula.length);
           const at = after.indexOf(variable);
           if (at < 0 || !LARGEST.test(after.slice(at + variable.length))) continue;
-          const short = `${variable} numbers are one fewer than those from 0 to ${variable}`;
-          report(paragraph.at(index), `${squeeze(formula)}: ${short}`);
+          const short = `${squeeze(formula)} has room for ${variable} numbers`;
+          report(paragraph.at(index), `${short}; from 0 to ${variable} there is one more`);
         }
       }
     },
@@ -129,10 +133,12 @@ export const STRUCTURE_RULES: readonly Rule[] = [
     check(text, report) {
       const structs = text.firstStructs();
       const arrays = wideArrays(text);
+      const sections = structsBySection(text);
       const seen = new Set<string>();
       for (const { text: words, start, paragraph } of text.sentences) {
         for (const { index, 1: name = "" } of words.matchAll(FORMAT)) {
-          const field = [...fieldsOf(paragraph, start, start + index)].findLast((f) =>
+          const from = start + Math.max(0, index - NEAR);
+          const field = [...fieldsOf(paragraph, from, start + index)].findLast((f) =>
             arrays.has(f),
           );
           const [declared] = text.structs.get(name) ?? [];
@@ -146,7 +152,7 @@ export const STRUCTURE_RULES: readonly Rule[] = [
           report(paragraph.at(start + index), `${what}; ${field} has elements of ${element}`);
         }
         for (const { index, 1: member = "" } of words.matchAll(LENGTH_OF)) {
-          const owner = openBytes(text, paragraph.section, member);
+          const owner = openBytes(sections.get(paragraph.section) ?? [], member);
           if (owner === undefined || arrays.size === 0) continue;
           const what = `the length is that of ${member} in struct ${owner.struct.name}`;
           report(paragraph.at(start + index), `${what}, which padding to whole elements hides`);
@@ -171,10 +177,8 @@ function structsBySection({ structs }: LintText): Map<Section, DeclaredStruct[]>
 /** The field names in a part of a paragraph. */
 function fieldsOf(paragraph: Paragraph, from: number, to: number): Set<string> {
   const fields = new Set<string>();
-  let at = 0;
-  for (const { text, form } of paragraph.pieces) {
-    if (form === "field" && at >= from && at < to) fields.add(text.trim());
-    at += text.length;
+  for (const { text, form } of paragraph.piecesIn(from, to)) {
+    if (form === "field") fields.add(text.trim());
   }
   return fields;
 }
@@ -192,14 +196,50 @@ function wideArrays(text: LintText): Map<string, number> {
   return arrays;
 }
 
-/** The structure of a section that ends in bytes with this name and has other members before. */
+/** The first structure that has bytes without a length under this name. */
 function openBytes(
-  { structs }: LintText,
-  section: Section,
+  declared: readonly DeclaredStruct[],
   member: string,
 ): DeclaredStruct | undefined {
   const isOpen = ({ name, flexible, type }: Field) => name === member && flexible && type === "u8";
-  return [...structs.values()]
-    .flat()
-    .find(({ struct, code }) => code.section === section && struct.fields.some(isOpen));
+  return declared.find(({ struct }) => struct.fields.some(isOpen));
+}
+
+/** The last structure before a place, of those in order that are given. */
+function lastBefore(
+  declared: readonly DeclaredStruct[],
+  { file, start }: Place,
+): DeclaredStruct | undefined {
+  let low = 0;
+  let high = declared.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((declared[middle]?.start ?? 0) < start) low = middle + 1;
+    else high = middle;
+  }
+  const before = declared[low - 1];
+  return before?.file === file ? before : undefined;
+}
+
+interface Owner {
+  readonly name: string;
+  readonly readOnly: readonly string[];
+}
+
+/** The structures with read-only fields, by each of those. */
+function readOnlyFields({ structs }: LintText): Map<string, Owner[]> {
+  const owners = new Map<string, Owner[]>();
+  for (const { struct } of [...structs.values()].flat()) {
+    const readOnly = struct.fields
+      .filter(({ comment }) => READ_ONLY.test(comment))
+      .map(({ name }) => name);
+    if (readOnly.length < FEWEST_READ_ONLY) continue;
+    const owner = { name: struct.name, readOnly };
+    for (const field of readOnly) {
+      const known = owners.get(field);
+      if (known === undefined) owners.set(field, [owner]);
+      else if (known.length < MOST_OWNERS) known.push(owner);
+    }
+  }
+  return owners;
 }
