@@ -55,32 +55,37 @@ export const LABEL_RULES: readonly Rule[] = [
     name: "label-case",
     doc: "one part of the text under labels that differ in case",
     check({ book }, report) {
-      const spellings = new Map<string, Map<string, Label>>();
+      const spellings = new Map<string, Map<string, Label[]>>();
       for (const label of book.labels) {
         const path = label.name.replace(PREFIX, "");
         let at = -1;
         for (let parts = 0; parts < MOST_PARTS; parts++) {
           at = path.indexOf(" / ", at + 1);
           const upTo = at < 0 ? path : path.slice(0, at);
-          const known = spellings.get(fold(upTo)) ?? new Map<string, Label>();
-          if (!known.has(upTo)) known.set(upTo, label);
+          const known = spellings.get(fold(upTo)) ?? new Map<string, Label[]>();
+          known.set(upTo, [...(known.get(upTo)?.slice(0, ENOUGH) ?? []), label]);
           spellings.set(fold(upTo), known);
           if (at < 0) break;
         }
       }
       for (const known of spellings.values()) {
-        const [usual, ...others] = known;
-        if (usual === undefined) continue;
-        for (const [path, label] of others) {
+        if (known.size === 1) continue;
+        const sorted = [...known].sort(([, a], [, b]) => b.length - a.length);
+        const [usual, ...others] = sorted;
+        for (const [path, [label]] of others) {
+          const there = usual?.[1][0];
+          if (usual === undefined || there === undefined || label === undefined) continue;
           // Parts of a path that differs already are told once, where it begins to differ.
           if (lastPart(path) === lastPart(usual[0])) continue;
-          report(label, `the label says ${path}, another ${usual[0]} (${placeText(usual[1])})`);
+          report(label, `the label says ${path}, another ${usual[0]} (${placeText(there)})`);
         }
       }
     },
   },
 ];
 
+/** So many labels show which spelling is the usual one. */
+const ENOUGH = 8;
 const MOST_PARTS = 16;
 
 function fold(name: string): string {

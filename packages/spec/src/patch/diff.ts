@@ -31,12 +31,14 @@ export function applyChanges(text: string, changes: readonly LineChange[]): stri
   const { lines, ended } = linesOf(text);
   const result: string[] = [];
   let next = 1;
-  for (const { line, remove, insert } of sorted(changes)) {
+  for (const { line, remove, insert } of sorted(changes, lines, ended)) {
     result.push(...lines.slice(next - 1, line - 1), ...insert);
     next = line + remove;
   }
+  // Where the last line goes, so does that it was not ended: those before it are, and those that come.
+  const isEnded = ended || next > lines.length;
   result.push(...lines.slice(next - 1));
-  return result.join("\n") + (ended && result.length > 0 ? "\n" : "");
+  return result.join("\n") + (isEnded && result.length > 0 ? "\n" : "");
 }
 
 /** How many lines come and go. */
@@ -63,7 +65,7 @@ export function hunks(text: string, changes: readonly LineChange[]): string {
   const { lines, ended } = linesOf(text);
   const output: string[] = [];
   let shift = 0;
-  const groups = grouped(sorted(changes));
+  const groups = grouped(sorted(changes, lines, ended));
   for (const group of groups) {
     const first = group[0]?.line ?? 1;
     const last = group.at(-1);
@@ -90,8 +92,20 @@ export function hunks(text: string, changes: readonly LineChange[]): string {
   return `${output.join("\n")}\n`;
 }
 
-function sorted(changes: readonly LineChange[]): LineChange[] {
-  return [...changes].sort((a, b) => a.line - b.line);
+/** Changes in order. What comes behind a last line that is not ended puts that line in its place. */
+function sorted(
+  changes: readonly LineChange[],
+  lines: readonly string[],
+  ended: boolean,
+): LineChange[] {
+  const last = lines.at(-1);
+  return [...changes]
+    .sort((a, b) => a.line - b.line)
+    .map((change) =>
+      ended || last === undefined || change.line <= lines.length
+        ? change
+        : { line: lines.length, remove: 1, insert: [last, ...change.insert] },
+    );
 }
 
 /** Changes whose surroundings touch, together. */
