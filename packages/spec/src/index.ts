@@ -8,6 +8,7 @@ export { LAYOUT_CATALOGUE, layoutNamed } from "./catalogue.ts";
 export * from "./check/index.ts";
 export * from "./diff/index.ts";
 export * from "./lint/index.ts";
+export * from "./linux/index.ts";
 export * from "./patch/index.ts";
 export * from "./render/index.ts";
 export * from "./variant/index.ts";

@@ -86,7 +86,7 @@ export function checkCommands(
     checkCommand(findings, entry);
     const other = names.get(code);
     if (other !== undefined) {
-      findings.invalid(`${entry.path}.code`, `the code is taken by ${other}`, code);
+      findings.invalid("code", `${entry.path}.code`, `the code is taken by ${other}`, code);
     }
     names.set(code, entry.name);
   }
@@ -176,7 +176,12 @@ function checkEntries(
       );
     }
     if (names.has(entry.name)) {
-      findings.invalid(`${entry.path}.name`, `there is another ${what} of that name`, entry.name);
+      findings.invalid(
+        "name",
+        `${entry.path}.name`,
+        `there is another ${what} of that name`,
+        entry.name,
+      );
     }
     names.add(entry.name);
   }
@@ -229,9 +234,14 @@ function checkReset(findings: Findings, path: string, spec: FieldSpec, width: Sc
   if (!fitsWidth(spec.reset, 8)) {
     findings.malformed(`${path}.reset`, "a reset value is a whole number of 64 bits", spec.reset);
   } else if (spec.count !== undefined) {
-    findings.invalid(`${path}.reset`, "an array has no reset value", spec.reset);
+    findings.invalid("reset", `${path}.reset`, "an array has no reset value", spec.reset);
   } else if (!fitsWidth(spec.reset, width)) {
-    findings.invalid(`${path}.reset`, `the reset value does not fit ${spec.type}`, spec.reset);
+    findings.invalid(
+      "reset",
+      `${path}.reset`,
+      `the reset value does not fit ${spec.type}`,
+      spec.reset,
+    );
   }
 }
 
@@ -251,14 +261,20 @@ function checkBits(findings: Findings, entry: Entry<FieldSpec>, width: ScalarWid
     } else if (!isWhole(run, 1, LAYOUT_LIMITS.bit + 1)) {
       findings.malformed(`${where}.width`, `a width is 1 to ${LAYOUT_LIMITS.bit + 1} bits`, run);
     } else if (bits.at >= 8 * width) {
-      findings.invalid(`${where}.at`, `a bit of ${spec.type} is 0 to ${8 * width - 1}`, bits.at);
+      findings.invalid(
+        "bits",
+        `${where}.at`,
+        `a bit of ${spec.type} is 0 to ${8 * width - 1}`,
+        bits.at,
+      );
     } else if (run > 8 * width - bits.at) {
-      findings.invalid(`${where}.width`, `bits reach beyond the end of ${spec.type}`, run);
+      findings.invalid("bits", `${where}.width`, `bits reach beyond the end of ${spec.type}`, run);
     } else {
       for (let bit = bits.at; bit < bits.at + run; bit++) {
         const other = owners[bit];
         if (other !== undefined) {
           findings.add({
+            rule: "overlap",
             severity: "error",
             code: "LAYOUT_OVERLAP",
             path: `${where}.at`,
@@ -286,6 +302,7 @@ function checkRegister(
   const { width, order } = SCALARS[spec.type];
   if (isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes) && spec.offset % width !== 0) {
     findings.invalid(
+      "alignment",
       `${path}.offset`,
       `a ${spec.type} register stands at a multiple of ${width}`,
       spec.offset,
@@ -294,6 +311,7 @@ function checkRegister(
   const accessible = busWidths?.some((bits) => bits === 8 * width) ?? true;
   if (!accessible && spec.count === undefined) {
     findings.invalid(
+      "bus-width",
       `${path}.type`,
       `the bus has no access of ${8 * width} bits`,
       spec.type,
@@ -301,7 +319,12 @@ function checkRegister(
     );
   }
   if (byteOrder !== undefined && order !== undefined && order !== byteOrder) {
-    findings.invalid(`${path}.type`, `the registers are ${byteOrder}-endian`, spec.type);
+    findings.invalid(
+      "byte-order",
+      `${path}.type`,
+      `the registers are ${byteOrder}-endian`,
+      spec.type,
+    );
   }
 }
 
@@ -325,6 +348,7 @@ function checkCommand(findings: Findings, { spec, path }: Entry<ChannelCommandSp
   const implied = CODE_DIRECTIONS[code & 3];
   if (implied !== undefined && implied !== direction) {
     findings.add({
+      rule: "direction",
       severity: "warning",
       code: "LAYOUT_INVALID",
       path: `${path}.code`,

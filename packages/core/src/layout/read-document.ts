@@ -222,7 +222,7 @@ function readBits(
     if (typeof name !== "string" || !isLayoutName(name)) {
       findings.malformed(`${where}.name`, "a name is a letter, then letters, digits and _", name);
     } else if (bits.has(name)) {
-      findings.invalid(`${where}.name`, "there are other bits of that name", name);
+      findings.invalid("name", `${where}.name`, "there are other bits of that name", name);
     } else {
       bits.set(name, spec as unknown as BitSpec);
       bitPaths.set(name, where);

@@ -274,6 +274,7 @@ describe("commands", () => {
     expect(checkLayout(layout)).toEqual([
       {
         severity: "warning",
+        rule: "direction",
         code: "LAYOUT_INVALID",
         path: "layout.commands[0].code",
         message: "to the channel subsystem the low bits of the code say write",
