@@ -42,12 +42,12 @@ export const NUMBER_RULES: readonly Rule[] = [
     name: "value-mismatch",
     doc: "a number of a name that the table, the code and the prose do not agree on",
     check(text, report) {
-      const values = new Map<string, readonly [value: number, place: Place]>();
-      const compare = (name: string, value: number, place: Place): void => {
+      const values = new Map<string, Value>();
+      const compare = (name: string, value: number, place: Place, bit = false): void => {
         const known = values.get(name);
-        if (known === undefined) values.set(name, [value, place]);
-        else if (known[0] !== value && 2 ** known[0] !== value && 2 ** value !== known[0]) {
-          const there = `${hex(known[0])} at ${placeText(known[1])}`;
+        if (known === undefined) values.set(name, { value, place, bit });
+        else if (!areEqual(known, { value, place, bit })) {
+          const there = `${hex(known.value)} at ${placeText(known.place)}`;
           report(place, `${name} is ${hex(value)} here and ${there}`);
         }
       };
@@ -68,7 +68,7 @@ export const NUMBER_RULES: readonly Rule[] = [
       }
       for (const item of text.book.items) {
         const feature = FEATURE.exec(squeeze(item.label?.text ?? ""));
-        if (feature !== null) compare(feature[1] ?? "", Number(feature[2]), item);
+        if (feature !== null) compare(feature[1] ?? "", Number(feature[2]), item, true);
       }
       for (const { text: words, start, paragraph } of text.sentences) {
         const names = [...words.matchAll(NAMES)];
@@ -182,6 +182,19 @@ export const NUMBER_RULES: readonly Rule[] = [
     },
   },
 ];
+
+interface Value {
+  readonly value: number;
+  readonly place: Place;
+  /** Whether it is the number of a bit: code may have the bit itself. */
+  readonly bit: boolean;
+}
+
+function areEqual(a: Value, b: Value): boolean {
+  if (a.value === b.value || a.bit === b.bit) return a.value === b.value;
+  const [number, mask] = a.bit ? [a, b] : [b, a];
+  return 2 ** number.value === mask.value;
+}
 
 function hex(value: number): string {
   return value > 9 ? `0x${value.toString(16)} (${value})` : String(value);

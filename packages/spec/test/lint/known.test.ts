@@ -202,7 +202,7 @@ const KNOWN: readonly Known[] = [
     defect: "17: labels that differ in case",
     rule: "label-case",
     file: "admin.tex",
-    message: /Administration virtqueues, another/,
+    message: /Administration [vV]irtqueues, another/,
     mend: (tree) =>
       edited(
         tree,
