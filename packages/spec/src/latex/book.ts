@@ -2,6 +2,7 @@
  * The text as a reader meets it: files in the order in which they include each other, cut into
  * sections, paragraphs, list items, tables and listings, with the labels and references in them.
  */
+import { lexed } from "./lexer.ts";
 import type { SourceFile, SourceTree } from "./source.ts";
 
 /** A place in the sources. */
@@ -318,7 +319,7 @@ class Reader {
     if (frame === undefined) return;
     const { file } = frame;
     const index = frame.at;
-    const token = file.tokens[index];
+    const token = lexed(file).tokens[index];
     if (token === undefined) {
       this.#frames.pop();
       return;
@@ -554,7 +555,8 @@ class Reader {
     let at = frame.at;
     for (;;) {
       const next = skipSpace(file, at);
-      const close = file.tokens[next]?.kind === "open" ? (file.groups[next] ?? -1) : -1;
+      const close =
+        lexed(file).tokens[next]?.kind === "open" ? (lexed(file).groups[next] ?? -1) : -1;
       if (close < 0) break;
       ends.push(close);
       at = close + 1;
@@ -613,10 +615,10 @@ class Reader {
   #argument(frame: Frame): readonly [number, number] | undefined {
     const { file } = frame;
     const open = skipSpace(file, frame.at);
-    const close = file.tokens[open]?.kind === "open" ? (file.groups[open] ?? -1) : -1;
+    const close = lexed(file).tokens[open]?.kind === "open" ? (lexed(file).groups[open] ?? -1) : -1;
     if (close < 0) return undefined;
     frame.at = close + 1;
-    return [file.tokens[open]?.end ?? 0, file.tokens[close]?.start ?? 0];
+    return [lexed(file).tokens[open]?.end ?? 0, lexed(file).tokens[close]?.start ?? 0];
   }
 
   /** The next group as a name. */
@@ -633,7 +635,7 @@ class Reader {
     let groups = 0;
     let brackets = 0;
     for (let at = open + 1; at < open + LONGEST_OPTION; at++) {
-      const token = file.tokens[at];
+      const token = lexed(file).tokens[at];
       if (token === undefined || token.kind === "blank") return undefined;
       if (token.kind === "open") groups += 1;
       else if (token.kind === "close") groups -= 1;
@@ -642,7 +644,7 @@ class Reader {
         else if (brackets > 0) brackets -= 1;
         else {
           frame.at = at + 1;
-          return file.text.slice(file.tokens[open]?.end, token.start);
+          return file.text.slice(lexed(file).tokens[open]?.end, token.start);
         }
       }
     }
@@ -666,13 +668,13 @@ function kindOf(title: string): SectionKind | undefined {
 }
 
 function isBracket(file: SourceFile, index: number, bracket: "[" | "]"): boolean {
-  const token = file.tokens[index];
+  const token = lexed(file).tokens[index];
   return token?.kind === "bracket" && file.text[token.start] === bracket;
 }
 
 function skipSpace(file: SourceFile, index: number): number {
   let at = index;
-  for (let token = file.tokens[at]; token?.kind === "text"; token = file.tokens[at]) {
+  for (let token = lexed(file).tokens[at]; token?.kind === "text"; token = lexed(file).tokens[at]) {
     if (file.text.slice(token.start, token.end).trim() !== "") break;
     at += 1;
   }
@@ -698,12 +700,14 @@ function roots(tree: SourceTree): Iterable<SourceFile> {
   const texts = [...tree.files.values()].filter(({ path }) => path.endsWith(".tex"));
   const included = new Set<SourceFile>();
   for (const file of texts) {
-    file.tokens.forEach(({ kind, name }, index) => {
+    lexed(file).tokens.forEach(({ kind, name }, index) => {
       if (kind !== "command" || !INPUTS.has(name)) return;
       const open = skipSpace(file, index + 1);
-      const close = file.groups[open] ?? -1;
+      const close = lexed(file).groups[open] ?? -1;
       if (close < 0) return;
-      const path = squeeze(file.text.slice(file.tokens[open]?.end, file.tokens[close]?.start));
+      const path = squeeze(
+        file.text.slice(lexed(file).tokens[open]?.end, lexed(file).tokens[close]?.start),
+      );
       const found = resolve(tree, file, path);
       if (found !== undefined && found !== file) included.add(found);
     });

@@ -2,6 +2,7 @@
  * A lexer for the LaTeX that the specification is written in. It knows no macros: it tells commands,
  * groups, environments, cells and prose apart, in one pass over the text, whatever the text is.
  */
+import type { SourceFile } from "./source.ts";
 
 /** What a {@link Token} is. */
 export type TokenKind =
@@ -180,4 +181,24 @@ export function matchGroups(tokens: readonly Token[]): Int32Array {
     }
   });
   return matches;
+}
+
+/** A file as tokens. */
+export interface Lexed {
+  /** The tokens of its text. */
+  readonly tokens: readonly Token[];
+  /** The partner of every opening brace; see {@link matchGroups}. */
+  readonly groups: Int32Array;
+}
+
+const LEXED = new WeakMap<SourceFile, Lexed>();
+
+/** A file as tokens, cut once. */
+export function lexed(file: SourceFile): Lexed {
+  const known = LEXED.get(file);
+  if (known !== undefined) return known;
+  const tokens = lex(file.text);
+  const made = { tokens, groups: matchGroups(tokens) };
+  LEXED.set(file, made);
+  return made;
 }

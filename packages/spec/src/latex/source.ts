@@ -2,7 +2,6 @@
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { VirtioError } from "@virtio-admin/core";
-import { lex, matchGroups, type Token } from "./lexer.ts";
 
 /** The most bytes of one file that are read; the largest of the specification has 180 KiB. */
 export const SOURCE_FILE_LIMIT = 4 * 1024 * 1024;
@@ -15,32 +14,18 @@ const SOURCE_NAMES = /\.(?:tex|c|h)$/;
 /** The lists of past changes: what they name need not be in the text any more. */
 const HISTORY = /^(?:changelog|cl-[^/]*)\.tex$/;
 
-/** One file; what is derived from its text is made once. */
+/** One file. */
 export class SourceFile {
   /** The path in the tree, with slashes. */
   readonly path: string;
   /** The text as it stands in the file. */
   readonly text: string;
   #lineStarts: number[] | undefined;
-  #tokens: readonly Token[] | undefined;
-  #groups: Int32Array | undefined;
 
   /** A file with this path and text. */
   constructor(path: string, text: string) {
     this.path = path;
     this.text = text;
-  }
-
-  /** The tokens of the text. */
-  get tokens(): readonly Token[] {
-    this.#tokens ??= lex(this.text);
-    return this.#tokens;
-  }
-
-  /** The partner of every opening brace; see {@link matchGroups}. */
-  get groups(): Int32Array {
-    this.#groups ??= matchGroups(this.tokens);
-    return this.#groups;
   }
 
   /** The line, from 1, in which the character at `offset` stands. */

@@ -6,4 +6,4 @@ export {
   SourceTree,
 } from "../latex/source.ts";
 export { fingerprint, LINT_RULES, type LintOptions, type LintReport, lintSpec } from "./lint.ts";
-export type { Finding, Rule } from "./rule.ts";
+export type { Finding, LintRule } from "./rule.ts";

@@ -6,17 +6,19 @@ import { LABEL_RULES } from "./labels.ts";
 import { NAME_RULES } from "./names.ts";
 import { NUMBER_RULES } from "./numbers.ts";
 import { REQUIREMENT_RULES } from "./requirements.ts";
-import { type Finding, LintText, type Rule } from "./rule.ts";
+import { type Finding, type LintRule, LintText, type Rule } from "./rule.ts";
 import { STRUCTURE_RULES } from "./structures.ts";
 
-/** Every rule, in the order in which they are listed. */
-export const LINT_RULES: readonly Rule[] = [
+const RULES: readonly Rule[] = [
   ...LABEL_RULES,
   ...NAME_RULES,
   ...NUMBER_RULES,
   ...REQUIREMENT_RULES,
   ...STRUCTURE_RULES,
 ];
+
+/** Every rule, in the order in which they are listed. */
+export const LINT_RULES: readonly LintRule[] = RULES.map(({ check, ...rule }) => rule);
 
 /** What to lint with. */
 export interface LintOptions {
@@ -37,7 +39,7 @@ export function lintSpec(tree: SourceTree, options: LintOptions = {}): LintRepor
   const text = new LintText(tree);
   const findings = new Map<string, Finding>();
   const skipped: string[] = [];
-  for (const { name, whole, check } of LINT_RULES) {
+  for (const { name, whole, check } of RULES) {
     if (options.rules !== undefined && !options.rules.includes(name)) continue;
     if (whole === true && !text.book.whole) {
       skipped.push(name);

@@ -26,8 +26,8 @@ export interface Finding {
 /** Takes what a rule found, at a place. */
 export type Report = (place: Place, message: string) => void;
 
-/** A rule. It names no file, line or identifier of any version of the text. */
-export interface Rule {
+/** A rule of the linter. It names no file, line or identifier of any version of the text. */
+export interface LintRule {
   /** Its name. */
   readonly name: string;
   /** What it finds, in a few words. */
@@ -36,6 +36,10 @@ export interface Rule {
   readonly judgement?: true;
   /** True when it says nothing of the chapters alone: what they refer to may be elsewhere. */
   readonly whole?: true;
+}
+
+/** A rule with what it does. */
+export interface Rule extends LintRule {
   /** Looks through the text. */
   readonly check: (text: LintText, report: Report) => void;
 }
