@@ -12,9 +12,11 @@ import { group } from "./commands/group.ts";
 import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { type ServeOptions, serve } from "./commands/serve.ts";
-import { addSpecCommands } from "./commands/spec.ts";
+
 import { transports } from "./commands/transports.ts";
+import { addLayoutCommands } from "./layout/program.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
+import { addSpecCommands } from "./spec/program.ts";
 import { TRACE_FORMS } from "./tracing.ts";
 
 /** The exit codes of every command. */
@@ -152,8 +154,12 @@ export async function main(
       code = await outcomes(new Output(streams, options.json === true));
     });
 
-  addSpecCommands(program, (run) => {
-    code = run((asJson) => new Output(streams, asJson));
+  addLayoutCommands(program, streams, (found) => {
+    code = found;
+  });
+
+  addSpecCommands(program, streams, (found) => {
+    code = found;
   });
 
   try {

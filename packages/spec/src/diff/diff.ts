@@ -2,7 +2,7 @@
 import type { ChannelCommand, CommandLayout, Layout } from "@virtio-admin/core";
 import { hex } from "../render/wording.ts";
 import { Changes, type LayoutChange } from "./changes.ts";
-import { diffFields, diffGate, diffProse, renamesOf } from "./fields.ts";
+import { diffCite, diffFields, diffGate, diffProse, ownCite, renamesOf } from "./fields.ts";
 
 /**
  * Every change from `before` to `after`, with its class and the reason for it, in the order of `before`, and
@@ -82,6 +82,7 @@ function diffCommands(changes: Changes, path: string, a: CommandLayout, b: Comma
       ]);
     } else {
       diffCommand(changes, where, command, now);
+      diffCite(changes, where, ownCite(command, a), ownCite(now, b));
     }
   }
   const taken = new Set(renamed.values());
@@ -112,7 +113,7 @@ function diffCommand(changes: Changes, path: string, a: ChannelCommand, b: Chann
     ]);
   }
   diffGate(changes, path, a.gate, b.gate);
-  diffProse(changes, path, a, b, ["doc", "cite"]);
+  diffProse(changes, path, a, b, ["doc"]);
   if (a.payload !== undefined && b.payload !== undefined) {
     diffAny(changes, `${path}.payload`, a.payload, b.payload);
   } else if (a.payload !== undefined || b.payload !== undefined) {

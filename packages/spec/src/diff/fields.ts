@@ -23,11 +23,11 @@ export function diffFields(changes: Changes, path: string, a: FieldLayout, b: Fi
     const same = after.get(field.name);
     const other = renamed.get(field.name);
     if (same !== undefined) {
-      diffField(changes, where, field, same, a);
+      diffField(changes, where, field, same, a, b);
     } else if (other !== undefined) {
       changes.renamed(where, field.name, other);
       const now = after.get(other);
-      if (now !== undefined) diffField(changes, where, field, now, a);
+      if (now !== undefined) diffField(changes, where, field, now, a, b);
     } else {
       changes.changed(where, placeText(field, a), undefined, removal(field, after));
     }
@@ -114,7 +114,14 @@ function addition(field: Field, before: FieldLayout): Verdict {
   return ["behavioural", "nothing negotiates it: the other side cannot tell whether it is there"];
 }
 
-function diffField(changes: Changes, path: string, a: Field, b: Field, layout: FieldLayout): void {
+function diffField(
+  changes: Changes,
+  path: string,
+  a: Field,
+  b: Field,
+  layout: FieldLayout,
+  after: FieldLayout,
+): void {
   const digits = offsetDigits(layout);
   const reserved = isReserved(a) && isReserved(b);
   const wire = (reason: string): Verdict =>
@@ -146,7 +153,8 @@ function diffField(changes: Changes, path: string, a: Field, b: Field, layout: F
     changes.changed(`${path}.overlay`, `${a.overlay}`, `${b.overlay}`, ["editorial", reason]);
   }
   diffBits(changes, path, a, b);
-  diffProse(changes, path, a, b, ["doc", "title", "cite", "linux"]);
+  diffProse(changes, path, a, b, ["doc", "title", "linux"]);
+  diffCite(changes, path, ownCite(a, layout), ownCite(b, after));
 }
 
 function countText({ count }: Field): string {
@@ -255,6 +263,24 @@ function diffSize(changes: Changes, path: string, a: FieldLayout, b: FieldLayout
       ? ["breaking", "who knows the old size reads beyond the end"]
       : ["behavioural", "it is longer: who checks the length finds another"],
   );
+}
+
+/** The citation that an entry has of its own, where it is another than that of its layout. */
+export function ownCite(
+  entry: { readonly cite: string },
+  layout: { readonly cite: string },
+): string | undefined {
+  return entry.cite === layout.cite ? undefined : entry.cite;
+}
+
+/** Compares citations of entries; what they inherit is compared once, with their layouts. */
+export function diffCite(
+  changes: Changes,
+  path: string,
+  a: string | undefined,
+  b: string | undefined,
+): void {
+  diffProse(changes, path, { cite: a }, { cite: b }, ["cite"]);
 }
 
 /** Compares members that say something to people. */

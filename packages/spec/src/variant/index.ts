@@ -6,3 +6,12 @@ export {
   type VariantDocument,
   variantDocument,
 } from "./document.ts";
+export {
+  type BrokenRule,
+  type TrialFixture,
+  type TrialOptions,
+  type TrialReport,
+  type TrialRun,
+  type TrialStep,
+  tryLayout,
+} from "./try.ts";
