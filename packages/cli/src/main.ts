@@ -12,7 +12,6 @@ import { group } from "./commands/group.ts";
 import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { type ServeOptions, serve } from "./commands/serve.ts";
-
 import { transports } from "./commands/transports.ts";
 import { addLayoutCommands } from "./layout/program.ts";
 import { Output, processStreams, type Streams } from "./output.ts";

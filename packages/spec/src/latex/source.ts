@@ -8,6 +8,7 @@ export const SOURCE_FILE_LIMIT = 4 * 1024 * 1024;
 /** The most bytes of all files together. */
 export const SOURCE_TREE_LIMIT = 64 * 1024 * 1024;
 const MOST_FILES = 4096;
+const MOST_FOLDERS = 4096;
 const DEEPEST_FOLDER = 8;
 
 const SOURCE_NAMES = /\.(?:tex|c|h)$/;
@@ -98,9 +99,12 @@ export function readSpec(directory: string): SourceTree {
   const files: SourceFile[] = [];
   const oversized: string[] = [];
   let total = 0;
+  let visited = 0;
   const folders: [path: string, depth: number][] = [["", 0]];
   for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
     const [folder, depth] = next;
+    visited += 1;
+    if (visited > MOST_FOLDERS) throw treeError(directory, "it holds more than any specification");
     for (const name of namesIn(directory, folder)) {
       const path = folder === "" ? name : `${folder}/${name}`;
       const stat = lstatSync(join(directory, path), { throwIfNoEntry: false });

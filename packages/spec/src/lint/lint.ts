@@ -45,7 +45,8 @@ export function lintSpec(tree: SourceTree, options: LintOptions = {}): LintRepor
       skipped.push(name);
       continue;
     }
-    check(text, ({ file, start }, message) => {
+    check(text, ({ file, start }, said) => {
+      const message = printable(said);
       const finding = { rule: name, file: file.path, line: file.lineOf(start), message };
       findings.set(JSON.stringify(finding), finding);
     });
@@ -69,6 +70,14 @@ export function fingerprint(tree: SourceTree, finding: Finding): string {
   const message = finding.message.replace(/:\d+|lines? [\d, ]+/g, "");
   const excerpt = [finding.rule, finding.file, message, squeeze(line)].join("\n");
   return createHash("sha256").update(excerpt).digest("hex").slice(0, 16);
+}
+
+const LONGEST_MESSAGE = 600;
+
+/** What sources say is shown on terminals: without what moves their cursor, and not without end. */
+function printable(message: string): string {
+  const text = message.replace(/\p{C}/gu, "?");
+  return text.length > LONGEST_MESSAGE ? `${text.slice(0, LONGEST_MESSAGE)}…` : text;
 }
 
 function compare(a: string, b: string): number {

@@ -1,6 +1,7 @@
 /** A tree that is being changed: the changes of one patch, and the tree after them. */
 import { type Book, readBook } from "../latex/book.ts";
 import type { SourceFile, SourceTree } from "../latex/source.ts";
+import { anchorError } from "./anchors.ts";
 import { applyChanges, type LineChange } from "./diff.ts";
 
 /** One file of a patch. */
@@ -55,6 +56,8 @@ export class Draft {
   }
 
   #change(file: SourceFile, change: LineChange): void {
+    // What could not be decoded would not be found again by who applies the patch.
+    if (file.text.includes("\ufffd")) throw anchorError("the text", file.path, "is not UTF-8");
     const known = this.#changes.get(file.path);
     if (known === undefined) this.#changes.set(file.path, [change]);
     else known.push(change);

@@ -186,6 +186,13 @@ describe("rules", () => {
     });
   });
 
+  it("show nothing that a terminal would act on, and nothing without end", () => {
+    const text = `\\label{sec:A\u001b[2J}\\label{sec:A\u001b[2J}\\label{${"b".repeat(5000)}}`;
+    const [first, ...others] = found("label-duplicate", text.repeat(2)).findings;
+    expect(first?.message).toContain("sec:A?[2J");
+    for (const { message } of others) expect(message.length).toBeLessThan(700);
+  });
+
   it("say where: file, line and what else is to be seen", () => {
     const text = `\\section{A}\n${COMMANDS}\nThen VIRTIO_X_THREE.\n\nAgain VIRTIO_X_THREE.\n`;
     expect(found("name-undefined", text).findings).toEqual([

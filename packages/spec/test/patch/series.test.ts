@@ -179,6 +179,13 @@ describe("the series, on a specification of a few lines", () => {
       "",
       /device requirements/,
     ],
+    [
+      "content.tex",
+      /$/,
+      "See \\ref{sec:Virtio Transport Options / Virtio Over MMIO / Features reserved for future use}.",
+      /is referred to/,
+    ],
+    ["newtransport.tex", "Words.", "W\ufffdrds.", /not UTF-8/],
     ["content.tex", "VIRTIO_F_ADMIN_VQ (41)", "VIRTIO_F_ADMIN_VQ (44)", /VIRTIO_F_ADMIN_VQ\(41\)/],
     ["content.tex", "\\label{sec:Reserved Feature Bits}", "", /Reserved Feature Bits/],
   ])("names the place in %s that is missing: %s", (path, place, by, message) => {

@@ -1,5 +1,5 @@
 /** The lists of features that a transport reserves. */
-import { endOf, itemIn, lastTextBefore, sectionOf } from "../anchors.ts";
+import { anchorError, endOf, itemIn, lastTextBefore, sectionOf } from "../anchors.ts";
 import type { Draft } from "../draft.ts";
 
 /**
@@ -16,6 +16,10 @@ export function takeOffReserved(draft: Draft, label: string, feature: string): v
   if (others.length > 1) {
     draft.replace(file, line, line, []);
     return;
+  }
+  const reference = book.references.find(({ name }) => name === label);
+  if (reference !== undefined) {
+    throw anchorError(`the section labelled "${label}"`, reference.file.path, "is referred to");
   }
   const end = endOf(book, section);
   // What was before the section ends the file when the section did.
