@@ -83,7 +83,7 @@ export function declarationsOf(listing: string): Declarations {
 }
 
 /** The size of a scalar type in bytes, or `undefined`. */
-export function scalarSize(type: string): number | undefined {
+function scalarSize(type: string): number | undefined {
   return SCALARS.get(type);
 }
 

@@ -5,10 +5,10 @@ import {
   type Listing,
   type Paragraph,
   type Place,
-  readBook,
   type Section,
 } from "../latex/book.ts";
 import { type Declarations, declarationsOf, type Struct } from "../latex/c.ts";
+import { readBook } from "../latex/reader.ts";
 import type { SourceTree } from "../latex/source.ts";
 
 /** One thing that a rule found. */
@@ -132,7 +132,7 @@ const ABBREVIATION = /(?:^|[\s(])(?:e\.g|i\.e|eg|etc|vs|p|cf|resp|Note)$/;
 const LONGEST_ABBREVIATION = 8;
 
 /** The sentences of a paragraph. */
-export function sentencesOf(paragraph: Paragraph): Sentence[] {
+function sentencesOf(paragraph: Paragraph): Sentence[] {
   const { text } = paragraph;
   const sentences: Sentence[] = [];
   let start = 0;

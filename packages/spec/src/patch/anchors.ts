@@ -90,7 +90,7 @@ export function itemIn(book: Book, section: Section, text: string): Item {
 }
 
 /** An item's label without spaces, or its text when it has no label. */
-export function itemText({ label, body }: Item): string {
+function itemText({ label, body }: Item): string {
   if (label !== undefined) return squeeze(label.text).replace(/\s/g, "");
   return squeeze(body.map(({ text }) => text).join(" "));
 }

@@ -1,5 +1,6 @@
 /** A tree that is being changed: the changes of one patch, and the tree after them. */
-import { type Book, readBook } from "../latex/book.ts";
+import type { Book } from "../latex/book.ts";
+import { readBook } from "../latex/reader.ts";
 import type { SourceFile, SourceTree } from "../latex/source.ts";
 import { anchorError } from "./anchors.ts";
 import { applyChanges, type LineChange } from "./diff.ts";

@@ -30,11 +30,6 @@ export function paragraphs(...texts: readonly string[]): string[] {
   return texts.flatMap((text, index) => [...(index === 0 ? [] : [""]), ...lines(text)]);
 }
 
-/** The items of a list as lines, without what is around it. */
-export function items(...texts: readonly string[]): string[] {
-  return texts.flatMap((text) => lines(`\\item ${text}`));
-}
-
 const KEPT_SPACE = "\u0001";
 
 function lines(text: string): string[] {

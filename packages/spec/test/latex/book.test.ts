@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { cellText, readBook, squeeze } from "../../src/latex/book.ts";
+import { cellText, squeeze } from "../../src/latex/book.ts";
+import { readBook } from "../../src/latex/reader.ts";
 import { treeOf } from "../specification.ts";
 
 const TEXT = String.raw`\chapter{First}\label{sec:First}

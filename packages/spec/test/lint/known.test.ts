@@ -213,15 +213,20 @@ const KNOWN: readonly Known[] = [
   },
 ];
 
-function found(tree: SourceTree, { rule, file, message }: Known): Finding[] {
-  return lintSpec(tree, { rules: [rule] }).findings.filter(
-    (finding) => finding.file === file && message.test(finding.message),
+/** What is found before anything is mended: everything, looked for once. */
+let unmended: readonly Finding[] | undefined;
+
+function of(findings: readonly Finding[], { rule, file, message }: Known): Finding[] {
+  return findings.filter(
+    (finding) => finding.rule === rule && finding.file === file && message.test(finding.message),
   );
 }
 
 describeSpecification("the known contradictions of virtio 1.4", () => {
   it.each(KNOWN)("$defect", (known) => {
-    expect(found(specification(), known)).not.toEqual([]);
-    expect(found(known.mend(specification()), known)).toEqual([]);
+    unmended ??= lintSpec(specification()).findings;
+    expect(of(unmended, known)).not.toEqual([]);
+    const { findings } = lintSpec(known.mend(specification()), { rules: [known.rule] });
+    expect(of(findings, known)).toEqual([]);
   });
 });
