@@ -27,8 +27,7 @@ export function deliver(
     streams.out(renderings.map(({ text }) => text).join("\n"));
     return;
   }
-  const isFolder =
-    out.endsWith("/") || statSync(out, { throwIfNoEntry: false })?.isDirectory() === true;
+  const isFolder = out.endsWith("/") || isDirectory(out);
   if (!isFolder && renderings.length > 1) {
     throw unwritable(out, `${renderings.length} files are to be written; name a folder`);
   }
@@ -41,6 +40,14 @@ export function deliver(
     }
   } catch (error) {
     throw unwritable(out, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
   }
 }
 

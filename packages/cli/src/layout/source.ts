@@ -1,6 +1,6 @@
 /** A layout that a word of the command line names: one of the project's, or a file of a user's. */
-import { readFileSync, statSync } from "node:fs";
-import { type Layout, VirtioError } from "@virtio-admin/core";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { isVirtioError, type Layout, VirtioError } from "@virtio-admin/core";
 import {
   type CheckFinding,
   type CheckReport,
@@ -26,14 +26,24 @@ const LONGEST_FILE = 4 << 20;
  */
 export function openLayout(word: string): LayoutSource {
   if (LAYOUT_CATALOGUE.has(word)) return { from: word, ...checkLayoutDesign(layoutNamed(word)) };
-  const stats = statSync(word, { throwIfNoEntry: false });
-  if (stats === undefined) {
-    if (/[./\\]/.test(word)) throw unreadable(word, "there is no such file");
-    layoutNamed(word);
+  if (!/[./\\]/.test(word) && !existsSync(word)) layoutNamed(word);
+  return { from: word, ...checkLayoutText(textOf(word)) };
+}
+
+function textOf(file: string): string {
+  try {
+    const stats = statSync(file);
+    if (!stats.isFile()) throw unreadable(file, "it is no file");
+    if (stats.size > LONGEST_FILE) throw unreadable(file, `it has more than ${LONGEST_FILE} bytes`);
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (isVirtioError(error)) throw error;
+    const code = (error as NodeJS.ErrnoException).code;
+    throw unreadable(
+      file,
+      code === "ENOENT" ? "there is no such file" : `it cannot be read: ${code}`,
+    );
   }
-  if (stats?.isFile() !== true) throw unreadable(word, "it is no file");
-  if (stats.size > LONGEST_FILE) throw unreadable(word, `it has more than ${LONGEST_FILE} bytes`);
-  return { from: word, ...checkLayoutText(readFileSync(word, "utf8")) };
 }
 
 /**

@@ -33,6 +33,8 @@ describe("struct", () => {
       gate: undefined,
       overlay: false,
       doc: "One byte.",
+      title: "Tag",
+      linux: "SAMPLE_TAG",
       cite: "this project",
       bits: {},
     });

@@ -51,7 +51,11 @@ export function compareWithHeaders(
     claimed.add(row.linux);
     // Layouts share fields: a name with one meaning is one row.
     const known = [...rows.values()].some(
-      (other) => row.linux !== "" && other.linux === row.linux && other.ours === row.ours,
+      (other) =>
+        other.verdict === row.verdict &&
+        other.linux === row.linux &&
+        other.ours === row.ours &&
+        (row.linux !== "" || other.name === row.name),
     );
     if (!known) rows.set(`${row.layout}.${row.name}.${row.linux}`, row);
   };
@@ -127,7 +131,6 @@ function compareStruct(
   ];
   for (const field of Object.values<Field>(layout.fields)) {
     const found = membersAt(field, struct);
-    const names = found.map(({ path }) => path).join(", ");
     const first = found[0];
     const row = { layout: layout.name, name: field.name, ours: BigInt(field.offset) };
     if (first === undefined) {
@@ -135,8 +138,14 @@ function compareStruct(
       const isRest = field.count === "rest";
       rows.push({ ...row, linux: "", verdict: isRest ? "absent" : "differs" });
     } else {
-      const verdict = first.path.split(".").at(-1) === field.name ? "same" : "renamed";
-      rows.push({ ...row, linux: `${linux}.${names}`, theirs: BigInt(first.offset), verdict });
+      const isNamed = found.every(({ path }) => path.split(/\W/).includes(field.name));
+      const more = found.length > 1 ? `, and ${found.length - 1} more` : "";
+      rows.push({
+        ...row,
+        linux: `${linux}.${first.path}${more}`,
+        theirs: BigInt(first.offset),
+        verdict: isNamed ? "same" : "renamed",
+      });
     }
   }
   return rows;

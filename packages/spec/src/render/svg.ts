@@ -1,3 +1,4 @@
+/// <reference path="./bit-field.d.ts" />
 /**
  * Diagrams of layouts as SVG, drawn by the library `bit-field`: a structure in lanes of 4 bytes, lowest
  * byte first; a register map with a lane for each register, highest bit first, and a gap for every hole.
@@ -329,7 +330,11 @@ function gateNote(gate: Gate | undefined): string {
   return [...feature, ...revision].join(", ");
 }
 
-/** onml writes text as it is. */
+/** onml writes text as it is; XML has no control characters. */
 function xml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return text
+    .replaceAll(/\p{Cc}/gu, " ")
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;");
 }

@@ -106,14 +106,8 @@ export async function tryLayout(layout: Layout, options: TrialOptions): Promise<
   for (const { step, found, ok } of tour) {
     if (!ok) broken.add("tour", "the tour of the transport works as it does on ours", step, found);
   }
-  return {
-    layout: layout.name,
-    findings,
-    runs,
-    tour,
-    broken: broken.list,
-    holds: broken.list.length === 0,
-  };
+  const list = broken.inOrder(runs[0]?.report.transport);
+  return { layout: layout.name, findings, runs, tour, broken: list, holds: list.length === 0 };
 }
 
 function fixturesOf(
@@ -149,7 +143,7 @@ function blame(broken: Broken, failure: ComplianceResult, title: string, transpo
 }
 
 /** Clauses about where the administration virtqueues are. */
-const PLACE_RULES = /^(admin-vq|admin-transport)-/;
+const PLACE_RULES = /^(admin-vq|admin-transport)-\d+$/;
 
 const TRANSPORTS = ["pci", "mmio", "ccw"];
 
