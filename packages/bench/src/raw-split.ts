@@ -54,13 +54,11 @@ export function submit(
   outstanding: number,
   fill?: (slot: number) => void,
 ): void {
-  const { addresses, lengths } = parts;
   for (let i = 0; i < outstanding; i++) {
     const slot = SLOTS_AT + i * SLOT_BYTES;
     fill?.(slot);
-    addresses[0] = slot;
-    addresses[1] = slot + WRITABLE_AT;
-    if (driver.add(addresses, lengths, PART_COUNT, 1) < 0) throw new Error("the ring is full");
+    if (driver.addPair(slot, READABLE_BYTES, slot + WRITABLE_AT, WRITABLE_BYTES) < 0)
+      throw new Error("the ring is full");
   }
   driver.publish();
 }
@@ -85,23 +83,19 @@ export function measuredParts(): Parts {
   return { addresses: [0, 0], lengths: [READABLE_BYTES, WRITABLE_BYTES] };
 }
 
-function serve(device: DeviceQueue, memory: GuestMemory): void {
+function serve(device: DeviceQueue): void {
   for (let chain = device.pop(); chain !== undefined; chain = device.pop()) {
-    const from = chain.addresses[0] as number;
-    const to = chain.addresses[1] as number;
-    const source = memory.find(from, READABLE_BYTES);
-    const target = memory.find(to, WRITABLE_BYTES);
-    if (source === undefined || target === undefined) throw new Error("unmapped");
-    const at = from - source.base;
+    const { region, readableAt: at, writableAt: out } = chain;
+    if (region === undefined) throw new Error("unmapped");
+    if (chain.readableLength < READABLE_BYTES || chain.writableLength < WRITABLE_BYTES)
+      throw new Error("short");
+    const { view } = region;
     const sum =
-      source.view.getUint32(at, true) +
-      source.view.getUint32(at + 16, true) +
-      source.view.getUint32(at + 20, true);
-    const out = to - target.base;
-    target.view.setUint32(out, 0, true);
-    target.view.setUint32(out + 4, 0, true);
-    target.view.setUint32(out + 8, sum >>> 0, true);
-    target.view.setUint32(out + 12, 0, true);
+      view.getUint32(at, true) + view.getUint32(at + 16, true) + view.getUint32(at + 20, true);
+    view.setUint32(out, 0, true);
+    view.setUint32(out + 4, 0, true);
+    view.setUint32(out + 8, sum >>> 0, true);
+    view.setUint32(out + 12, 0, true);
     device.push(chain, WRITABLE_BYTES);
   }
   device.publish();
@@ -126,7 +120,7 @@ export function rawRing(format: "split" | "packed", atomic: boolean): Subject {
       const from = nanoseconds();
       for (let round = 0; round < rounds; round++) {
         submit(driver, parts, outstanding);
-        serve(device, memory);
+        serve(device);
         reapAll(driver, outstanding);
       }
       return (nanoseconds() - from) / (rounds * outstanding);

@@ -302,7 +302,7 @@ export class AdminExecutor {
     const { command } = bound;
     work.command = command;
     work.group = state.group;
-    work.reserveResult(Math.min(command.result.max, KEPT_CAPACITY));
+    work.reserveResult(bound.resultRoom);
     work.resultLength = command.result.min;
     if (command.usesMember && !state.group.hasMember(work.memberId)) {
       return this.finish(work, OUTCOME.INVALID_MEMBER);
@@ -471,7 +471,9 @@ export class AdminExecutor {
       const isShared = command.groups === "any" || command.groups.length > 1;
       const needsGuard = this.format.oneList && isShared && binding.supports !== undefined;
       const handle = needsGuard ? supportedOnly(command, binding, handler) : handler;
-      const bound: BoundCommand = { command, family, binding, handler: handle };
+      const longest = binding.longestResult?.(command) ?? command.result.max;
+      const resultRoom = Math.min(longest, command.result.max, KEPT_CAPACITY);
+      const bound: BoundCommand = { command, family, binding, handler: handle, resultRoom };
       this.byOpcode[command.opcode] = bound;
       this.lists.addCommand(bound);
     }

@@ -458,6 +458,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.looked += visited;
     chain.head = id;
     chain.descriptors = descriptors;
+    chain.region = undefined;
     chain.count = count;
     chain.readableCount = readableCount;
     chain.readableLength = readableLength;

@@ -37,6 +37,7 @@ const F_USED = PVIRTQ_DESC.fields.flags.bits.used.mask << 16;
 /** The two bits that a wrap counter turns over. */
 const TURN = F_AVAIL | F_USED;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const PAIR = 2;
 
 /**
  * The driver half of a packed virtqueue. Making one writes the initial state of all three parts: no
@@ -70,6 +71,10 @@ export class PackedDriverQueue implements DriverQueue {
   private readonly order: Float64Array;
   /** How many bytes the device may write into it. */
   private readonly writableLength: Float64Array;
+
+  /** What {@link addPair} hands to {@link add}. */
+  private readonly pairAddresses: Float64Array = new Float64Array(PAIR);
+  private readonly pairLengths: Float64Array = new Float64Array(PAIR);
 
   /** The descriptor that is written next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -175,6 +180,21 @@ export class PackedDriverQueue implements DriverQueue {
     this.descriptorCount[id] = needed;
     this.added++;
     return id;
+  }
+
+  /** See {@link DriverQueue.addPair}. */
+  addPair(
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
+  ): number {
+    const { pairAddresses, pairLengths } = this;
+    pairAddresses[0] = readable;
+    pairAddresses[1] = writable;
+    pairLengths[0] = readableLength;
+    pairLengths[1] = writableLength;
+    return this.add(pairAddresses, pairLengths, PAIR, 1);
   }
 
   /** See {@link DriverQueue.publish}. */
