@@ -4,7 +4,6 @@
  */
 import { refuseState, type StateChange } from "../device/saved-state.ts";
 import { SELF_GROUP } from "../group/self.ts";
-import { copyBytes } from "../memory/copy.ts";
 import { encodeOpcodeList, opcodeListLength } from "./commands/list.ts";
 import type { SavedLists } from "./saved-state.ts";
 import type {
@@ -53,8 +52,8 @@ export interface GroupLists {
 
 /** The answer to a LIST_QUERY, kept: a driver may ask for it again and again. */
 interface ListReport {
-  /** The list on the wire. */
-  readonly bytes: Uint8Array;
+  /** The list on the wire, whole words. */
+  readonly words: DataView;
   /** The commands that are not in it and may come up. */
   readonly unlisted: readonly BoundCommand[];
 }
@@ -69,6 +68,8 @@ export class CommandLists implements OwnerLists {
   readonly #oneList: boolean;
   readonly #length: number;
   readonly #groups = new Map<number, GroupLists>();
+  /** The lists that were asked for last. */
+  #reported: GroupLists | undefined;
 
   /**
    * Makes lists without commands and groups.
@@ -136,16 +137,23 @@ export class CommandLists implements OwnerLists {
   }
 
   /** See {@link OwnerLists.report}. Hot path: while nothing comes up, nothing is allocated. */
-  report(groupType: number, target: Uint8Array): number {
-    const lists = this.#groups.get(groupType);
-    if (lists === undefined) return 0;
+  report(groupType: number, target: DataView): number {
+    let lists = this.#reported;
+    if (lists?.groupType !== groupType) {
+      lists = this.#groups.get(groupType);
+      if (lists === undefined) return 0;
+      this.#reported = lists;
+    }
     let report = lists.report;
     if (report === undefined || this.#cameUp(lists, report.unlisted)) {
       report = this.#makeReport(lists);
     }
-    const { bytes } = report;
-    copyBytes(target, 0, bytes, 0, bytes.length);
-    return bytes.length;
+    const { words } = report;
+    const length = words.byteLength;
+    for (let at = 0; at < length; at += 4) {
+      target.setUint32(at, words.getUint32(at, true), true);
+    }
+    return length;
   }
 
   /** See {@link OwnerLists.used}. */
@@ -266,7 +274,8 @@ export class CommandLists implements OwnerLists {
         supported[bound.command.opcode] === 0 &&
         groupTypes.some((groupType) => this.#isListed(bound, groupType)),
     );
-    lists.report = { bytes: encodeOpcodeList(opcodesOf(supported)), unlisted };
+    const words = new DataView(encodeOpcodeList(opcodesOf(supported)).buffer);
+    lists.report = { words, unlisted };
     return lists.report;
   }
 

@@ -120,10 +120,10 @@ export interface OwnerLists {
   /** The most bytes that {@link report} writes. */
   readonly longestReport: number;
   /**
-   * Writes what {@link supported} returns into `target`, as LIST_QUERY answers it, and returns how
-   * many bytes that are. `target` has {@link longestReport} bytes, and room for them all.
+   * Writes what {@link supported} returns to the start of `target`, as LIST_QUERY answers it, and
+   * returns how many bytes that are: at most {@link longestReport}, for which there is room.
    */
-  report(groupType: number, target: Uint8Array): number;
+  report(groupType: number, target: DataView): number;
   /** The opcodes that are legal for this group type now, ascending. */
   used(groupType: number): readonly number[];
   /** Replaces the list in use by these opcodes. Returns why not, and changes nothing then. */

@@ -154,7 +154,7 @@ export function listFamily(
         longestResult: (command) => (command === query ? lists.longestReport : command.result.max),
         handlers: {
           [query.opcode]: (call) => {
-            call.resultLength = lists.report(call.group.type.id, call.resultBytes);
+            call.resultLength = lists.report(call.group.type.id, call.result);
             return OUTCOME.OK;
           },
           [use.opcode]: (call) => {

@@ -185,23 +185,22 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
-    const own = chain as PooledChain;
-    if (own.owner !== this || !own.held) throw notHeld(chain);
-    const { head } = own;
+    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
+    const { head } = chain;
     const next = this.nextUsed;
     const entry = USED_RING + (next & (this.size - 1)) * USED_ELEM_SIZE;
     this.used.setUint32(entry + USED_ELEM_ID, head, true);
-    this.used.setUint32(entry + USED_ELEM_LEN, own.usedLength(written), true);
+    this.used.setUint32(entry + USED_ELEM_LEN, chain.usedLength(written), true);
     this.nextUsed = (next + 1) & 0xffff;
 
-    own.held = false;
+    chain.held = false;
     this.heldHeads[head] = 0;
-    if (own.region === undefined) {
-      this.heldSegments -= own.count;
-      own.shrink();
+    if (chain.region === undefined) {
+      this.heldSegments -= chain.count;
+      chain.shrink();
     }
-    own.spare = this.spare;
-    this.spare = own;
+    chain.spare = this.spare;
+    this.spare = chain;
   }
 
   /** See {@link DeviceQueue.publish}. */

@@ -250,7 +250,10 @@ export class SplitDriverQueue implements DriverQueue {
     const count = descriptors & 0xffff;
     if (count === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
-    if (this.nextAvail !== this.publishedAvail && (this.order[id] as number) >= this.publishedEver) {
+    if (
+      this.nextAvail !== this.publishedAvail &&
+      (this.order[id] as number) >= this.publishedEver
+    ) {
       return this.fail("used-id");
     }
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
