@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
 import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
 import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
-import { commandBatch, commandExecutor, commandPromise } from "./admin-paths.ts";
+import { commandBatch, commandExecutor, commandPromise, promisePerBatch } from "./admin-paths.ts";
 import { cReference } from "./c-twin.ts";
 import { measureCodec } from "./codec.ts";
 import { type IdleBytes, measureIdleBytes } from "./idle-bytes.ts";
@@ -104,6 +104,7 @@ async function measurePaths(options: Options): Promise<number> {
     commandBatch(),
     commandBatch(true),
     commandPromise(),
+    promisePerBatch(),
   ];
   for (const plugin of [PCI_TRANSPORT, MMIO_TRANSPORT, CCW_TRANSPORT]) {
     all.push(await transportPath(plugin));
