@@ -608,8 +608,11 @@ export class AdminClient {
       if (command === undefined) {
         // It is released with its batch, whose owner has yet to look at it.
         const batch = batches[slot];
-        if (batch === undefined) continue;
         batches[slot] = undefined;
+        if (batch === undefined) {
+          channel.release(slot);
+          continue;
+        }
         if (several) this.#unbind(line.keys[slot] as number | string);
         batch.noteAnswer();
         continue;
