@@ -21,7 +21,7 @@ import {
   SELF_GROUP,
   SelfGroup,
 } from "@virtio-admin/core";
-import { measuredParts, measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
+import { measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
 import { MEMORY_BYTES, nanoseconds, RING_SIZE, type Subject, WRITABLE_BYTES } from "./subject.ts";
 
 const header = accessors(ADMIN_COMMAND_HEADER);
@@ -93,7 +93,6 @@ function dmaOf(memory: GuestMemory): DmaArena {
 export function commandExecutor(): Subject {
   const owner = measuredOwner(false);
   const { driver, memory } = owner;
-  const parts = measuredParts();
   const region = memory.find(0, MEMORY_BYTES);
   if (region === undefined) throw new Error("the memory is one region");
   return {
@@ -101,7 +100,7 @@ export function commandExecutor(): Subject {
     slice(outstanding, rounds) {
       const from = nanoseconds();
       for (let round = 0; round < rounds; round++) {
-        submit(driver, parts, outstanding, (slot) => {
+        submit(driver, outstanding, (slot) => {
           header.opcode.set(region.view, slot, LIST_QUERY.opcode);
           header.group_type.set(region.view, slot, SELF_GROUP.id);
         });
