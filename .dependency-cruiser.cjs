@@ -27,7 +27,11 @@ const FLOORS = {
  * What a package may not import although it lies below: fixtures reach the kit from outside, and
  * what vfio-user serves are PCI functions; a device in a thread has registers of MMIO.
  */
-const NOT_BELOW = { testkit: /^transport-/, "vfio-user": /^transport-(?!pci$)/, threads: /^transport-(?!mmio$)/ };
+const NOT_BELOW = {
+  testkit: /^transport-/,
+  "vfio-user": /^transport-(?!pci$)/,
+  threads: /^transport-(?!mmio$)/,
+};
 
 /** Folder of core → the other folders (and files) of core it may import; the rest see all but di. */
 const CORE_FLOORS = {

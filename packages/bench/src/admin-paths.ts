@@ -21,7 +21,7 @@ import {
   SELF_GROUP,
   SelfGroup,
 } from "@virtio-admin/core";
-import { measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
+import { measuredRing, rawSplit, reapAll, ringPlace, submit } from "./raw-split.ts";
 import { MEMORY_BYTES, nanoseconds, RING_SIZE, type Subject, WRITABLE_BYTES } from "./subject.ts";
 
 const header = accessors(ADMIN_COMMAND_HEADER);
@@ -132,6 +132,33 @@ export function commandBatch(atomic = false): Subject {
       runBatches(batch, outstanding, rounds);
       return (nanoseconds() - from) / (rounds * outstanding);
     },
+  };
+}
+
+/** Makes so many rounds of so many commands each. */
+export type CommandRounds = (outstanding: number, rounds: number) => void;
+
+/** What {@link commandSubjects} are called. */
+export type CommandSubjects = Readonly<Record<"raw-split" | "channel" | "batch", CommandRounds>>;
+
+/** The paths without promises, to count what they allocate. */
+export function commandSubjects(): CommandSubjects {
+  const channel = channelOf(measuredOwner(false));
+  const batch = clientOf(measuredOwner(false)).batch();
+  const raw = rawSplit();
+  return {
+    "raw-split": (outstanding, rounds) => void raw.slice(outstanding, rounds),
+    channel: (outstanding, rounds) => {
+      for (let round = 0; round < rounds; round++) {
+        for (let i = 0; i < outstanding; i++) {
+          const slot = channel.acquire();
+          channel.submit(slot, LIST_QUERY.opcode, SELF_GROUP.id, 0, 0, RESULT_BYTES);
+        }
+        channel.publish();
+        releaseAll(channel, outstanding);
+      }
+    },
+    batch: (outstanding, rounds) => runBatches(batch, outstanding, rounds),
   };
 }
 

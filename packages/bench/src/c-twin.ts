@@ -16,9 +16,13 @@ export function cReference(format: CProgram = "split"): Subject | string {
   const folder = mkdtempSync(join(tmpdir(), "virtio-admin-bench-"));
   const program = join(folder, format);
   try {
-    execFileSync("gcc", ["-std=gnu11", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    execFileSync(
+      "gcc",
+      ["-std=gnu11", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     return `no C reference: ${error instanceof Error ? error.message.split("\n")[0] : error}`;

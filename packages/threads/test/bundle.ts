@@ -11,8 +11,8 @@ export interface Bundle {
   remove(): Promise<void>;
 }
 
-/** Bundles a program of this directory. */
-export async function bundle(program: string): Promise<Bundle> {
+/** Bundles a program of this directory, or of `from`. */
+export async function bundle(program: string, from: string = import.meta.url): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), "virtio-admin-threads-"));
   await build({
     configFile: false,
@@ -23,7 +23,7 @@ export async function bundle(program: string): Promise<Bundle> {
       resolve: { conditions: ["virtio-source", "node", "import"] },
     },
     build: {
-      ssr: fileURLToPath(new URL(`./${program}.ts`, import.meta.url)),
+      ssr: fileURLToPath(new URL(`./${program}.ts`, from)),
       outDir: folder,
       emptyOutDir: false,
       rolldownOptions: { output: { entryFileNames: `${program}.mjs` } },

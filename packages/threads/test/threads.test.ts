@@ -4,6 +4,7 @@ import {
   bringUp,
   DmaArena,
   type DriverDevice,
+  FEATURE,
   openAdminClient,
   SELF_GROUP,
 } from "@virtio-admin/core";
@@ -44,7 +45,7 @@ async function rig(polls = 4000, packed = false): Promise<Rig> {
     deviceId: ENTROPY_DEVICE_ID,
     queues: [{ index: ENTROPY_REQUESTQ }],
     adminQueues: 1,
-    ringPacked: packed,
+    requiredFeatures: packed ? [FEATURE.VIRTIO_F_RING_PACKED] : [],
   });
   const client = openAdminClient(driver);
   await client.useReported(SELF_GROUP.id);
@@ -57,20 +58,23 @@ function request(opcode: number, value?: number) {
   return { opcode, group: SELF_GROUP.id, data, resultLength: 8 };
 }
 
-function valueOf(result: Uint8Array): number {
+function valueIn(result: Uint8Array): number {
   return new DataView(result.buffer, result.byteOffset).getUint32(0, true);
 }
 
 describe("a device in another thread", () => {
   it.each([
-    [0, "that always sleeps"],
-    [4000, "that polls first"],
-  ])("answers commands, entropy requests and configuration reads (%i polls, %s)", async (polls) => {
-    const { driver, client, dma } = await rig(polls);
+    [0, false],
+    [4000, false],
+    [0, true],
+    [4000, true],
+  ])("answers commands and entropy requests (%i polls, packed %s)", async (polls, packed) => {
+    const { driver, client, dma } = await rig(polls, packed);
+    expect(driver.features.has(FEATURE.VIRTIO_F_RING_PACKED)).toBe(packed);
     const replies = await Promise.all(
       Array.from({ length: 300 }, (_, i) => client.execute(request(OPCODES.echo, i))),
     );
-    expect(replies.map(({ result }) => valueOf(result))).toEqual(replies.map((_, i) => i));
+    expect(replies.map(({ result }) => valueIn(result))).toEqual(replies.map((_, i) => i));
     const entropy = new EntropyDriver(driver);
     expect((await entropy.read(64)).length).toBe(64);
     entropy.close();
@@ -103,7 +107,7 @@ describe("a device in another thread", () => {
     const { client } = await rig(0);
     for (const value of [1, 2, 3]) {
       const { result } = await client.execute(request(OPCODES.later, value));
-      expect(valueOf(result)).toBe(~value >>> 0);
+      expect(valueIn(result)).toBe(~value >>> 0);
     }
   });
 });
@@ -119,10 +123,18 @@ describe("a worker that ends", () => {
       client.execute(request(OPCODES.never)),
       client.execute(request(OPCODES.echo, 1)),
       client.execute({ ...request(OPCODES.echo, 2) }),
-    ].map((promise) => promise.then(() => "answered", (error: unknown) => error));
+    ].map((promise) =>
+      promise.then(
+        () => "answered",
+        (error: unknown) => error,
+      ),
+    );
     const batch = client.batch();
     batch.add(OPCODES.echo, SELF_GROUP.id, 0, 8);
-    const sent = batch.send().then(() => "answered", (error: unknown) => error);
+    const sent = batch.send().then(
+      () => "answered",
+      (error: unknown) => error,
+    );
     const ends: unknown[] = [];
     thread.onEnd((error) => ends.push(error));
     const lost = new Promise((resolve) => driver.onFailure(resolve));

@@ -13,7 +13,6 @@ import { MmioDevice } from "@virtio-admin/transport-mmio";
 import { serveThread } from "../src/index.ts";
 import { ENDS, OPCODES } from "./opcodes.ts";
 
-
 const command = (opcode: number, name: string, length: number) => ({
   opcode,
   name,

@@ -246,7 +246,7 @@ class Lane {
     const { executor, work, commandHeader } = this;
     const { region, readableLength } = chain;
     const room = chain.writableLength - this.responseHeader;
-    work.resultRoom = room > 0 ? room : 0;
+    work.resultRoom = Math.max(room, 0);
     const inPlace = region !== undefined && readableLength >= commandHeader;
     if (inPlace) {
       executor.decode(work, region.view, chain.readableAt);
