@@ -4,7 +4,9 @@ import {
   AdminExecutor,
   AdminQueues,
   type CommandFamily,
+  FEATURE,
   OUTCOME,
+  RING_FEATURES,
   SelfGroup,
   VirtioDevice,
 } from "@virtio-admin/core";
@@ -64,5 +66,7 @@ const FAMILY: CommandFamily = {
 await serveThread(({ memory }) => {
   const executor = new AdminExecutor({ groups: [new SelfGroup()], families: [FAMILY] });
   const admin = new AdminQueues({ executor });
-  return new MmioDevice({ device: new VirtioDevice({ model: createEntropy(), memory, admin }) });
+  const features = [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED];
+  const device = new VirtioDevice({ model: createEntropy(), memory, admin, features });
+  return new MmioDevice({ device });
 });
