@@ -38,14 +38,14 @@ interface Rig {
 }
 
 async function rig(polls = 4000, packed = false): Promise<Rig> {
-  const thread = await DeviceThread.start(program.url, { memoryBytes: BYTES, polls });
+  const data = packed ? "packed" : "split";
+  const thread = await DeviceThread.start(program.url, { memoryBytes: BYTES, polls, data });
   threads.push(thread);
   const dma = new DmaArena(thread.memory, BASE, BYTES);
   const driver = await bringUp(new MmioDriver({ bus: thread.bus, dma }), {
     deviceId: ENTROPY_DEVICE_ID,
     queues: [{ index: ENTROPY_REQUESTQ }],
     adminQueues: 1,
-    requiredFeatures: packed ? [FEATURE.VIRTIO_F_RING_PACKED] : [],
   });
   const client = openAdminClient(driver);
   await client.useReported(SELF_GROUP.id);

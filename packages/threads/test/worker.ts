@@ -63,10 +63,11 @@ const FAMILY: CommandFamily = {
   }),
 };
 
-await serveThread(({ memory }) => {
+await serveThread(({ memory, data }) => {
   const executor = new AdminExecutor({ groups: [new SelfGroup()], families: [FAMILY] });
   const admin = new AdminQueues({ executor });
-  const features = [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED];
+  const packed = data === "packed" ? [FEATURE.VIRTIO_F_RING_PACKED] : [];
+  const features = [...RING_FEATURES, ...packed];
   const device = new VirtioDevice({ model: createEntropy(), memory, admin, features });
   return new MmioDevice({ device });
 });
