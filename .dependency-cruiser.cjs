@@ -14,6 +14,7 @@ const FLOORS = {
   testkit: 4,
   "vfio-user": 4,
   peers: 6,
+  threads: 4,
   spec: 5,
   fixtures: 5,
   cli: 6,
@@ -24,9 +25,13 @@ const FLOORS = {
 
 /**
  * What a package may not import although it lies below: fixtures reach the kit from outside, and
- * what vfio-user serves are PCI functions.
+ * what vfio-user serves are PCI functions; a device in a thread has registers of MMIO.
  */
-const NOT_BELOW = { testkit: /^transport-/, "vfio-user": /^transport-(?!pci$)/ };
+const NOT_BELOW = {
+  testkit: /^transport-/,
+  "vfio-user": /^transport-(?!pci$)/,
+  threads: /^transport-(?!mmio$)/,
+};
 
 /** Folder of core → the other folders (and files) of core it may import; the rest see all but di. */
 const CORE_FLOORS = {
@@ -146,7 +151,7 @@ module.exports = {
       comment: "Libraries import the container only from their di module.",
       severity: "error",
       from: {
-        path: "^packages/(core|devices|transport-[^/]+|testkit|vfio-user)/src/",
+        path: "^packages/(core|devices|transport-[^/]+|testkit|vfio-user|threads)/src/",
         pathNot: "^packages/[^/]+/src/di(/|\\.ts$)",
       },
       to: { path: "^packages/[^/]+/src/di(/|\\.ts$)" },

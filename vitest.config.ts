@@ -5,7 +5,7 @@ const conditions = ["virtio-source", "node", "import", "default"];
 
 /** What counts descriptors and mappings, waits in the main thread's event loop, or ends in a process of its own. */
 const OWN_PROCESS = [
-  "packages/{vfio-user,peers}/test/**/*.test.ts",
+  "packages/{vfio-user,threads,peers}/test/**/*.test.ts",
   "packages/cli/test/{serve,ctl}.test.ts",
 ];
 

@@ -29,6 +29,7 @@ export const ERROR_CODES = {
   FEATURES_REFUSED: "the device did not accept the features",
   FEATURE_MISSING: "a feature that is needed was not offered or not negotiated",
   DEVICE_FAILED: "the device failed or asks to be reset",
+  DEVICE_THREAD: "the thread that a device runs in has ended, or its device half has failed",
   DEVICE_UNKNOWN: "no device answers, or not one that this driver serves",
   DRIVER_STATE: "a driver call does not fit the state of the device",
   TRANSPORT: "a transport operation failed",

@@ -3,7 +3,7 @@
  * a `driver.ts` behind these interfaces; a queue binds to one class when it is set up, so that
  * every hot call site stays monomorphic.
  */
-import type { DmaBlock, GuestMemory } from "../memory/types.ts";
+import type { DmaBlock, GuestMemory, MemoryRegion } from "../memory/types.ts";
 
 /** Where a virtqueue lies, as the transport was told (guest addresses). */
 export interface QueueAddresses {
@@ -117,6 +117,16 @@ export interface Chain {
   readonly readableLength: number;
   /** The sum of the writable lengths, in bytes. */
   readonly writableLength: number;
+  /**
+   * Of one readable and one writable segment in the same region, as nearly all buffers are: that
+   * region, and where in its bytes the two start. Otherwise `undefined`, as the memory is asked then:
+   * and so it is by whoever has waited since the buffer was popped, as regions come and go.
+   */
+  readonly region: MemoryRegion | undefined;
+  /** Where in {@link region} the readable segment starts. */
+  readonly readableAt: number;
+  /** Where in {@link region} the writable segment starts. */
+  readonly writableAt: number;
 }
 
 /**
@@ -219,6 +229,18 @@ export interface DriverQueue {
     lengths: ArrayLike<number>,
     count: number,
     readableCount: number,
+  ): number;
+  /**
+   * {@link add} for a buffer of one readable and one writable segment, as commands and requests
+   * have: without arrays, and faster.
+   *
+   * @throws VirtioError `VALUE_RANGE` as {@link add}
+   */
+  addPair(
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
   ): number;
   /** Makes added buffers visible; true when the device asked to be notified of them. */
   publish(): boolean;

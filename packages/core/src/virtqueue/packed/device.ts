@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
 import { VIRTQ_CHAIN_MAX_LENGTH } from "../split/layout.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import { PVIRTQ_DESC } from "./layout.ts";
@@ -34,15 +34,16 @@ const ID_MASK = 0xffff;
 const F_NEXT = PVIRTQ_DESC.fields.flags.bits.next.mask << 16;
 const F_WRITE = PVIRTQ_DESC.fields.flags.bits.write.mask << 16;
 const F_INDIRECT = PVIRTQ_DESC.fields.flags.bits.indirect.mask << 16;
+const F_KIND = F_NEXT | F_WRITE | F_INDIRECT;
 const F_AVAIL = PVIRTQ_DESC.fields.flags.bits.avail.mask << 16;
 const F_USED = PVIRTQ_DESC.fields.flags.bits.used.mask << 16;
 /** The two bits that a wrap counter turns over. */
 const TURN = F_AVAIL | F_USED;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const PAIR = 2;
 
 /** The highest upper half of an address that a number can hold, and that memory can cover. */
 const HIGHEST_ADDRESS_HIGH = 0x1fffff;
-const LONGEST_USED_LENGTH = 0xffffffff;
 /** No text bounds a buffer id but its 16 bits. */
 const IDS = 0x10000;
 /** No event suppression structure is this. */
@@ -72,11 +73,13 @@ export class PackedDeviceQueue implements DeviceQueue {
   private mode = SERVING;
   /** Buffers popped and not pushed. */
   private held = 0;
+  /** The segments of the buffers that are held, of those that are no pairs. */
   private heldSegments = 0;
   private looked = 0;
   /** 1 for the id of each buffer that is held; as long as the ring until an id is beyond it. */
   private heldIds: Uint8Array;
-  private readonly pool: PooledChain[] = [];
+  /** The chain that was given back last. */
+  private spare: PooledChain | undefined = undefined;
 
   /** The descriptor that is looked at next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -190,19 +193,24 @@ export class PackedDeviceQueue implements DeviceQueue {
       if ((word & TURN) !== this.availMark) return undefined;
     }
 
-    const chain = this.pool.pop() ?? new PooledChain(this);
-    const defect = this.walk(chain, word);
-    if (defect !== undefined) return this.fail(defect);
+    const chain = this.spare ?? new PooledChain(this);
+    if (!this.takePair(chain, word)) {
+      const defect = this.walk(chain, word);
+      if (defect !== undefined) return this.fail(defect);
+    }
     const taken = this.taken + chain.descriptors;
     if (taken > this.size) return this.fail("ring-overrun");
     const { head } = chain;
     if (head >= this.heldIds.length) this.growIds();
     if (this.heldIds[head] !== 0) return this.fail("head-outstanding");
-    const segments = this.heldSegments + chain.count;
-    if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
+    if (chain.region === undefined) {
+      const segments = this.heldSegments + chain.count;
+      if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
+      this.heldSegments = segments;
+    }
 
+    this.spare = chain.spare;
     this.taken = taken;
-    this.heldSegments = segments;
     this.heldIds[head] = 1;
     this.held++;
     chain.held = true;
@@ -218,16 +226,9 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
-    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) {
-      throw new VirtioError("QUEUE_CHAIN", {
-        path: "chain",
-        message: "the queue does not hold this buffer",
-        value: chain.head,
-        hint: "push each popped chain once, to the queue that popped it",
-      });
-    }
+    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
     const { head, descriptors } = chain;
-    const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH)) >>> 0;
+    const length = chain.usedLength(written) >>> 0;
     const at = this.nextUsed * DESC_SIZE;
     const word = head | this.usedMark | (length === 0 ? 0 : F_WRITE);
     this.descriptors.setUint32(at + DESC_LEN, length, true);
@@ -249,9 +250,12 @@ export class PackedDeviceQueue implements DeviceQueue {
     chain.held = false;
     this.heldIds[head] = 0;
     this.held--;
-    this.heldSegments -= chain.count;
-    chain.shrink();
-    this.pool.push(chain);
+    if (chain.region === undefined) {
+      this.heldSegments -= chain.count;
+      chain.shrink();
+    }
+    chain.spare = this.spare;
+    this.spare = chain;
   }
 
   /** See {@link DeviceQueue.publish}. */
@@ -361,6 +365,41 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   /**
+   * Fills `chain` from the descriptor that is next, whose `id` and `flags` are `word`, and the one
+   * behind it, when they are what nearly all buffers are: a readable and a writable one, in one
+   * region, neither a table. False otherwise, and then {@link walk} looks at everything anew and
+   * tells what is wrong, if anything is.
+   */
+  private takePair(chain: PooledChain, word: number): boolean {
+    const { descriptors, memory, nextAvail, availMark } = this;
+    if ((word & F_KIND) !== F_NEXT) return false;
+    const wraps = nextAvail + 1 === this.size;
+    const at = nextAvail * DESC_SIZE;
+    const secondAt = wraps ? 0 : at + DESC_SIZE;
+    const secondWord = descriptors.getUint32(secondAt + DESC_WORD, true);
+    const secondMark = wraps ? availMark ^ TURN : availMark;
+    if ((secondWord & TURN) !== secondMark || (secondWord & F_KIND) !== F_WRITE) return false;
+    const high = descriptors.getUint32(at + DESC_ADDR_HIGH, true);
+    const secondHigh = descriptors.getUint32(secondAt + DESC_ADDR_HIGH, true);
+    if ((high | secondHigh) !== 0) return false;
+    const readable = descriptors.getUint32(at + DESC_ADDR, true);
+    const writable = descriptors.getUint32(secondAt + DESC_ADDR, true);
+    // As signed numbers, so that what is 2^31 bytes and more is left to walk too.
+    const readableLength = descriptors.getInt32(at + DESC_LEN, true);
+    const writableLength = descriptors.getInt32(secondAt + DESC_LEN, true);
+    if (readableLength <= 0 || writableLength <= 0) return false;
+    const region = memory.find(readable, readableLength);
+    if (region === undefined) return false;
+    const writableAt = writable - region.base;
+    if (!(writableAt >= 0 && writableLength <= region.length - writableAt)) return false;
+    this.looked += PAIR;
+    chain.head = secondWord & ID_MASK;
+    chain.descriptors = PAIR;
+    chain.fillPair(region, readable, readableLength, writable, writableLength);
+    return true;
+  }
+
+  /**
    * Fills `chain` from the descriptor that is next, whose `id` and `flags` are `word`, and from the
    * ones behind it or its table. Bounded: a list has no more descriptors than the queue size.
    */
@@ -463,6 +502,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.looked += visited;
     chain.head = id;
     chain.descriptors = descriptors;
+    chain.region = undefined;
     chain.count = count;
     chain.readableCount = readableCount;
     chain.readableLength = readableLength;

@@ -37,6 +37,8 @@ const F_USED = PVIRTQ_DESC.fields.flags.bits.used.mask << 16;
 /** The two bits that a wrap counter turns over. */
 const TURN = F_AVAIL | F_USED;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const LONGEST_USED_LENGTH = 0xffffffff;
+const PAIR = 2;
 
 /**
  * The driver half of a packed virtqueue. Making one writes the initial state of all three parts: no
@@ -70,8 +72,12 @@ export class PackedDriverQueue implements DriverQueue {
   private readonly descriptorCount: Uint16Array;
   /** How many buffers were added before it: an index would repeat while the device keeps it. */
   private readonly order: Float64Array;
-  /** How many bytes the device may write into it. */
-  private readonly writableLength: Float64Array;
+  /** How many bytes the device may write into it, as far as a used length can say. */
+  private readonly writableLength: Uint32Array;
+
+  /** What {@link addPair} hands to {@link add}. */
+  private readonly pairAddresses: Float64Array = new Float64Array(PAIR);
+  private readonly pairLengths: Float64Array = new Float64Array(PAIR);
 
   /** The descriptor that is written next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -115,7 +121,7 @@ export class PackedDriverQueue implements DriverQueue {
     this.nextId = Uint16Array.from({ length: size }, (_, id) => id + 1);
     this.descriptorCount = new Uint16Array(size);
     this.order = new Float64Array(size);
-    this.writableLength = new Float64Array(size);
+    this.writableLength = new Uint32Array(size);
     this.nextAvail = rings.offset;
     this.availMark = rings.wrap === 1 ? F_AVAIL : F_USED;
     this.nextUsed = rings.offset;
@@ -165,18 +171,53 @@ export class PackedDriverQueue implements DriverQueue {
     const id = this.freeId;
     if (inTable) this.fillTable(id, addresses, lengths, count, readableCount);
     else this.fillList(id, addresses, lengths, count, readableCount);
-    let next = this.nextAvail + needed;
-    if (next >= size) {
-      next -= size;
-      this.availMark ^= TURN;
+    this.commit(id, needed);
+    return id;
+  }
+
+  /** See {@link DriverQueue.addPair}. */
+  addPair(
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
+  ): number {
+    if (
+      this.tableEntries >= PAIR ||
+      this.broken !== undefined ||
+      this.freeCount < PAIR ||
+      // What lies below 2^32 and is shorter than 2^31 bytes, as nearly all is, is written as it is.
+      readable >>> 0 !== readable ||
+      writable >>> 0 !== writable ||
+      (readableLength | 0) !== readableLength ||
+      (writableLength | 0) !== writableLength ||
+      readableLength <= 0 ||
+      writableLength <= 0
+    ) {
+      const { pairAddresses, pairLengths } = this;
+      pairAddresses[0] = readable;
+      pairAddresses[1] = writable;
+      pairLengths[0] = readableLength;
+      pairLengths[1] = writableLength;
+      return this.add(pairAddresses, pairLengths, PAIR, 1);
     }
-    this.nextAvail = next;
-    this.unpublished += needed;
-    this.order[id] = this.addedEver++;
-    this.freeId = this.nextId[id] as number;
-    this.freeCount -= needed;
-    this.descriptorCount[id] = needed;
-    this.added++;
+    const { descriptors, availMark } = this;
+    const id = this.freeId;
+    const first = this.nextAvail;
+    const wraps = first + 1 === this.size;
+    const at = first * DESC_SIZE;
+    descriptors.setUint32(at + DESC_ADDR, readable, true);
+    descriptors.setUint32(at + DESC_ADDR_HIGH, 0, true);
+    descriptors.setUint32(at + DESC_LEN, readableLength, true);
+    const secondAt = wraps ? 0 : at + DESC_SIZE;
+    const secondMark = wraps ? availMark ^ TURN : availMark;
+    descriptors.setUint32(secondAt + DESC_ADDR, writable, true);
+    descriptors.setUint32(secondAt + DESC_ADDR_HIGH, 0, true);
+    descriptors.setUint32(secondAt + DESC_LEN, writableLength, true);
+    descriptors.setUint32(secondAt + DESC_WORD, id | secondMark | F_WRITE, true);
+    this.expose(first, id | availMark | F_NEXT);
+    this.writableLength[id] = writableLength;
+    this.commit(id, PAIR);
     return id;
   }
 
@@ -208,7 +249,9 @@ export class PackedDriverQueue implements DriverQueue {
     const count = this.descriptorCount[id] as number;
     if (count === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
-    if ((this.order[id] as number) >= this.publishedEver) return this.fail("used-id");
+    if (this.unpublished > 0 && (this.order[id] as number) >= this.publishedEver) {
+      return this.fail("used-id");
+    }
     // Without the write flag the length is reserved.
     const at = this.nextUsed * DESC_SIZE;
     const isLength = (word & F_WRITE) !== 0 || this.unflaggedLengths;
@@ -326,9 +369,26 @@ export class PackedDriverQueue implements DriverQueue {
     this.firstWord = word;
   }
 
+  /** Takes `count` descriptors, which are filled, for the buffer of this id. */
+  private commit(id: number, count: number): void {
+    const { size } = this;
+    let next = this.nextAvail + count;
+    if (next >= size) {
+      next -= size;
+      this.availMark ^= TURN;
+    }
+    this.nextAvail = next;
+    this.unpublished += count;
+    this.order[id] = this.addedEver++;
+    this.freeId = this.nextId[id] as number;
+    this.freeCount -= count;
+    this.descriptorCount[id] = count;
+    this.added++;
+  }
+
   private noteLength(id: number, total: number, readable: number): void {
     if (total > LONGEST_CHAIN) throw outOfRange("lengths", total, "a sum up to 2^32");
-    this.writableLength[id] = total - readable;
+    this.writableLength[id] = Math.min(total - readable, LONGEST_USED_LENGTH);
   }
 
   private fail(defect: QueueDefect): -1 {
