@@ -20,6 +20,7 @@ const FLOORS = {
   workbench: 6,
   examples: 6,
   bench: 6,
+  pages: 7,
 };
 
 /**
