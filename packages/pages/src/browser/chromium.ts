@@ -89,7 +89,8 @@ function fontConfiguration(folder: string): string {
   return [
     '<?xml version="1.0"?>',
     "<fontconfig>",
-    `<dir>${join(folder, "usr/share/fonts")}</dir>`,
+    // What is installed already is not in the tree.
+    ...[join(folder, "usr/share/fonts"), "/usr/share/fonts"].map((path) => `<dir>${path}</dir>`),
     `<cachedir>${join(folder, "font-cache")}</cachedir>`,
     ...["system-ui", "sans-serif"].map((family) => alias(family, "Inter")),
     ...["monospace", "ui-monospace"].map((family) => alias(family, "DejaVu Sans Mono")),

@@ -48,6 +48,8 @@ export class TraceContext {
   readonly transport: string;
   /** The dialect of the commands. */
   readonly dialect: DialectName;
+  /** Whether commands have events of their own, beside their buffers. */
+  readonly tellsCommands: boolean;
   readonly #adminQueues = new Set<number>();
   readonly #windows: readonly Window[];
 
@@ -83,6 +85,7 @@ export class TraceContext {
       }
     }
     this.dialect = dialect;
+    this.tellsCommands = all.some(({ op }) => op === "command");
     for (let i = 0; firstAdmin !== undefined && i < adminCount; i++) {
       this.#adminQueues.add(firstAdmin + i);
     }

@@ -20,6 +20,7 @@ import {
   MSIX_COUNT_GET,
   MSIX_COUNT_SET,
   type QueueAddresses,
+  struct,
   type TraceEvent,
   VIRTQ_AVAIL,
   VIRTQ_DESC,
@@ -101,6 +102,12 @@ interface Added {
 }
 
 const MEMBERS = 3;
+/** One element of the array at the end of {@link VIRTQ_AVAIL}. */
+const RING_ENTRY = struct(
+  "virtq_avail_entry",
+  { cite: VIRTQ_AVAIL.cite, doc: "One entry of the available ring." },
+  { head: { offset: 0, type: "le16", doc: "The head of a chain of descriptors." } },
+);
 
 /** Sends a command on a transport, and answers every moment of its way. */
 export async function followCommand(
@@ -326,7 +333,7 @@ class Watch {
       text: `idx is ${index}, and entry ${slot} names head ${this.#word(entry, 0)}`,
       blocks: [
         blockOf("Available ring", this.#read(area.driverArea, 4), [VIRTQ_AVAIL], area.driverArea),
-        blockOf(`Entry ${slot}`, this.#read(entry, 2), [], entry),
+        blockOf(`Entry ${slot}`, this.#read(entry, 2), [RING_ENTRY], entry),
       ],
     });
   }

@@ -36,6 +36,8 @@ export interface Moment {
   readonly text: string;
   /** The bytes. */
   readonly blocks: readonly Block[];
+  /** The status of a command that was carried out; `undefined` at any other moment. */
+  readonly status?: number | undefined;
 }
 
 /** What a list of moments shows of an event, without the cost of its bytes. */
@@ -48,16 +50,42 @@ export function titleOf(event: TraceEvent, context: TraceContext): string {
       return event.name ?? context.payload(event.command)?.name ?? `command ${event.command}`;
     case "command":
       return event.name ?? `command 0x${event.opcode.toString(16).padStart(4, "0")}`;
-    case "buffer":
-      return `buffer of queue ${event.queue}`;
+    case "buffer": {
+      const name = context.isAdmin(event.queue) ? commandName(event, context) : undefined;
+      return `${name === undefined ? "" : `${name}, `}buffer of queue ${event.queue}`;
+    }
     default:
       return describeEvent(event).slice(0, 120);
   }
 }
 
+/** The name of the command that a buffer carries. */
+function commandName({ readable }: BufferEvent, { dialect }: TraceContext): string | undefined {
+  return commandOf(dialect, opcodeAt(fromHexOrNothing(readable.slice(0, 4))))?.name;
+}
+
+/**
+ * The status of the command that an event ends; `undefined` for any other event. A recorder of the
+ * older shapes tells of the buffer alone.
+ */
+export function statusOf(event: TraceEvent, context: TraceContext): number | undefined {
+  if (event.op === "command") return event.status;
+  if (event.op !== "buffer" || context.tellsCommands || !context.isAdmin(event.queue)) {
+    return undefined;
+  }
+  const [low = 0, high = 0] = fromHexOrNothing(event.written.slice(0, 4));
+  return low | (high << 8);
+}
+
 /** The station of an event. */
-export function stationOf(event: TraceEvent): readonly [Station, Direction] {
+export function stationOf(
+  event: TraceEvent,
+  { transport }: TraceContext,
+): readonly [Station, Direction] {
   switch (event.op) {
+    case "notify":
+      // Where a register notifies, its write comes before this.
+      return [transport === "ccw" ? "transport" : "device", "down"];
     case "read":
     case "ccw":
     case "write":
@@ -76,7 +104,7 @@ export function stationOf(event: TraceEvent): readonly [Station, Direction] {
 
 /** The moment of an event. */
 export function momentOf(event: TraceEvent, context: TraceContext): Moment {
-  const [station, direction] = stationOf(event);
+  const [station, direction] = stationOf(event, context);
   const moment = { station, direction, title: titleOf(event, context) };
   const text = describeEvent(event);
   switch (event.op) {
@@ -88,7 +116,7 @@ export function momentOf(event: TraceEvent, context: TraceContext): Moment {
     case "buffer":
       return { ...moment, text, blocks: bufferBlocks(event, context) };
     case "command":
-      return { ...moment, text: commandWords(event, context), blocks: [] };
+      return { ...moment, text: commandWords(event, context), blocks: [], status: event.status };
     default:
       return { ...moment, text, blocks: [] };
   }

@@ -132,7 +132,7 @@ function namedValue({ name, bits, type }: Field, value: bigint): string | undefi
   });
   if (set.length > 0) return `(${set.join(", ")})`;
   if (/^(device_)?status$/i.test(name) && (type === "u8" || type === "le32")) {
-    return value <= 0xffn ? `(${statusNames(Number(value))})` : undefined;
+    return value > 0n && value <= 0xffn ? `(${statusNames(Number(value))})` : undefined;
   }
   return undefined;
 }

@@ -1,0 +1,79 @@
+/**
+ * The state of the page, as its address has it behind the `#`: `#maps?mmio=virtio_mmio&at=…`. What is
+ * not there, is as it is at first.
+ */
+import { computed, type ReadonlySignal, signal } from "@preact/signals";
+
+/** The panels, in their order. */
+export const PANELS = ["maps", "group", "way"] as const;
+
+/** The name of a panel. */
+export type PanelName = (typeof PANELS)[number];
+
+/** An address: a panel and its state. */
+export interface Address {
+  /** Which panel. */
+  readonly panel: PanelName;
+  /** Its state by name. */
+  readonly values: ReadonlyMap<string, string>;
+}
+
+/** The longest address that is read: whoever made a longer one did not do it here. */
+const LONGEST = 1 << 16;
+
+/** Reads what is behind the `#`; anything is an address. */
+export function parseAddress(hash: string): Address {
+  const text = hash.replace(/^#/, "").slice(0, LONGEST);
+  const [name = "", query = ""] = text.split("?", 2);
+  const panel = PANELS.find((each) => each === name) ?? "maps";
+  return { panel, values: new Map(new URLSearchParams(query)) };
+}
+
+/** The same the other way round. */
+export function formatAddress({ panel, values }: Address): string {
+  const query = new URLSearchParams([...values]).toString();
+  return `#${panel}${query === "" ? "" : `?${query}`}`;
+}
+
+const current = signal<Address>(parseAddress(location.hash));
+/** Where the reader was in the other panels. */
+const left = new Map<PanelName, Address>();
+
+/** The address now. */
+export const address: ReadonlySignal<Address> = current;
+
+/** The panel now. */
+export const panel: ReadonlySignal<PanelName> = computed(() => current.value.panel);
+
+/** A value of the panel now; `undefined` when it is as at first. */
+export function valueAt(name: string): string | undefined {
+  return current.value.values.get(name);
+}
+
+/** Sets values of the panel; `undefined` puts one back. */
+export function setValues(changes: Readonly<Record<string, string | undefined>>): void {
+  const values = new Map(current.value.values);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === undefined) values.delete(name);
+    else values.set(name, value);
+  }
+  const next = { panel: current.value.panel, values };
+  const text = formatAddress(next);
+  if (text === formatAddress(current.value)) return;
+  // A change within a panel is no page to come back to.
+  history.replaceState(null, "", text);
+  current.value = next;
+}
+
+/** The address of a panel, where the reader left it. */
+export function addressOf(name: PanelName): string {
+  const there = current.value.panel === name ? current.value : left.get(name);
+  return formatAddress(there ?? { panel: name, values: new Map() });
+}
+
+addEventListener("hashchange", () => {
+  const next = parseAddress(location.hash);
+  if (formatAddress(next) === formatAddress(current.value)) return;
+  left.set(current.value.panel, current.value);
+  current.value = next;
+});
