@@ -32,7 +32,7 @@ export function StripView({ strip, marks }: StripViewProps) {
           class="command"
           itemKey={key}
           marks={marks}
-          label={`${name}, ${head}${gate === undefined ? "" : `, ${gate}`}`}
+          label={`${name} ${head}${gate === undefined ? "" : `, ${gate}`}`}
         >
           <b>{name}</b> <span>{head}</span>
         </KeyButton>
@@ -61,7 +61,7 @@ export function StripView({ strip, marks }: StripViewProps) {
           class="shared"
           itemKey={field.key}
           marks={marks}
-          label={`${labelOf(field)}, shares bytes`}
+          label={`${hex(field.offset, 3)} ${field.name} shares bytes, ${labelOf(field)}`}
         >
           {hex(field.offset, 3)} {field.name} <i>shares bytes</i>
         </KeyButton>
@@ -108,10 +108,10 @@ function PieceView({
       marks={marks}
       label={labelOf(field)}
       isAdmin={field.admin}
+      access={columnSpan > 1 ? field.access : undefined}
       style={style}
     >
       <span class="name">{field.name}</span>
-      {columnSpan > 1 && <span class="access">{field.access}</span>}
     </KeyButton>
   );
 }
@@ -127,13 +127,14 @@ interface KeyButtonProps {
   readonly marks: Marks;
   readonly label: string;
   readonly isAdmin?: boolean;
+  readonly access?: string | undefined;
   readonly style?: { readonly gridRow: string; readonly gridColumn: string };
   // biome-ignore lint/suspicious/noExplicitAny: children of any kind
   readonly children?: any;
 }
 
 function KeyButton(props: KeyButtonProps) {
-  const { class: name, itemKey, marks, label, isAdmin, style, children } = props;
+  const { class: name, itemKey, marks, label, isAdmin, access, style, children } = props;
   const differs = marks.differs.get(itemKey);
   return (
     <button
@@ -141,6 +142,7 @@ function KeyButton(props: KeyButtonProps) {
       class={name}
       data-key={itemKey}
       data-admin={isAdmin}
+      data-access={access}
       data-current={marks.current === itemKey}
       data-same={marks.same.has(itemKey)}
       data-differs={differs}

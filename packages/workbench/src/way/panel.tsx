@@ -257,8 +257,9 @@ function Controls() {
 
 function Now() {
   const now = moment.value;
-  if (now === undefined)
-    return <p class="loading">{refusal.value === undefined ? "Loading…" : ""}</p>;
+  if (now === undefined) {
+    return refusal.value === undefined ? <p class="loading">Loading…</p> : null;
+  }
   return (
     <article class="now" aria-label="The moment" aria-live={playing.value ? "off" : "polite"}>
       <h2>
