@@ -36,8 +36,6 @@ interface Window {
 
 /** A register that an event is about. */
 export interface KnownRegister {
-  /** Its name, with the structure that it is in. */
-  readonly name: string;
   /** Its field. */
   readonly field: Field;
 }
@@ -105,12 +103,12 @@ export class TraceContext {
     const { region, offset, name } = event;
     if (this.transport === "mmio") {
       const field = fieldAt((MMIO_REFERENCE_LAYOUT as RegisterLayout).registers, offset, name);
-      return field && { name: field.name, field };
+      return field && { field };
     }
     if (this.transport !== "pci") return undefined;
     if (region === "config") {
       const field = fieldAt(PCI_HEADER_LAYOUT.fields, offset, name);
-      return field && { name: field.name, field };
+      return field && { field };
     }
     const within = this.#windows.find(
       (each) =>
@@ -118,10 +116,10 @@ export class TraceContext {
     );
     if (within?.layout !== undefined) {
       const field = fieldAt(within.layout.fields, offset - within.offset, undefined);
-      if (field !== undefined) return { name: `${within.name}.${field.name}`, field };
+      if (field !== undefined) return { field };
     }
     const field = name === undefined ? undefined : (COMMON.fields as Fields)[name];
-    return field && { name: `${COMMON.name}.${field.name}`, field };
+    return field && { field };
   }
 
   /** The structure that an offset of a region lies in, where the trace tells. */

@@ -36,6 +36,8 @@ export interface Moment {
   readonly text: string;
   /** The bytes. */
   readonly blocks: readonly Block[];
+  /** What there is to say besides: names and values. */
+  readonly facts?: readonly (readonly [name: string, value: string])[];
   /** The status of a command that was carried out; `undefined` at any other moment. */
   readonly status?: number | undefined;
 }
@@ -116,7 +118,13 @@ export function momentOf(event: TraceEvent, context: TraceContext): Moment {
     case "buffer":
       return { ...moment, text, blocks: bufferBlocks(event, context) };
     case "command":
-      return { ...moment, text: commandWords(event, context), blocks: [], status: event.status };
+      return {
+        ...moment,
+        text: commandWords(event, context),
+        blocks: [],
+        facts: commandFacts(event, context),
+        status: event.status,
+      };
     default:
       return { ...moment, text, blocks: [] };
   }
@@ -125,7 +133,7 @@ export function momentOf(event: TraceEvent, context: TraceContext): Moment {
 function registerName(event: RegisterEvent, context: TraceContext): string {
   const { region, offset, name } = event;
   const known = context.register(event);
-  if (known !== undefined) return known.name;
+  if (known !== undefined) return known.field.name;
   const place = `${region === undefined ? "" : `${region} `}0x${offset.toString(16).padStart(3, "0")}`;
   return name ?? context.windowName(region, offset) ?? place;
 }
@@ -135,7 +143,8 @@ function registerBlock(event: RegisterEvent, context: TraceContext): Block {
   const known = context.register(event);
   const name = registerName(event, context);
   const where = `${event.region === undefined ? "" : `${event.region} `}0x${event.offset.toString(16).padStart(3, "0")}`;
-  const title = `${event.op === "read" ? "Read from" : "Written to"} ${where}`;
+  const within = context.windowName(event.region, event.offset);
+  const title = `${event.op === "read" ? "Read from" : "Written to"} ${where}${within === undefined ? "" : `, ${within}`}`;
   const isWhole = known !== undefined && known.field.width === bytes.length;
   return valueBlock(title, bytes, isWhole ? known.field : plainField(name, bytes.length));
 }
@@ -190,6 +199,25 @@ export function answerBlock(
 /** Every dialect has the opcode first. */
 function opcodeAt(bytes: Uint8Array): number {
   return (bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8);
+}
+
+/** What the executor looked at, in its order, and what it answered. */
+function commandFacts(
+  event: CommandEvent,
+  { dialect }: TraceContext,
+): readonly (readonly [string, string])[] {
+  const { opcode, group, member, status, qualifier, tolerance } = event;
+  const destination = DIALECTS[dialect].destinations.find(({ value }) => value === group)?.name;
+  const word = (value: number) => `0x${value.toString(16).padStart(4, "0")}`;
+  const doc = commandOf(dialect, opcode)?.doc;
+  return [
+    ["group", `${word(group)}${destination === undefined ? "" : ` ${destination}`}`],
+    ["opcode", `${word(opcode)}${event.name === undefined ? "" : ` ${event.name}`}`],
+    ["member", `${member}`],
+    ["answer", answerWords(dialect, status, qualifier)],
+    ...(doc === undefined ? [] : [["what it does", doc] as const]),
+    ...(tolerance === undefined ? [] : [["tolerance", tolerance] as const]),
+  ];
 }
 
 function commandWords(event: CommandEvent, { dialect }: TraceContext): string {

@@ -269,6 +269,16 @@ function Now() {
         {now.title}
       </h2>
       <p class="text">{now.text}</p>
+      {now.facts !== undefined && (
+        <dl>
+          {now.facts.map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
       {now.blocks.map((block, i) => (
         <BytesView key={i} block={block} />
       ))}
