@@ -7,6 +7,7 @@ import {
   type Field,
   featureName,
   statusNames,
+  VIRTQ_DESC,
 } from "@virtio-admin/core";
 
 /** The most bytes of one block that are drawn; the rest is counted. */
@@ -159,17 +160,13 @@ export function plainField(name: string, width: number): Field {
   const scalar = width === 1 ? 1 : width === 2 ? 2 : width === 8 ? 8 : 4;
   const isScalar = scalar === width;
   return {
+    ...(VIRTQ_DESC.fields.addr as Field),
     name,
     offset: 0,
     type: isScalar && scalar > 1 ? `le${(8 * scalar) as 16}` : "u8",
     width: isScalar ? scalar : 1,
     count: isScalar ? undefined : width,
-    access: undefined,
-    reset: undefined,
-    gate: undefined,
-    overlay: false,
     doc: "",
     cite: "",
-    bits: {},
   };
 }
