@@ -13,6 +13,7 @@ import * as mmio from "@virtio-admin/transport-mmio";
 import * as pci from "@virtio-admin/transport-pci";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import { costTable } from "../src/site/costs.ts";
 import { transportTable } from "../src/site/documents.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -138,5 +139,10 @@ describe("the guides", () => {
   it("show the transports as they describe themselves", () => {
     const text = readFileSync(`${GUIDES}choosing-a-transport.md`, "utf8");
     expect(text).toContain(`<!-- transports -->\n${transportTable()}\n<!-- end -->`);
+  });
+
+  it("show what a command costs on them, as it is counted", async () => {
+    const text = readFileSync(`${GUIDES}choosing-a-transport.md`, "utf8");
+    expect(text).toContain(`<!-- costs -->\n${await costTable()}\n<!-- end -->`);
   });
 });

@@ -119,7 +119,7 @@ project's own, and offered only by a device whose maker asks for them. \`virtio-
           groupNames(command),
           part(command.data, command.layouts?.data),
           part(command.result, command.layouts?.result),
-          command.clauses.map((id) => `[${id}](clauses.md#${id})`).join(", "),
+          command.clauses.map((id) => `[${id}](site:documents/Clauses.html#${id})`).join(", "),
         ]),
       ),
     ],
@@ -136,7 +136,9 @@ function groupNames({ groups }: AdminCommand): string {
 function part({ min, max }: LengthRange, layout: Layout | undefined): string {
   if (max === 0) return "none";
   const bytes = min === max ? `${min} bytes` : `${min} to ${max} bytes`;
-  return layout === undefined ? bytes : `[\`${layout.name}\`](layouts.md#${layout.name}), ${bytes}`;
+  return layout === undefined
+    ? bytes
+    : `[\`${layout.name}\`](site:documents/Registers_and_structures.html#${layout.name}), ${bytes}`;
 }
 
 function layouts(): string {
@@ -151,7 +153,7 @@ function layouts(): string {
   add("Commands, queues and parts", Object.values<unknown>(core).filter(isLayout));
   return document(
     "Registers and structures",
-    `${shown.size} layouts, from their declarations. [The workbench](workbench:) draws those of
+    `${shown.size} layouts, from their declarations. [The workbench](site:workbench/index.html) draws those of
 the transports to scale and compares them.`,
     parts,
   );
@@ -193,7 +195,7 @@ function fieldRow({ name, offset, type, access, gate, doc, bits }: MapField): st
 }
 
 function document(title: string, lead: string, parts: readonly string[]): string {
-  return `---\ntitle: ${title}\n---\n\n# ${title}\n\n${[lead, ...parts].join("\n\n")}\n`;
+  return `---\ntitle: ${title}\ngroup: Reference\n---\n\n# ${title}\n\n${[lead, ...parts].join("\n\n")}\n`;
 }
 
 function heading(level: number, id: string, text: string): string {
