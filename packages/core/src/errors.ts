@@ -10,6 +10,7 @@ export const ERROR_CODES = {
   LAYOUT_INVALID: "a layout declaration contradicts itself",
   LAYOUT_OVERLAP: "two fields of a layout occupy the same bytes",
   LAYOUT_UNKNOWN_FIELD: "a layout has no field of that name",
+  LAYOUT_UNKNOWN_NAME: "there is no layout of that name",
   LAYOUT_JSON: "a layout document does not match the layout schema",
   VALUE_RANGE: "a value does not fit its field",
   // memory
