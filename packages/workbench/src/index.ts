@@ -13,7 +13,7 @@ export {
 } from "./group/bench.ts";
 export { MOST_MEMBERS, VECTOR_POOL } from "./group/seats.ts";
 export { COUNTERPARTS, counterpartsOf } from "./maps/counterparts.ts";
-export { type Difference, differencesOf } from "./maps/differences.ts";
+export { type Difference, differencesOf, differenceWords } from "./maps/differences.ts";
 export { type Grid, gridOf } from "./maps/grid.ts";
 export { type OwnLayout, readOwnLayout } from "./maps/own-layout.ts";
 export { type MapField, type Strip, stripsOf } from "./maps/strips.ts";

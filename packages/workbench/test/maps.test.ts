@@ -1,5 +1,6 @@
 import {
   CAP_GET_DATA,
+  type Layout,
   type LayoutDocument,
   layoutFromJson,
   layoutToJson,
@@ -15,7 +16,7 @@ import { PCI_LAYOUTS, VIRTIO_PCI_COMMON_CFG_LAYOUT } from "@virtio-admin/transpo
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { COUNTERPARTS, counterpartsOf } from "../src/maps/counterparts.ts";
-import { differencesOf } from "../src/maps/differences.ts";
+import { differencesOf, differenceWords } from "../src/maps/differences.ts";
 import { gridOf, ROW_BYTES } from "../src/maps/grid.ts";
 import { homeOf, LAYOUT_FILE_LIMIT, readOwnLayout } from "../src/maps/own-layout.ts";
 import { type Strip, stripsOf } from "../src/maps/strips.ts";
@@ -151,48 +152,55 @@ describe("differences", () => {
     for (const layout of LAYOUTS) expect(differencesOf(layout, layout)).toEqual([]);
   });
 
-  it("tell the reference layouts from the ratified ones", () => {
-    expect(differencesOf(MMIO_RATIFIED_LAYOUT, MMIO_REFERENCE_LAYOUT)).toEqual([
-      {
-        key: "AdminQueueIndex",
-        kind: "added",
-        words: [
-          "offset 0x0e0",
-          "type le32",
-          "access R",
-          "gate VIRTIO_F_ADMIN_VQ negotiated",
-          "bits admin_queue_index:0+16",
-        ],
-      },
-      {
-        key: "AdminQueueNum",
-        kind: "added",
-        words: [
-          "offset 0x0e4",
-          "type le32",
-          "access R",
-          "gate VIRTIO_F_ADMIN_VQ negotiated",
-          "bits admin_queue_num:0+16",
-        ],
-      },
+  it("have the keys of what is shown, and a class", () => {
+    const shown = (base: Layout, other: Layout) =>
+      differencesOf(base, other)
+        .filter(({ class: found }) => found !== "editorial")
+        .map(({ class: found, what, key }) => `${found}: ${what} ${key}`);
+    expect(shown(MMIO_RATIFIED_LAYOUT, MMIO_REFERENCE_LAYOUT)).toEqual([
+      "compatible: added AdminQueueIndex",
+      "compatible: added AdminQueueNum",
     ]);
-    const ccw = differencesOf(CCW_REFERENCE_LAYOUT, CCW_RATIFIED_LAYOUT);
-    expect(ccw.map(({ key, kind }) => `${kind} ${key}`)).toEqual([
-      "removed READ_ADMIN_VQ",
-      "removed READ_ADMIN_VQ.admin_queue_index",
-      "removed READ_ADMIN_VQ.admin_queue_num",
+    expect(shown(CCW_REFERENCE_LAYOUT, CCW_RATIFIED_LAYOUT)).toEqual([
+      "breaking: removed READ_ADMIN_VQ",
     ]);
   });
 
   it("name what a moved register has changed", () => {
     const document = layoutToJson(MMIO_REFERENCE_LAYOUT);
     const registers = document.registers.map((register) =>
-      register.name === "AdminQueueNum" ? { ...register, offset: 0xe8, access: "RW" } : register,
+      register.name === "AdminQueueNum" ? { ...register, offset: 0xe8 } : register,
     );
     const moved = layoutFromJson({ ...document, registers });
-    expect(differencesOf(MMIO_REFERENCE_LAYOUT, moved)).toEqual([
-      { key: "AdminQueueNum", kind: "changed", words: ["offset 0x0e4 → 0x0e8", "access R → RW"] },
-    ]);
+    const [difference, ...others] = differencesOf(MMIO_REFERENCE_LAYOUT, moved);
+    expect(others).toEqual([]);
+    expect(difference).toMatchObject({ class: "breaking", key: "AdminQueueNum" });
+    expect(differenceWords(MMIO_REFERENCE_LAYOUT, difference!)).toBe(
+      "AdminQueueNum.offset: 0x0e4 → 0x0e8",
+    );
+  });
+
+  it("of the data of a command are those of its fields", () => {
+    const document = layoutToJson(CCW_REFERENCE_LAYOUT);
+    const commands = document.commands.map((command) =>
+      command.name === "READ_ADMIN_VQ" && command.payload !== undefined
+        ? {
+            ...command,
+            payload: {
+              ...command.payload,
+              size: 8,
+              fields: command.payload.fields.map((field) => ({
+                ...field,
+                offset: field.offset + 4,
+              })),
+            },
+          }
+        : command,
+    );
+    const moved = layoutFromJson({ ...document, commands });
+    const keys = differencesOf(CCW_REFERENCE_LAYOUT, moved).map(({ key }) => key);
+    expect(keys).toContain("READ_ADMIN_VQ.admin_queue_index");
+    expect(keys).toContain("READ_ADMIN_VQ.admin_queue_num");
   });
 });
 

@@ -50,7 +50,7 @@ export async function takeOwn(name: string, text: string): Promise<void> {
 export function refuseOwn(name: string, message: string): void {
   ownName.value = name;
   own.value = {
-    findings: [{ severity: "error", code: "LAYOUT_JSON", path: "file", message }],
+    findings: [{ severity: "error", path: "file", message }],
   };
 }
 

@@ -15,6 +15,7 @@ import {
   shownName,
 } from "./choice.ts";
 import { counterpartsOf } from "./counterparts.ts";
+import { differenceWords } from "./differences.ts";
 import { type Marks, StripView } from "./strip-view.tsx";
 
 /** A column. */
@@ -31,7 +32,7 @@ export function ColumnView({ column }: { readonly column: Column }) {
   const marks: Marks = {
     current: looked?.transport === transport ? looked.key : undefined,
     same,
-    differs: new Map(differences.map(({ key, kind }) => [key, kind])),
+    differs: new Map(differences.map(({ key, what }) => [key, what])),
     stop: mine ?? keys[0],
   };
   // What is chosen here or elsewhere comes into view; what the mouse is over does not move the page.
@@ -80,9 +81,10 @@ export function ColumnView({ column }: { readonly column: Column }) {
             {nameOf(compared.name, comparedName(transport))}
           </h3>
           <ul>
-            {differences.map(({ key, kind, words }) => (
-              <li key={key} data-differs={kind}>
-                <b>{kind}</b> <code>{key}</code>: {words.join(", ")}
+            {differences.map((difference) => (
+              <li key={difference.path} data-class={difference.class}>
+                <b>{difference.class}</b> <code>{differenceWords(compared, difference)}</code>
+                <span class="quiet"> {difference.reason}</span>
               </li>
             ))}
           </ul>

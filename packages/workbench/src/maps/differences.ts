@@ -1,75 +1,32 @@
-/** What differs between two layouts, field by field. */
+/** What differs between two layouts, by the keys that strips have. */
 import type { Layout } from "@virtio-admin/core";
-import { hex, type MapField, type Strip, stripsOf } from "./strips.ts";
+import { diffLayouts, type LayoutChange } from "@virtio-admin/spec/diff";
 
-/** One difference. */
-export interface Difference {
-  /** The key of the field or command. */
+/** One difference: what changed, what it means for who knows the other layout, and why. */
+export interface Difference extends LayoutChange {
+  /** The key of the field or command; something else for what is about the layout as a whole. */
   readonly key: string;
-  /** Whether the second layout has more, less, or something else. */
-  readonly kind: "added" | "removed" | "changed";
-  /** Member by member, in words: `offset 0x0e0 → 0x0c8`. */
-  readonly words: readonly string[];
 }
 
-type Members = ReadonlyMap<string, string>;
-
-/** The differences from `base` to `other`, in the order of `other`; what it lacks comes last. */
+/** The differences from `base` to `other`, in the order of `base`; what is new comes last. */
 export function differencesOf(base: Layout, other: Layout): readonly Difference[] {
-  const before = membersOf(base);
-  const after = membersOf(other);
-  const found: Difference[] = [];
-  for (const [key, members] of after) {
-    const was = before.get(key);
-    if (was === undefined) {
-      found.push({ key, kind: "added", words: wordsOf(members) });
-      continue;
-    }
-    const words = [...new Set([...was.keys(), ...members.keys()])].flatMap((name) => {
-      const [from, to] = [was.get(name) ?? "none", members.get(name) ?? "none"];
-      return from === to ? [] : [`${name} ${from} → ${to}`];
-    });
-    if (words.length > 0) found.push({ key, kind: "changed", words });
+  return diffLayouts(base, other).map((change) => ({ ...change, key: keyOf(base, change) }));
+}
+
+/** From the path of names that a change has: of the data of a command, the field is what is meant. */
+function keyOf({ kind, name }: Layout, { path, what, after }: LayoutChange): string {
+  // A layout's name may have no dot, nor may any other.
+  const [entry = "", member, field] = path.slice(name.length + 1).split(".");
+  if (kind === "commands" && member === "payload" && field !== undefined) {
+    return `${entry}.${what === "renamed" && after !== undefined ? after : field}`;
   }
-  for (const [key, members] of before) {
-    if (!after.has(key)) found.push({ key, kind: "removed", words: wordsOf(members) });
-  }
-  return found;
+  return what === "renamed" && after !== undefined ? after : entry;
 }
 
-function wordsOf(members: Members): string[] {
-  return [...members].filter(([name]) => name !== "doc").map(([name, value]) => `${name} ${value}`);
-}
-
-function membersOf(layout: Layout): ReadonlyMap<string, Members> {
-  const found = new Map<string, Members>();
-  for (const strip of stripsOf(layout)) {
-    if (layout.kind === "commands") found.set(strip.key, commandMembers(strip));
-    for (const field of strip.fields) found.set(field.key, fieldMembers(field));
-  }
-  return found;
-}
-
-function commandMembers({ head, gate, doc, size }: Strip): Members {
-  const [code = "", direction = ""] = (head ?? "").split(", ");
-  return members({ code, direction, size: size === 0 ? undefined : `${size}`, gate, doc });
-}
-
-function fieldMembers({ offset, type, access, gate, reset, bits, doc }: MapField): Members {
-  const named = bits.map(({ name, at, width = 1 }) => `${name}:${at}+${width}`).join(" ");
-  return members({
-    offset: hex(offset, 3),
-    type,
-    access,
-    gate,
-    reset,
-    bits: named === "" ? undefined : named,
-    doc,
-  });
-}
-
-function members(values: Readonly<Record<string, string | undefined>>): Members {
-  return new Map(
-    Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-  );
+/** A difference in words: `offset 0x0e4 → 0x0e8`. */
+export function differenceWords(base: Layout, { path, what, before, after }: Difference): string {
+  const where = path.slice(base.name.length + 1);
+  if (what === "added") return `${where}: ${after ?? ""} is new`;
+  if (what === "removed") return `${where}: ${before ?? ""} is gone`;
+  return `${where}: ${before ?? "nothing"} → ${after ?? "nothing"}`;
 }

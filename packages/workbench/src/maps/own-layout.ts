@@ -8,19 +8,22 @@ import type { TransportName } from "../transports.ts";
 /** The most characters of a layout's file. */
 export const LAYOUT_FILE_LIMIT = 1 << 20;
 
+/** One thing about a file: what core says of a layout, or why the file is none. */
+export type OwnFinding = Pick<LayoutFinding, "severity" | "path" | "message" | "hint">;
+
 /** What a file was found to be. */
 export type OwnLayout =
   | {
       /** The layout. */
       readonly layout: Layout;
       /** What there is to think about: warnings. */
-      readonly findings: readonly LayoutFinding[];
+      readonly findings: readonly OwnFinding[];
     }
   | {
       /** There is none. */
       readonly layout?: undefined;
       /** What is wrong with the file; at least one thing. */
-      readonly findings: readonly LayoutFinding[];
+      readonly findings: readonly OwnFinding[];
     };
 
 /** Reads the text of a file; never throws. */
@@ -44,5 +47,5 @@ export function homeOf(layout: Layout): TransportName {
 }
 
 function refused(message: string): OwnLayout {
-  return { findings: [{ severity: "error", code: "LAYOUT_JSON", path: "file", message }] };
+  return { findings: [{ severity: "error", path: "file", message }] };
 }
