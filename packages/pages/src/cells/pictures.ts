@@ -4,9 +4,10 @@ import type { Cell } from "./types.ts";
 
 const WIDTHS = [360, 800, 1440];
 const PANELS: Readonly<Record<string, string>> = {
+  plain: "#maps?at=mmio/AdminQueueIndex",
   maps: "#maps?at=mmio/AdminQueueIndex&mmioVs=virtio_mmio&on=mmio",
   group: "#group?do=v2.7,f1.29.0,u3,v3.4",
-  way: "#way?transport=pci&at=5",
+  way: "#way?transport=pci&at=6",
   trace: "#way?trace=linux-pci&at=283",
 };
 

@@ -1,6 +1,6 @@
 /** What differs between two layouts, by the keys that strips have. */
 import type { Layout } from "@virtio-admin/core";
-import { diffLayouts, type LayoutChange } from "@virtio-admin/spec/diff";
+import { CHANGE_CLASSES, diffLayouts, type LayoutChange } from "@virtio-admin/spec/diff";
 
 /** One difference: what changed, what it means for who knows the other layout, and why. */
 export interface Difference extends LayoutChange {
@@ -8,9 +8,11 @@ export interface Difference extends LayoutChange {
   readonly key: string;
 }
 
-/** The differences from `base` to `other`, in the order of `base`; what is new comes last. */
+/** The differences from `base` to `other`, the gravest first. */
 export function differencesOf(base: Layout, other: Layout): readonly Difference[] {
-  return diffLayouts(base, other).map((change) => ({ ...change, key: keyOf(base, change) }));
+  return diffLayouts(base, other)
+    .map((change) => ({ ...change, key: keyOf(base, change) }))
+    .sort((a, b) => CHANGE_CLASSES.indexOf(a.class) - CHANGE_CLASSES.indexOf(b.class));
 }
 
 /** From the path of names that a change has: of the data of a command, the field is what is meant. */
