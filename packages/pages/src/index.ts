@@ -5,5 +5,6 @@
  * @packageDocumentation
  */
 export { CELLS } from "./cells/index.ts";
-export type { Bench, Cell, Look } from "./cells/types.ts";
+export type { Bench, Cell } from "./cells/types.ts";
+export type { Look } from "./look.ts";
 export { serveFolder } from "./server.ts";

@@ -1,6 +1,6 @@
 /** A page that somebody sits before: what goes wrong in it is not overlooked. */
 import type { Browser, BrowserContext, Page, Request } from "playwright-core";
-import type { Look } from "./cells/types.ts";
+import type { Look } from "./look.ts";
 
 const HEIGHT = 900;
 const WIDTH = 1440;

@@ -1,18 +1,6 @@
 /** What a cell is, and what it works with. */
-import type { BrowserContextOptions } from "playwright-core";
+import type { Look } from "../look.ts";
 import type { Sitting } from "../sitting.ts";
-
-/** How a page is looked at. */
-export interface Look {
-  /** The colours that the system asks for; light unless given. */
-  readonly scheme?: "light" | "dark";
-  /** The width of the window in pixels; 1440 unless given. */
-  readonly width?: number;
-  /** Where the site is, when it is on another server than that of all cells. */
-  readonly url?: string;
-  /** More of the browser's own options. */
-  readonly more?: BrowserContextOptions;
-}
 
 /** What a cell is given. */
 export interface Bench {
