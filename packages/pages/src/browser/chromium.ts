@@ -4,7 +4,13 @@ import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { VirtioError } from "@virtio-admin/core";
-import { completeTrees, type Progress, runProgram, unpack } from "@virtio-admin/peers/debian";
+import {
+  completeTrees,
+  lockCache,
+  type Progress,
+  runProgram,
+  unpack,
+} from "@virtio-admin/peers/debian";
 import { SystemApt } from "./system-apt.ts";
 
 /** A browser to start. */
@@ -56,7 +62,20 @@ export async function findChromium(progress: Progress): Promise<Chromium> {
   const cache = browserCache();
   mkdirSync(cache, { recursive: true });
   const [unpacked] = completeTrees(cache, TREE);
-  return ofTree(unpacked ?? (await fetchTree(cache, progress)));
+  if (unpacked !== undefined) {
+    try {
+      return await ofTree(unpacked);
+    } catch (error) {
+      // The tree has what this machine lacked when it was made.
+      progress(`it does not start: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  const unlock = await lockCache(cache);
+  try {
+    return await ofTree(await fetchTree(cache, progress));
+  } finally {
+    await unlock();
+  }
 }
 
 async function fetchTree(cache: string, progress: Progress): Promise<string> {
@@ -65,7 +84,7 @@ async function fetchTree(cache: string, progress: Progress): Promise<string> {
   return unpack(apt, cache, TREE, await apt.missing(PACKAGES), progress);
 }
 
-function ofTree(folder: string): Promise<Chromium> {
+async function ofTree(folder: string): Promise<Chromium> {
   const path = join(folder, PROGRAM);
   if (!existsSync(path)) {
     throw new VirtioError("HOST_UNSUPPORTED", {

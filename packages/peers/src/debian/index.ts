@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { lockCache } from "../cache.ts";
 export { runProgram } from "../program.ts";
 export type { Progress } from "./apt-root.ts";
 export { completeTrees, type Downloader, unpack } from "./tree.ts";

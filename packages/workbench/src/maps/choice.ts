@@ -14,6 +14,8 @@ import { type Strip, stripsOf } from "./strips.ts";
 /** How the reader's own layout is named in an address. */
 export const OWN = "own";
 const NONE = "";
+/** A layout that is longer when it is packed is shown, and not in the address. */
+const LONGEST_PACKED = 60_000;
 
 const FIRST: Readonly<Record<TransportName, Layout>> = {
   pci: VIRTIO_PCI_COMMON_CFG_LAYOUT,
@@ -38,7 +40,7 @@ export async function takeOwn(name: string, text: string): Promise<void> {
   // The reader's is shown, against what was shown before.
   const before = shownName(home);
   setValues({
-    [OWN]: unpacked,
+    [OWN]: unpacked.length > LONGEST_PACKED ? undefined : unpacked,
     [home]: OWN,
     [`${home}Vs`]: before === OWN ? FIRST[home].name : before,
     on: home,

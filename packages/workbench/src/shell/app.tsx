@@ -2,7 +2,8 @@
 import { signal } from "@preact/signals";
 import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
-import { addressOf, PANELS, type PanelName, panel } from "./address.ts";
+import { addressOf, panel } from "./address.ts";
+import { PANELS, type PanelName } from "./address-text.ts";
 import { THEMES, type Theme, theme } from "./theme.ts";
 
 /** What a panel is called, and what it is for. */
