@@ -21,6 +21,7 @@ const FLOORS = {
   workbench: 6,
   examples: 6,
   bench: 6,
+  pages: 7,
 };
 
 /**
@@ -159,11 +160,11 @@ module.exports = {
     {
       name: "runs-in-a-browser",
       comment:
-        "Core, device types and transports use no module of Node.js, but for block storage in a" +
+        "Core, device types, transports and the workbench use no module of Node.js, but for block storage in a" +
         " file: an entry point of its own (@virtio-admin/devices/file).",
       severity: "error",
       from: {
-        path: "^packages/(core|devices|transport-[^/]+)/src/",
+        path: "^packages/(core|devices|transport-[^/]+|workbench)/src/",
         pathNot: "^packages/devices/src/block/file\\.ts$",
       },
       to: { dependencyTypes: ["core"] },

@@ -38,7 +38,7 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["packages/*/src/**/*.ts"],
-      exclude: ["packages/{bench,examples,peers}/**"],
+      exclude: ["packages/{bench,examples,pages,peers}/**", "packages/workbench/**/*.d.ts"],
       reporter: ["text-summary", "json-summary", "html"],
       thresholds: { lines: 80 },
     },
