@@ -1104,6 +1104,7 @@ export class VirtioDevice
       eventIdx: features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
       packed: features.has(FEATURE.VIRTIO_F_RING_PACKED),
+      inOrder: features.has(FEATURE.VIRTIO_F_IN_ORDER),
     };
   }
 

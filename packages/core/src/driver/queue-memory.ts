@@ -62,6 +62,7 @@ export class QueueMemory {
       eventIdx: this.#features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: this.#features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
       packed: this.#packed,
+      inOrder: this.#features.has(FEATURE.VIRTIO_F_IN_ORDER),
       ...(this.#indirectArea === undefined ? {} : { indirectArea: this.#indirectArea }),
     });
   }

@@ -16,6 +16,9 @@ const FIRST_SEGMENTS = 8;
 /** A chain with room for more segments than this gives the room up when it goes back. */
 const KEPT_SEGMENTS = 64;
 
+/** What {@link PooledChain.written} is until the chain is pushed. */
+export const WAITING: number = -1;
+
 /** A {@link Chain} as its queue sees it: writable, and knowing whose it is. */
 export class PooledChain implements Chain {
   head = 0;
@@ -31,6 +34,9 @@ export class PooledChain implements Chain {
   descriptors = 1;
   /** True between pop and push. */
   held = false;
+  /** In a queue that uses buffers in order: the one popped next, and how many bytes this one got. */
+  after: PooledChain | undefined = undefined;
+  written = WAITING;
 
   constructor(owner: DeviceQueue) {
     this.owner = owner;

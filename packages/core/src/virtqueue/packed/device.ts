@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { PooledChain, readChain, SEGMENT_BUDGET, WAITING, writeChain } from "../chain.ts";
 import { VIRTQ_CHAIN_MAX_LENGTH } from "../split/layout.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import { PVIRTQ_DESC } from "./layout.ts";
@@ -67,6 +67,7 @@ export class PackedDeviceQueue implements DeviceQueue {
   private readonly deviceEventWords: Uint32Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
+  private readonly inOrder: boolean;
 
   private broken: QueueDefect | undefined = undefined;
   private mode = SERVING;
@@ -77,6 +78,11 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** 1 for the id of each buffer that is held; as long as the ring until an id is beyond it. */
   private heldIds: Uint8Array;
   private readonly pool: PooledChain[] = [];
+  /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
+  private oldest: PooledChain | undefined = undefined;
+  private newest: PooledChain | undefined = undefined;
+  /** With `inOrder`: the batch at the first unpublished descriptor can take one more buffer. */
+  private batchOpen = false;
 
   /** The descriptor that is looked at next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -124,6 +130,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.deviceEventWords = rings.deviceEventWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
+    this.inOrder = init.inOrder === true;
     this.heldIds = new Uint8Array(size);
     this.nextAvail = rings.offset;
     this.availMark = rings.wrap === 1 ? F_AVAIL : F_USED;
@@ -201,6 +208,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.heldIds[head] = 1;
     this.held++;
     chain.held = true;
+    if (this.inOrder) this.enqueue(chain);
     let next = this.nextAvail + chain.descriptors;
     if (next >= this.size) {
       next -= this.size;
@@ -221,17 +229,26 @@ export class PackedDeviceQueue implements DeviceQueue {
         hint: "push each popped chain once, to the queue that popped it",
       });
     }
+    chain.held = false;
+    if (this.inOrder) this.pushInOrder(chain, written);
+    else this.use(chain, written, this.unpublished === 0);
+  }
+
+  /** Writes the used descriptor of a buffer, and takes the buffer back. */
+  private use(chain: PooledChain, written: number, isFirst: boolean): void {
     const { head, descriptors } = chain;
     const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH)) >>> 0;
-    const at = this.nextUsed * DESC_SIZE;
-    const word = head | this.usedMark | (length === 0 ? 0 : F_WRITE);
-    this.descriptors.setUint32(at + DESC_LEN, length, true);
-    if (this.unpublished === 0) {
+    const flags = length === 0 ? 0 : F_WRITE;
+    if (isFirst) {
       // The driver looks at one descriptor: while that is not used, it sees none behind it.
+      const at = this.publishedUsed * DESC_SIZE;
+      this.descriptors.setUint32(at + DESC_LEN, length, true);
       this.descriptors.setUint16(at + DESC_WORD, head, true);
-      this.firstWord = word;
+      this.firstWord = head | this.publishedMark | flags;
     } else {
-      this.descriptors.setUint32(at + DESC_WORD, word, true);
+      const at = this.nextUsed * DESC_SIZE;
+      this.descriptors.setUint32(at + DESC_LEN, length, true);
+      this.descriptors.setUint32(at + DESC_WORD, head | this.usedMark | flags, true);
     }
     this.unpublished += descriptors;
     let next = this.nextUsed + descriptors;
@@ -241,7 +258,6 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     this.nextUsed = next;
 
-    chain.held = false;
     this.heldIds[head] = 0;
     this.held--;
     this.heldSegments -= chain.count;
@@ -313,6 +329,34 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.stop}. */
   stop(): void {
     this.mode = STOPPED;
+  }
+
+  private enqueue(chain: PooledChain): void {
+    chain.written = WAITING;
+    chain.after = undefined;
+    if (this.newest === undefined) this.oldest = chain;
+    else this.newest.after = chain;
+    this.newest = chain;
+  }
+
+  /**
+   * Uses the buffers that are done and have none before them that is not. The first of them that the
+   * driver cannot see yet begins a batch, which grows as long as every buffer of it but the last was
+   * written in full: that is what the driver takes a buffer for that has no used descriptor
+   * ("In-order use of descriptors"). Only that one has no flags yet: a later one must not change.
+   */
+  private pushInOrder(done: PooledChain, written: number): void {
+    done.written = Math.max(0, written);
+    let chain = this.oldest;
+    while (chain !== undefined && chain.written !== WAITING) {
+      const { after, writableLength } = chain;
+      const inBatch = this.unpublished === 0 || this.batchOpen;
+      this.use(chain, chain.written, inBatch);
+      this.batchOpen = inBatch && chain.written >= writableLength;
+      chain = after;
+    }
+    this.oldest = chain;
+    if (chain === undefined) this.newest = undefined;
   }
 
   private fail(defect: QueueDefect): undefined {

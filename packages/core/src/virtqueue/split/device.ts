@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { PooledChain, readChain, SEGMENT_BUDGET, WAITING, writeChain } from "../chain.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import {
   availEventOffset,
@@ -65,6 +65,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
+  private readonly inOrder: boolean;
   private readonly usedEventAt: number;
   private readonly availEventAt: number;
 
@@ -77,6 +78,11 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** 1 for the head of each buffer that is held. */
   private readonly heldHeads: Uint8Array;
   private readonly pool: PooledChain[] = [];
+  /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
+  private oldest: PooledChain | undefined = undefined;
+  private newest: PooledChain | undefined = undefined;
+  /** With `inOrder`: the batch that began at the published index can take one more buffer. */
+  private batchOpen = false;
 
   /** The index of the available entry that is popped next. */
   private nextAvail: number;
@@ -114,6 +120,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
+    this.inOrder = init.inOrder === true;
     this.usedEventAt = usedEventOffset(init.size);
     this.availEventAt = availEventOffset(init.size);
     this.heldHeads = new Uint8Array(init.size);
@@ -176,6 +183,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.held++;
     chain.head = head;
     chain.held = true;
+    if (this.inOrder) this.enqueue(chain);
     this.nextAvail = (next + 1) & 0xffff;
     return chain;
   }
@@ -191,14 +199,19 @@ export class SplitDeviceQueue implements DeviceQueue {
         hint: "push each popped chain once, to the queue that popped it",
       });
     }
-    const next = this.nextUsed;
-    const entry = USED_RING + (next & (this.size - 1)) * USED_ELEM_SIZE;
+    chain.held = false;
+    if (this.inOrder) this.pushInOrder(chain, written);
+    else this.use(chain, written, this.nextUsed);
+  }
+
+  /** Writes the used entry of a buffer at `index`, and takes the buffer back. */
+  private use(chain: PooledChain, written: number, index: number): void {
+    const entry = USED_RING + (index & (this.size - 1)) * USED_ELEM_SIZE;
     const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH));
     this.used.setUint32(entry + USED_ELEM_ID, chain.head, true);
     this.used.setUint32(entry + USED_ELEM_LEN, length, true);
-    this.nextUsed = (next + 1) & 0xffff;
+    this.nextUsed = (this.nextUsed + 1) & 0xffff;
 
-    chain.held = false;
     this.heldHeads[chain.head] = 0;
     this.held--;
     this.heldSegments -= chain.count;
@@ -273,6 +286,34 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.stop}. */
   stop(): void {
     this.mode = STOPPED;
+  }
+
+  private enqueue(chain: PooledChain): void {
+    chain.written = WAITING;
+    chain.after = undefined;
+    if (this.newest === undefined) this.oldest = chain;
+    else this.newest.after = chain;
+    this.newest = chain;
+  }
+
+  /**
+   * Uses the buffers that are done and have none before them that is not. What the driver cannot see
+   * yet is one batch as long as every buffer of it but the last was written in full, which is what the
+   * driver takes a buffer without an entry for ("In-order use of descriptors").
+   */
+  private pushInOrder(done: PooledChain, written: number): void {
+    done.written = Math.max(0, written);
+    let chain = this.oldest;
+    while (chain !== undefined && chain.written !== WAITING) {
+      const { after, writableLength } = chain;
+      const first = this.nextUsed === this.publishedUsed;
+      const inBatch = first || this.batchOpen;
+      this.use(chain, chain.written, inBatch ? this.publishedUsed : this.nextUsed);
+      this.batchOpen = inBatch && chain.written >= writableLength;
+      chain = after;
+    }
+    this.oldest = chain;
+    if (chain === undefined) this.newest = undefined;
   }
 
   private fail(defect: QueueDefect): undefined {
