@@ -96,7 +96,7 @@ const RATIFIED = {
     offset: 0x050,
     type: "le32",
     access: "W",
-    doc: "The index of a virtqueue that has new available buffers.",
+    doc: "The index of a virtqueue that has new available buffers, or VIRTQ_NOTIFICATION.",
   },
   InterruptStatus: {
     offset: 0x060,
