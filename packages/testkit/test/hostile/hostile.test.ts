@@ -25,7 +25,7 @@ describe("a hostile driver", { timeout: TIMEOUT_MS }, () => {
   it("finds nothing wrong with devices that behave, and reaches every class", async () => {
     const peer = await driverWith({}, 8000);
     expect(peer.violations).toEqual([]);
-    const unreached = HOSTILE_CLASSES.driver.filter((name) => !peer.counts.has(name));
+    const unreached = HOSTILE_CLASSES.split.driver.filter((name) => !peer.counts.has(name));
     expect(unreached).toEqual([]);
     expect(peer.steps).toBe(8000);
   });
@@ -97,7 +97,7 @@ describe("a hostile device", { timeout: TIMEOUT_MS }, () => {
   it("finds nothing wrong with drivers that behave, and reaches every class", async () => {
     const peer = await deviceWith({}, 8000);
     expect(peer.violations).toEqual([]);
-    const unreached = HOSTILE_CLASSES.device.filter((name) => !peer.counts.has(name));
+    const unreached = HOSTILE_CLASSES.split.device.filter((name) => !peer.counts.has(name));
     expect(unreached).toEqual([]);
   });
 
