@@ -442,7 +442,7 @@ class Session {
     if (random.oneIn(4)) return "bytes";
     const lie = random.oneIn(6) ? "admin place" : (random.pick(LIES) ?? "bytes");
     // A driver half reads ten thousand times before it gives such a device up.
-    return lie === "status after reset" && random.oneIn(2) ? "bytes" : lie;
+    return lie === "status after reset" && random.oneIn(3) ? "bytes" : lie;
   }
 
   #startLying(lie: Lie): void {
