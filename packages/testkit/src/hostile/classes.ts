@@ -27,19 +27,19 @@ function defectsOf(rings: RingFormat, side: "driver" | "device"): string[] {
     .map((defect) => `queue: ${defect}`);
 }
 
-type Classes = Readonly<Record<"driver" | "device", readonly string[]>>;
-
 /**
  * The classes that a hostile peer reaches on every transport, by the format of the rings, its side
  * and the names under which it counts them. Each is counted where the half under test finds it: a
  * defect of a queue, the status of a command, the code of an error.
  */
-export const HOSTILE_CLASSES: Readonly<Record<RingFormat, Classes>> = {
+export const HOSTILE_CLASSES: Readonly<
+  Record<RingFormat, Readonly<Record<"driver" | "device", readonly string[]>>>
+> = {
   split: classesOf("split"),
   packed: classesOf("packed"),
 };
 
-function classesOf(rings: RingFormat): Classes {
+function classesOf(rings: RingFormat): Readonly<Record<"driver" | "device", readonly string[]>> {
   return {
     driver: [
       ...defectsOf(rings, "driver"),
