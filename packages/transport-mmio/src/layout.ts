@@ -127,7 +127,7 @@ const RATIFIED = {
     access: "W",
     title: "Notification of a virtqueue",
     linux: "VIRTIO_MMIO_QUEUE_NOTIFY",
-    doc: "The index of a virtqueue that has new available buffers.",
+    doc: "The index of a virtqueue that has new available buffers, or VIRTQ_NOTIFICATION.",
   },
   InterruptStatus: {
     offset: 0x060,

@@ -19,6 +19,9 @@ const FIRST_SEGMENTS = 8;
 const KEPT_SEGMENTS = 64;
 const LONGEST_USED_LENGTH = 0xffffffff;
 
+/** What {@link PooledChain.written} is until the chain is pushed. */
+export const WAITING: number = -1;
+
 /** A {@link Chain} as its queue sees it: writable, and knowing whose it is. */
 export class PooledChain implements Chain {
   head = 0;
@@ -39,6 +42,9 @@ export class PooledChain implements Chain {
   held = false;
   /** The chain that was given back before it: what a queue has to spare is a list. */
   spare: PooledChain | undefined = undefined;
+  /** In a queue that uses buffers in order: the one popped next, and how many bytes this one got. */
+  after: PooledChain | undefined = undefined;
+  written = WAITING;
 
   constructor(owner: DeviceQueue) {
     this.owner = owner;

@@ -122,6 +122,22 @@ describe("the block driver", () => {
     await rig.device.close();
   });
 
+  it.each([
+    ["[packed-list-driver-1+]", [VIRTIO_F_RING_PACKED]],
+    ["[packed-indirect-driver-3+]", [VIRTIO_F_RING_PACKED, VIRTIO_F_INDIRECT_DESC]],
+  ])("%s keeps to the device's number of segments over packed rings", async (_, ringFeatures) => {
+    const init = { sizeMax: 100, segMax: 6 };
+    const rig = await open({ init, ringFeatures }, { requestSize: 65536 });
+    expect(rig.device.features.has(VIRTIO_F_RING_PACKED)).toBe(true);
+    await rig.driver.write(0, pattern(5));
+    const lengths = rig.trace.events.flatMap((event) =>
+      event.op === "buffer" ? [event.descriptors.length] : [],
+    );
+    // Six segments of 100 bytes hold one sector, header and status aside.
+    expect(lengths).toEqual(new Array(5).fill(2 + init.segMax));
+    await rig.device.close();
+  });
+
   it("spreads outstanding requests over the queues", async () => {
     const { storage, held } = heldStorage(pattern(SECTORS));
     const rig = await open({ init: { storage, queues: 3 }, queues: 3 }, { depth: 2 });

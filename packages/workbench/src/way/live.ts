@@ -184,6 +184,9 @@ class Watch {
       get outstanding() {
         return queue.outstanding;
       },
+      get index() {
+        return queue.index;
+      },
       get usedLength() {
         return queue.usedLength;
       },

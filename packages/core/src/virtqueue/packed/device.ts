@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, WAITING, writeChain } from "../chain.ts";
 import { VIRTQ_CHAIN_MAX_LENGTH } from "../split/layout.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import { PVIRTQ_DESC } from "./layout.ts";
@@ -68,6 +68,7 @@ export class PackedDeviceQueue implements DeviceQueue {
   private readonly deviceEventWords: Uint32Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
+  private readonly inOrder: boolean;
 
   private broken: QueueDefect | undefined = undefined;
   private mode = SERVING;
@@ -80,6 +81,11 @@ export class PackedDeviceQueue implements DeviceQueue {
   private heldIds: Uint8Array;
   /** The chain that was given back last. */
   private spare: PooledChain | undefined = undefined;
+  /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
+  private oldest: PooledChain | undefined = undefined;
+  private newest: PooledChain | undefined = undefined;
+  /** With `inOrder`: the batch at the first unpublished descriptor can take one more buffer. */
+  private batchOpen = false;
 
   /** The descriptor that is looked at next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -127,6 +133,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.deviceEventWords = rings.deviceEventWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
+    this.inOrder = init.inOrder === true;
     this.heldIds = new Uint8Array(size);
     this.nextAvail = rings.offset;
     this.availMark = rings.wrap === 1 ? F_AVAIL : F_USED;
@@ -214,6 +221,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.heldIds[head] = 1;
     this.held++;
     chain.held = true;
+    if (this.inOrder) this.enqueue(chain);
     let next = this.nextAvail + chain.descriptors;
     if (next >= this.size) {
       next -= this.size;
@@ -227,17 +235,26 @@ export class PackedDeviceQueue implements DeviceQueue {
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
     if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
+    chain.held = false;
+    if (this.inOrder) this.pushInOrder(chain, written);
+    else this.use(chain, written, this.unpublished === 0);
+  }
+
+  /** Writes the used descriptor of a buffer, and takes the buffer back. */
+  private use(chain: PooledChain, written: number, isFirst: boolean): void {
     const { head, descriptors } = chain;
     const length = chain.usedLength(written) >>> 0;
-    const at = this.nextUsed * DESC_SIZE;
-    const word = head | this.usedMark | (length === 0 ? 0 : F_WRITE);
-    this.descriptors.setUint32(at + DESC_LEN, length, true);
-    if (this.unpublished === 0) {
+    const flags = length === 0 ? 0 : F_WRITE;
+    if (isFirst) {
       // The driver looks at one descriptor: while that is not used, it sees none behind it.
+      const at = this.publishedUsed * DESC_SIZE;
+      this.descriptors.setUint32(at + DESC_LEN, length, true);
       this.descriptors.setUint16(at + DESC_WORD, head, true);
-      this.firstWord = word;
+      this.firstWord = head | this.publishedMark | flags;
     } else {
-      this.descriptors.setUint32(at + DESC_WORD, word, true);
+      const at = this.nextUsed * DESC_SIZE;
+      this.descriptors.setUint32(at + DESC_LEN, length, true);
+      this.descriptors.setUint32(at + DESC_WORD, head | this.usedMark | flags, true);
     }
     this.unpublished += descriptors;
     let next = this.nextUsed + descriptors;
@@ -247,7 +264,6 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     this.nextUsed = next;
 
-    chain.held = false;
     this.heldIds[head] = 0;
     this.held--;
     if (chain.region === undefined) {
@@ -322,6 +338,34 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.stop}. */
   stop(): void {
     this.mode = STOPPED;
+  }
+
+  private enqueue(chain: PooledChain): void {
+    chain.written = WAITING;
+    chain.after = undefined;
+    if (this.newest === undefined) this.oldest = chain;
+    else this.newest.after = chain;
+    this.newest = chain;
+  }
+
+  /**
+   * Uses the buffers that are done and have none before them that is not. The first of them that the
+   * driver cannot see yet begins a batch, which grows as long as every buffer of it but the last was
+   * written in full: that is what the driver takes a buffer for that has no used descriptor
+   * ("In-order use of descriptors"). Only that one has no flags yet: a later one must not change.
+   */
+  private pushInOrder(done: PooledChain, written: number): void {
+    done.written = Math.max(0, written);
+    let chain = this.oldest;
+    while (chain !== undefined && chain.written !== WAITING) {
+      const { after, writableLength } = chain;
+      const inBatch = this.unpublished === 0 || this.batchOpen;
+      this.use(chain, chain.written, inBatch);
+      this.batchOpen = inBatch && chain.written >= writableLength;
+      chain = after;
+    }
+    this.oldest = chain;
+    if (chain === undefined) this.newest = undefined;
   }
 
   private fail(defect: QueueDefect): undefined {

@@ -56,6 +56,7 @@ export class PackedDriverQueue implements DriverQueue {
   private readonly driverEventWords: Uint32Array | undefined;
   private readonly deviceEventWords: Uint32Array | undefined;
   private readonly eventIdx: boolean;
+  private readonly inOrder: boolean;
   /** The indirect tables, one for each id, and how many descriptors each has room for. */
   private readonly tables: DmaBlock | undefined;
   private readonly tableEntries: number;
@@ -66,7 +67,7 @@ export class PackedDriverQueue implements DriverQueue {
   private added = 0;
   private freeCount: number;
   private freeId = 0;
-  /** For each free id the one after it. */
+  /** For each free id the one after it; with `inOrder` for every id, and they go round. */
   private readonly nextId: Uint16Array;
   /** For the id of each outstanding buffer: how many descriptors it has, else 0. */
   private readonly descriptorCount: Uint16Array;
@@ -92,6 +93,10 @@ export class PackedDriverQueue implements DriverQueue {
   /** The descriptor that is reaped next, and how AVAIL and USED stand in it once used. */
   private nextUsed: number;
   private usedMark: number;
+  /** With `inOrder`: the id that comes back next, and the batch that is being reaped. */
+  private oldestId = 0;
+  private batchLeft = 0;
+  private batchLength = 0;
   private wantsNotifications = true;
   /** The driver event suppression structure as it was written last. */
   private told = EVENT_ENABLE;
@@ -115,10 +120,11 @@ export class PackedDriverQueue implements DriverQueue {
     this.deviceEventWords = rings.deviceEventWords;
     this.eventIdx = init.eventIdx;
     this.unflaggedLengths = init.unflaggedLengths === true;
+    this.inOrder = init.inOrder === true;
     this.tables = init.indirect ? init.indirectArea : undefined;
     this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
-    this.nextId = Uint16Array.from({ length: size }, (_, id) => id + 1);
+    this.nextId = Uint16Array.from({ length: size }, (_, id) => (id + 1) % size);
     this.descriptorCount = new Uint16Array(size);
     this.order = new Float64Array(size);
     this.writableLength = new Uint32Array(size);
@@ -152,6 +158,13 @@ export class PackedDriverQueue implements DriverQueue {
   /** See {@link DriverQueue.outstanding}. */
   get outstanding(): number {
     return this.added;
+  }
+
+  /** See {@link DriverQueue.index}. */
+  get index(): number {
+    const slot = this.nextAvail - this.unpublished;
+    const mark = slot < 0 ? this.availMark ^ TURN : this.availMark;
+    return (slot < 0 ? slot + this.size : slot) | (mark === F_AVAIL ? WRAP : 0);
   }
 
   /** See {@link DriverQueue.add}. */
@@ -236,6 +249,7 @@ export class PackedDriverQueue implements DriverQueue {
   /** See {@link DriverQueue.reap}. */
   reap(): number {
     if (this.broken !== undefined) return -1;
+    if (this.batchLeft > 0) return this.reapOfBatch();
     let word = this.nextWord();
     if ((word & TURN) !== this.usedMark) {
       if (!this.askForNext()) return -1;
@@ -243,9 +257,8 @@ export class PackedDriverQueue implements DriverQueue {
       if ((word & TURN) !== this.usedMark) return -1;
     }
 
-    const { size } = this;
     const id = word & ID_MASK;
-    if (id >= size) return this.fail("used-id");
+    if (id >= this.size) return this.fail("used-id");
     const count = this.descriptorCount[id] as number;
     if (count === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
@@ -257,10 +270,31 @@ export class PackedDriverQueue implements DriverQueue {
     const isLength = (word & F_WRITE) !== 0 || this.unflaggedLengths;
     const length = isLength ? this.descriptors.getUint32(at + DESC_LEN, true) : 0;
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
+    if (this.inOrder) {
+      // All that were added before it are used too: the descriptor stands for every one of them.
+      const before = (this.order[id] as number) - (this.order[this.oldestId] as number);
+      this.batchLeft = before + 1;
+      this.batchLength = length;
+      return this.reapOfBatch();
+    }
 
-    this.descriptorCount[id] = 0;
     this.nextId[id] = this.freeId;
     this.freeId = id;
+    return this.takeBack(id, length);
+  }
+
+  /** The next buffer of the batch; all of them but the last are taken as written in full. */
+  private reapOfBatch(): number {
+    const id = this.oldestId;
+    this.oldestId = this.nextId[id] as number;
+    const isLast = --this.batchLeft === 0;
+    return this.takeBack(id, isLast ? this.batchLength : (this.writableLength[id] as number));
+  }
+
+  private takeBack(id: number, length: number): number {
+    const { size } = this;
+    const count = this.descriptorCount[id] as number;
+    this.descriptorCount[id] = 0;
     this.freeCount += count;
     this.added--;
     let next = this.nextUsed + count;
@@ -278,6 +312,7 @@ export class PackedDriverQueue implements DriverQueue {
     if (this.broken !== undefined) return false;
     this.wantsNotifications = true;
     if (!this.eventIdx) this.tell(EVENT_ENABLE);
+    if (this.batchLeft > 0) return true;
     if ((this.nextWord() & TURN) === this.usedMark) return true;
     return this.askForNext() && (this.nextWord() & TURN) === this.usedMark;
   }

@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, WAITING, writeChain } from "../chain.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import {
   availEventOffset,
@@ -66,6 +66,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
+  private readonly inOrder: boolean;
   private readonly usedEventAt: number;
   private readonly availEventAt: number;
 
@@ -78,6 +79,11 @@ export class SplitDeviceQueue implements DeviceQueue {
   private readonly heldHeads: Uint8Array;
   /** The chain that was given back last. */
   private spare: PooledChain | undefined = undefined;
+  /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
+  private oldest: PooledChain | undefined = undefined;
+  private newest: PooledChain | undefined = undefined;
+  /** With `inOrder`: the batch that began at the published index can take one more buffer. */
+  private batchOpen = false;
 
   /** The index of the available entry that is popped next. */
   private nextAvail: number;
@@ -115,6 +121,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
+    this.inOrder = init.inOrder === true;
     this.usedEventAt = usedEventOffset(init.size);
     this.availEventAt = availEventOffset(init.size);
     this.heldHeads = new Uint8Array(init.size);
@@ -183,6 +190,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.heldHeads[head] = 1;
     chain.head = head;
     chain.held = true;
+    if (this.inOrder) this.enqueue(chain);
     this.nextAvail = (next + 1) & 0xffff;
     return chain;
   }
@@ -191,14 +199,19 @@ export class SplitDeviceQueue implements DeviceQueue {
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
     if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
+    chain.held = false;
+    if (this.inOrder) this.pushInOrder(chain, written);
+    else this.use(chain, written, this.nextUsed);
+  }
+
+  /** Writes the used entry of a buffer at `index`, and takes the buffer back. */
+  private use(chain: PooledChain, written: number, index: number): void {
     const { head } = chain;
-    const next = this.nextUsed;
-    const entry = USED_RING + (next & (this.size - 1)) * USED_ELEM_SIZE;
+    const entry = USED_RING + (index & (this.size - 1)) * USED_ELEM_SIZE;
     this.used.setUint32(entry + USED_ELEM_ID, head, true);
     this.used.setUint32(entry + USED_ELEM_LEN, chain.usedLength(written), true);
-    this.nextUsed = (next + 1) & 0xffff;
+    this.nextUsed = (this.nextUsed + 1) & 0xffff;
 
-    chain.held = false;
     this.heldHeads[head] = 0;
     if (chain.region === undefined) {
       this.heldSegments -= chain.count;
@@ -277,6 +290,34 @@ export class SplitDeviceQueue implements DeviceQueue {
   stop(): void {
     this.mode = STOPPED;
     this.seenAvail = this.nextAvail;
+  }
+
+  private enqueue(chain: PooledChain): void {
+    chain.written = WAITING;
+    chain.after = undefined;
+    if (this.newest === undefined) this.oldest = chain;
+    else this.newest.after = chain;
+    this.newest = chain;
+  }
+
+  /**
+   * Uses the buffers that are done and have none before them that is not. What the driver cannot see
+   * yet is one batch as long as every buffer of it but the last was written in full, which is what the
+   * driver takes a buffer without an entry for ("In-order use of descriptors").
+   */
+  private pushInOrder(done: PooledChain, written: number): void {
+    done.written = Math.max(0, written);
+    let chain = this.oldest;
+    while (chain !== undefined && chain.written !== WAITING) {
+      const { after, writableLength } = chain;
+      const first = this.nextUsed === this.publishedUsed;
+      const inBatch = first || this.batchOpen;
+      this.use(chain, chain.written, inBatch ? this.publishedUsed : this.nextUsed);
+      this.batchOpen = inBatch && chain.written >= writableLength;
+      chain = after;
+    }
+    this.oldest = chain;
+    if (chain === undefined) this.newest = undefined;
   }
 
   /** A queue that is broken, held back or stopped has seen all that it pops. */

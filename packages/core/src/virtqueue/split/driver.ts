@@ -59,6 +59,7 @@ export class SplitDriverQueue implements DriverQueue {
   private readonly availWords: Uint16Array | undefined;
   private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
+  private readonly inOrder: boolean;
   private readonly usedEventAt: number;
   private readonly availEventAt: number;
   /** The indirect tables, one for each head, and how many descriptors each has room for. */
@@ -68,7 +69,10 @@ export class SplitDriverQueue implements DriverQueue {
   private broken: QueueDefect | undefined = undefined;
   private freeCount: number;
   private freeHead = 0;
-  /** For each descriptor the one after it, in its buffer or in the free list. */
+  /**
+   * For each descriptor the one after it, in its buffer or in the free list; with `inOrder` the one
+   * behind it in the table, whatever became of it.
+   */
   private readonly nextDescriptor: Uint16Array;
   /**
    * For the head of each outstanding buffer: how many descriptors it has, in the low half, and the
@@ -94,6 +98,10 @@ export class SplitDriverQueue implements DriverQueue {
   private nextUsed: number;
   /** The used idx as it was read last. */
   private seenUsed: number;
+  /** With `inOrder`: the buffer that comes back next, and the batch that is being reaped. */
+  private oldestHead = 0;
+  private batchLeft = 0;
+  private batchLength = 0;
   private wantsNotifications = true;
   /** The used_event that was written last. */
   private usedEvent: number;
@@ -115,12 +123,13 @@ export class SplitDriverQueue implements DriverQueue {
     this.availWords = rings.availWords;
     this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
+    this.inOrder = init.inOrder === true;
     this.usedEventAt = usedEventOffset(size);
     this.availEventAt = availEventOffset(size);
     this.tables = init.indirect ? init.indirectArea : undefined;
     this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
-    this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => index + 1);
+    this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => (index + 1) % size);
     this.taken = new Uint32Array(size);
     this.order = new Float64Array(size);
     this.writableLength = new Uint32Array(size);
@@ -150,6 +159,11 @@ export class SplitDriverQueue implements DriverQueue {
   /** See {@link DriverQueue.outstanding}. */
   get outstanding(): number {
     return (this.nextAvail - this.nextUsed) & 0xffff;
+  }
+
+  /** See {@link DriverQueue.index}. */
+  get index(): number {
+    return this.publishedAvail;
   }
 
   /** See {@link DriverQueue.add}. */
@@ -239,6 +253,7 @@ export class SplitDriverQueue implements DriverQueue {
   /** See {@link DriverQueue.reap}. */
   reap(): number {
     const next = this.nextUsed;
+    if (this.batchLeft > 0) return this.reapOfBatch();
     if (next === this.seenUsed && !this.lookForBuffers()) return -1;
 
     const { size, used, taken } = this;
@@ -247,8 +262,7 @@ export class SplitDriverQueue implements DriverQueue {
     const length = used.getUint32(entry + USED_ELEM_LEN, true);
     if (id >= size) return this.fail("used-id");
     const descriptors = taken[id] as number;
-    const count = descriptors & 0xffff;
-    if (count === 0) return this.fail("used-id");
+    if (descriptors === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
     if (
       this.nextAvail !== this.publishedAvail &&
@@ -257,14 +271,34 @@ export class SplitDriverQueue implements DriverQueue {
       return this.fail("used-id");
     }
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
+    if (this.inOrder) {
+      // All that were added before it are used too: the entry stands for every one of them.
+      const before = (this.order[id] as number) - (this.order[this.oldestHead] as number);
+      if (before >= ((this.seenUsed - next) & 0xffff)) return this.fail("used-order");
+      this.batchLeft = before + 1;
+      this.batchLength = length;
+      return this.reapOfBatch();
+    }
 
-    taken[id] = 0;
     this.nextDescriptor[descriptors >>> 16] = this.freeHead;
     this.freeHead = id;
-    this.freeCount += count;
-    this.nextUsed = (next + 1) & 0xffff;
+    return this.takeBack(id, length);
+  }
+
+  /** The next buffer of the batch; all of them but the last are taken as written in full. */
+  private reapOfBatch(): number {
+    const head = this.oldestHead;
+    this.oldestHead = this.nextDescriptor[(this.taken[head] as number) >>> 16] as number;
+    const isLast = --this.batchLeft === 0;
+    return this.takeBack(head, isLast ? this.batchLength : (this.writableLength[head] as number));
+  }
+
+  private takeBack(head: number, length: number): number {
+    this.freeCount += (this.taken[head] as number) & 0xffff;
+    this.taken[head] = 0;
+    this.nextUsed = (this.nextUsed + 1) & 0xffff;
     this.usedLength = length;
-    return id;
+    return head;
   }
 
   /** See {@link DriverQueue.enableNotifications}. */
