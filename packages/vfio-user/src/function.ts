@@ -1,16 +1,26 @@
 /** What a server serves: a PCI function, be it virtio over PCI or other registers in BARs. */
 import type { PciInterruptSink, PciWindow, VectorMasking } from "@virtio-admin/transport-pci";
 
-/** A PCI function; every `PciDevice` is one. Offsets and lengths are in bytes. Nothing here throws. */
+/**
+ * A PCI function; every `PciDevice` is one, and whoever has other registers in a BAR may write one.
+ * Offsets and lengths are in bytes, numbers in memory little-endian. A server calls it within
+ * {@link barLength} and the length of configuration space only, and hangs up when it throws.
+ */
 export interface VfioUserFunction {
   /** What of its shape a server has to know. */
   readonly placement: {
     /** The length of its configuration space. */
     readonly configSize: number;
-    /** Its interrupt pin, as the header has it: 0 for none. */
-    readonly identity: { readonly interruptPin: number };
-    /** Where what is written changes nothing that can be read: notifications of queues. */
-    readonly windows: { readonly notify: PciWindow };
+    /** Of its header. */
+    readonly identity: {
+      /** 1 for INTA, 0 for no interrupt line. */
+      readonly interruptPin: number;
+    };
+    /** Of its BARs. */
+    readonly windows: {
+      /** Where what is written changes nothing that can be read: notifications of queues. */
+      readonly notify: PciWindow;
+    };
   };
   /** How many MSI-X vectors it has; `undefined` for a function without MSI-X. */
   readonly msixVectors: number | undefined;
