@@ -165,7 +165,7 @@ function manifestOf(name: string): string {
   return places.find((place) => existsSync(place)) ?? `${name}/package.json`;
 }
 
-const ROUNDS = 40;
+const ROUNDS = 4;
 let sink = 0;
 
 function slice(decode: Decode, bytes: Buffer): number {

@@ -8,7 +8,7 @@ import {
 } from "@virtio-admin/core";
 import { MMIO_REFERENCE_LAYOUT, type MmioBus } from "@virtio-admin/transport-mmio";
 import { ACCESS, Control } from "./control.ts";
-import { END, INIT, READY, type ThreadInit } from "./serve.ts";
+import { INIT, READY, type ThreadInit } from "./serve.ts";
 
 const DEFAULT_POLLS = 4000;
 const DEFAULT_BASE = 0x8000_0000;
@@ -113,8 +113,6 @@ export class DeviceThread {
   /** Ends the worker, whatever it does, and waits until it is gone. Reset the device before. */
   async close(): Promise<void> {
     this.#closing = true;
-    if (this.#ended === undefined) this.#worker.postMessage(END);
-    // A worker that does not come to hear of it is ended all the same.
     await this.#worker.terminate();
     this.#end("it was closed", undefined);
   }

@@ -15,10 +15,8 @@ export interface ThreadInit {
 
 /** @internal The member of `workerData` that a {@link ThreadInit} is. */
 export const INIT = "virtio-admin-thread";
-/** @internal What the two threads say to each other besides. */
+/** @internal What the worker says when its device is there. */
 export const READY = "ready";
-/** @internal Asks the worker to end. */
-export const END = "end";
 
 /** What the worker makes its device from. */
 export interface ServedThread {
@@ -35,7 +33,7 @@ export interface ServedThread {
  * @param make makes the register window of the device, in the memory that is given
  * @throws VirtioError `HOST_UNSUPPORTED` when the thread was not started by a {@link DeviceThread}
  */
-export async function serveThread(make: (thread: ServedThread) => MmioDevice): Promise<void> {
+export async function serveThread(make: (thread: ServedThread) => MmioDevice): Promise<never> {
   const init = (workerData as Readonly<Record<string, ThreadInit>> | null)?.[INIT];
   if (parentPort === null || init === undefined) {
     throw new VirtioError("HOST_UNSUPPORTED", {
@@ -56,22 +54,14 @@ export async function serveThread(make: (thread: ServedThread) => MmioDevice): P
   };
   const notified = (queue: number) => window.write(notifyAt, 4, queue);
 
-  let ended = false;
   // The listener keeps the thread alive while it sleeps.
-  parentPort.on("message", (message) => {
-    if (message !== END) return;
-    ended = true;
-    control.toDevice.ring();
-  });
+  parentPort.on("message", () => undefined);
   window.onInterrupt = (high) => control.setLine(high);
   parentPort.postMessage(READY);
   for (;;) {
     const seen = control.toDevice.count;
     control.takeNotifications(notified);
     control.serve(access);
-    if (ended) break;
     await control.toDevice.heard(seen, polls);
   }
-  window.onInterrupt = undefined;
-  parentPort.close();
 }

@@ -114,7 +114,7 @@ export class AdminBatch {
    * @throws what ended the client, or broke the queue, meanwhile
    */
   run(): number {
-    this.channel.publish();
+    if (this.failure === undefined) this.channel.publish();
     return this.poll();
   }
 
@@ -141,9 +141,9 @@ export class AdminBatch {
       if (this.resolve !== undefined) throw stillWaiting("is waited for already", this.pending);
       this.resolve = resolve;
       this.reject = reject;
-      this.channel.publish();
-      if (this.failure !== undefined) this.fail(this.failure);
-      else this.settle();
+      if (this.failure === undefined) this.channel.publish();
+      if (this.failure === undefined) this.settle();
+      else this.fail(this.failure);
     });
   }
 

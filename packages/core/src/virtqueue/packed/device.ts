@@ -270,6 +270,8 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.heldSegments -= chain.count;
       chain.shrink();
     }
+    // Memory that is taken out meanwhile is not kept by a chain that is to spare.
+    chain.region = undefined;
     chain.spare = this.spare;
     this.spare = chain;
   }

@@ -217,6 +217,8 @@ export class SplitDeviceQueue implements DeviceQueue {
       this.heldSegments -= chain.count;
       chain.shrink();
     }
+    // Memory that is taken out meanwhile is not kept by a chain that is to spare.
+    chain.region = undefined;
     chain.spare = this.spare;
     this.spare = chain;
   }
