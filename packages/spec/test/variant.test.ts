@@ -227,6 +227,8 @@ describe("a trial", () => {
     for (const layout of [
       layoutNamed("virtio_pci_common_cfg"),
       made({ ...MMIO, remove: ["QueueReady"] }),
+      made({ ...MMIO, change: { Status: { access: "R" } } }),
+      made({ ...CCW, change: { READ_ADMIN_VQ: { direction: "control", code: 0x93 } } }),
       made({ ...CCW, change: { READ_VQ_CONF: { payload: null } } }),
     ]) {
       const report = await tryLayout(layout, { fixtures, tour });
