@@ -254,3 +254,46 @@ describe("try", () => {
     expect(JSON.parse(out)).toMatchObject({ holds: false, broken: [{ rule: "transport" }] });
   });
 });
+
+describe("the guide to prototyping an extension", () => {
+  const guide = readFileSync(
+    new URL("../../../docs/guides/prototyping-an-extension.md", import.meta.url),
+    "utf8",
+  );
+  const blocks = [...guide.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, kind, text]) => ({
+    kind,
+    text: text ?? "",
+  }));
+  const depth = file("depth.yaml", blocks.find(({ kind }) => kind === "yaml")?.text ?? "");
+  /** What is printed, under the name that the guide has for the file; figures of the kit grow with it. */
+  const plain = (text: string) =>
+    text.replaceAll(depth, "depth.yaml").replaceAll(/\d+ (cases|passed|steps|do not)/g, "N $1");
+  const shown = (out: string) => blocks.some(({ text }) => plain(text) === plain(out));
+
+  it.each([
+    [["check"], []],
+    [
+      ["diff", "virtio_mmio_admin"],
+      ["--fail-on", "breaking"],
+    ],
+    [["render"], ["--format", "latex", "--only", "AdminQueueDepth"]],
+    [["try"], []],
+  ] as const)(
+    "shows what %j prints",
+    async (before, after) => {
+      const { code, out } = await layout(...before, depth, ...after);
+      expect(code).toBe(0);
+      expect(shown(out), out).toBe(true);
+    },
+    240_000,
+  );
+
+  it("shows where there is room, and what is said of a place that is taken", async () => {
+    const { out } = await layout("free", "virtio_mmio_admin");
+    expect(shown(`${out.trimEnd().split("\n").at(-1)}\n`)).toBe(true);
+    const taken = file("depth-taken.yaml", readFileSync(depth, "utf8").replace("0x0e8", "0x0c4"));
+    const { out: said } = await layout("check", taken);
+    const first = said.split("\n").slice(0, 3).join("\n").replaceAll(taken, "depth.yaml");
+    expect(shown(`${first}\n`), first).toBe(true);
+  });
+});

@@ -176,6 +176,21 @@ describe("reading C", () => {
     expect(read.get("after")?.size).toBe(1);
   });
 
+  it("neither grows nor sinks without a bound", () => {
+    const doubling = Array.from({ length: 200 }, (_, i) => `#define D${i + 1} (D${i} * D${i})`);
+    const { macros: large } = readC([`#define D0 0xffffffff\n${doubling.join("\n")}`]);
+    expect([...large.keys()]).toEqual(["D0", "D1"]);
+    const deep = `struct a { ${"struct { ".repeat(50_000)}`;
+    expect(readC([deep]).structs.size).toBe(0);
+    const wide = Array.from(
+      { length: 16 },
+      (_, i) => `struct w${i + 1} { struct w${i} a[64]; struct w${i} b; };`,
+    );
+    const { structs: some } = readC([`struct w0 { __u8 x; __u8 y; };\n${wide.join("\n")}`]);
+    expect(some.has("w1")).toBe(true);
+    expect(some.has("w16")).toBe(false);
+  });
+
   it("ends, whatever it reads", () => {
     const soup = fc
       .array(

@@ -1,13 +1,19 @@
+import { readFileSync } from "node:fs";
 import { isVirtioError, type Layout, layoutFromJson, layoutToJson } from "@virtio-admin/core";
 import { layoutFixtures } from "@virtio-admin/fixtures";
 import { isVariantDocument, layoutNamed, tryLayout, variantDocument } from "@virtio-admin/spec";
 import { COMPLIANCE_CASES } from "@virtio-admin/testkit";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 const HEAD = { format: "virtio-admin.layout-variant", version: 1 } as const;
 const MMIO = { ...HEAD, base: "virtio_mmio_admin" };
 const CCW = { ...HEAD, base: "virtio_ccw_commands_admin" };
+
+const matchesSchema = new Ajv2020({ strict: true, strictRequired: false }).compile(
+  JSON.parse(readFileSync(new URL("../schema/variant.schema.json", import.meta.url), "utf8")),
+);
 
 function made(document: object): Layout {
   return layoutFromJson(variantDocument(document));
@@ -76,7 +82,11 @@ describe("a variant", () => {
     ],
     ["a removal of what is not there", { ...MMIO, remove: ["X"] }, "variant.remove[0]"],
     ["removals as a map", { ...MMIO, remove: {} }, "variant.remove"],
-    ["an addition of what is there", { ...MMIO, add: [{ name: "Status" }] }, "variant.add[0].name"],
+    [
+      "an addition of what is there",
+      { ...MMIO, add: [{ name: "Status", doc: "A." }] },
+      "variant.add[0].name",
+    ],
     ["an addition that is no object", { ...MMIO, add: [1] }, "variant.add[0]"],
     [
       "an unknown member in a payload",
@@ -85,6 +95,8 @@ describe("a variant", () => {
     ],
   ])("with %s is refused by path", (_, document, path) => {
     expect(() => variantDocument(document)).toThrow(expect.objectContaining({ path }));
+    // That the base has it, or has it not, no schema can tell.
+    expect(matchesSchema(document)).toBe(BEYOND_SCHEMA.includes(path));
   });
 
   it("throws nothing but VirtioError, and changes no layout", () => {
@@ -102,6 +114,9 @@ describe("a variant", () => {
     expect(JSON.stringify(layoutToJson(layoutNamed("virtio_mmio_admin")))).toBe(before);
   });
 });
+
+/** The paths of refusals that depend on the base. */
+const BEYOND_SCHEMA = ["layout", "variant.change.X", "variant.remove[0]", "variant.add[0].name"];
 
 /** What is tried, and the rules that it breaks; empty when it holds. */
 const TRIALS: readonly (readonly [string, object, readonly string[]])[] = [
@@ -179,6 +194,7 @@ describe("a trial", () => {
   it.each(TRIALS)(
     "of %s names the rules that are broken",
     async (_, document, rules) => {
+      expect(matchesSchema(document)).toBe(true);
       const holds = rules.length === 0;
       const report = await tryLayout(made(document), { fixtures: holds ? fixtures : telling });
       const broken = report.broken.map(({ rule }) => rule);
@@ -211,6 +227,8 @@ describe("a trial", () => {
     for (const layout of [
       layoutNamed("virtio_pci_common_cfg"),
       made({ ...MMIO, remove: ["QueueReady"] }),
+      made({ ...MMIO, change: { Status: { access: "R" } } }),
+      made({ ...CCW, change: { READ_ADMIN_VQ: { direction: "control", code: 0x93 } } }),
       made({ ...CCW, change: { READ_VQ_CONF: { payload: null } } }),
     ]) {
       const report = await tryLayout(layout, { fixtures, tour });

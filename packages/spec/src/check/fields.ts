@@ -11,10 +11,11 @@ type PlacedField = PlacedEntry & { readonly field: Field };
 /** Checks one register map or structure. */
 export function checkFields(findings: CheckFindings, placed: PlacedLayout): void {
   // Of a payload that is in use as it is, nothing need be said again.
-  const isKnown = placed.path !== "layout" && severityFor(placed) === "note";
+  const severity = severityFor(placed);
+  const isKnown = placed.path !== "layout" && severity === "note";
   if (placed.layout.kind === "struct" && !isKnown) {
-    checkHoles(findings, placed);
-    checkPacked(findings, placed);
+    checkHoles(findings, placed, severity);
+    checkPacked(findings, placed, severity);
   }
   checkUnions(findings, placed);
   for (const entry of placed.entries) checkAccess(findings, entry, placed);
@@ -34,12 +35,12 @@ function severityFor({ layout }: PlacedLayout): CheckSeverity {
     : "warning";
 }
 
-function checkHoles(findings: CheckFindings, placed: PlacedLayout): void {
+function checkHoles(findings: CheckFindings, placed: PlacedLayout, severity: CheckSeverity): void {
   for (const { start, end } of holesOf(placed.layout)) {
     const bytes = end - start;
     findings.add({
       rule: "hole",
-      severity: severityFor(placed),
+      severity,
       path: placed.path,
       message: `${placed.layout.name} has no name for ${bytesText(bytes)} at ${hex(start)}`,
       remedy: `add { name: reserved, offset: ${hex(start)}, type: u8${bytes === 1 ? "" : `, count: ${bytes}`} }, so that both sides agree that it is 0`,
@@ -47,7 +48,7 @@ function checkHoles(findings: CheckFindings, placed: PlacedLayout): void {
   }
 }
 
-function checkPacked(findings: CheckFindings, placed: PlacedLayout): void {
+function checkPacked(findings: CheckFindings, placed: PlacedLayout, severity: CheckSeverity): void {
   const { layout, entries } = placed;
   if (layout.kind !== "struct" || !layout.packed) return;
   const crooked = entries.filter(({ field }) => field.offset % field.width !== 0);
@@ -55,7 +56,7 @@ function checkPacked(findings: CheckFindings, placed: PlacedLayout): void {
     const before = Math.floor(field.offset / field.width) * field.width;
     findings.add({
       rule: "packed",
-      severity: severityFor(placed),
+      severity,
       path: `${path}.offset`,
       message: `${field.name}, a ${field.type}, stands at ${hex(field.offset)}, which is no multiple of ${field.width}`,
       remedy: `move it to ${hex(before)} or ${hex(before + field.width)}, or fill up before it with reserved bytes`,
@@ -65,7 +66,7 @@ function checkPacked(findings: CheckFindings, placed: PlacedLayout): void {
   const width = Math.max(...entries.map(({ field }) => field.width));
   findings.add({
     rule: "packed",
-    severity: severityFor(placed),
+    severity,
     path: `${placed.path}.size`,
     message: `the size ${layout.size} is no multiple of ${width}, the width of its widest field`,
     remedy: `add ${bytesText(width - (layout.size % width))} reserved at the end`,
@@ -75,7 +76,7 @@ function checkPacked(findings: CheckFindings, placed: PlacedLayout): void {
 function checkUnions(findings: CheckFindings, { layout, entries }: PlacedLayout): void {
   const sized = entries.filter(({ field }) => field.count !== "rest");
   for (const { field, path } of sized) {
-    if (!field.overlay) continue;
+    if (!field.overlay || findings.isFull) continue;
     const shared = sized.filter(
       (other) => other.field !== field && !other.field.overlay && overlaps(field, other.field),
     );

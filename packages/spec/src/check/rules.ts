@@ -52,13 +52,18 @@ export class CheckFindings {
   /** In the order in which they were met. */
   readonly list: CheckFinding[] = [];
 
+  /** True when no more are kept. */
+  get isFull(): boolean {
+    return this.list.length >= MOST_FINDINGS;
+  }
+
   /** Adds one, unless the same was found there. */
   add(finding: CheckFinding): void {
     const isKnown = this.list.some(
       ({ rule, path, message }) =>
         rule === finding.rule && path === finding.path && message === finding.message,
     );
-    if (!isKnown && this.list.length < MOST_FINDINGS) this.list.push(finding);
+    if (!isKnown && !this.isFull) this.list.push(finding);
   }
 }
 

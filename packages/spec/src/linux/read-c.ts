@@ -38,6 +38,9 @@ export interface CHeaders {
 const DEEPEST = 16;
 const MOST_MEMBERS = 4096;
 const MOST_TOKENS = 64;
+/** The members of all structures together, and the largest value of a macro. */
+const MOST_IN_ALL = 1 << 18;
+const LARGEST = 1n << 64n;
 
 const SCALARS: ReadonlyMap<string, readonly [number, "little" | "big" | undefined]> = new Map(
   [1, 2, 4, 8].flatMap((width): [string, readonly [number, "little" | "big" | undefined]][] => {
@@ -142,6 +145,7 @@ class Values {
         const right = sum(level + 1, nesting);
         if (left === undefined || right === undefined) return undefined;
         left = operator(left, right);
+        if (left !== undefined && (left > LARGEST || left < -LARGEST)) return undefined;
         operator = next.get(tokens[at] ?? "");
       }
       return left;
@@ -181,6 +185,7 @@ class StructReader {
   readonly #tokens: readonly string[];
   readonly #values: Values;
   #at = 0;
+  #budget = MOST_IN_ALL;
 
   constructor(tokens: readonly string[], values: Values) {
     this.#tokens = tokens;
@@ -226,7 +231,11 @@ class StructReader {
     const members: CMember[] = [];
     let size = 0;
     let alignment = 1;
-    let readable = depth <= DEEPEST;
+    if (depth > DEEPEST) {
+      this.#skipBody();
+      return undefined;
+    }
+    let readable = true;
     const parts: { placed: Placed; name: string; count: number | "rest" | undefined }[] = [];
     while (this.#at < this.#tokens.length && this.#peek() !== "}") {
       const part = this.#readMember(depth);
@@ -247,7 +256,7 @@ class StructReader {
         placed.members.length === 1 && placed.members[0]?.path === "" ? 1 : repeat(count);
       for (let i = 0; i < copies; i++) {
         for (const member of placed.members) {
-          if (members.length > MOST_MEMBERS) return undefined;
+          if (members.length > MOST_MEMBERS || this.#budget-- <= 0) return undefined;
           members.push({
             ...member,
             path: [name + (copies > 1 ? `[${i}]` : ""), member.path]
@@ -262,6 +271,14 @@ class StructReader {
       alignment = Math.max(alignment, own);
     }
     return { members, size: Math.ceil(size / alignment) * alignment, alignment };
+  }
+
+  /** After an opening brace, to what follows the one that closes it. */
+  #skipBody(): void {
+    for (let braces = 1; braces > 0 && this.#at < this.#tokens.length; this.#at++) {
+      if (this.#peek() === "{") braces++;
+      if (this.#peek() === "}") braces--;
+    }
   }
 
   #readMember(depth: number) {

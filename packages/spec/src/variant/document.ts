@@ -71,6 +71,7 @@ const HEAD = ["$schema", "format", "version", "base", "name", "doc", "cite"];
 const CHANGES = ["change", "add", "remove"];
 /** What of a base's entry is another entry when it is changed. */
 const FIXED = ["name"];
+const OWN = { configurable: true, enumerable: true, writable: true };
 
 /**
  * The layout document that a variant makes of its base. Whether that is sound is for
@@ -169,7 +170,10 @@ function changeEntry(entry: Editable, change: Members, where: string): void {
     ) {
       known(value, CHANGES, `${where}.payload`);
       edit(entry["payload"] as Editable, value, `${where}.payload`);
-    } else entry[member] = value;
+    } else {
+      // Whatever the member is called, it is one of the entry's own.
+      Object.defineProperty(entry, member, { ...OWN, value });
+    }
   }
 }
 
