@@ -73,8 +73,9 @@ export function openGroup(): Promise<void> {
   return inLine(async () => {
     const key = keyOf();
     if (bench !== undefined && made === key) return;
-    await bench?.close();
+    const before = bench;
     bench = undefined;
+    await before?.close();
     count = 0;
     logged.value = [];
     told.value = undefined;

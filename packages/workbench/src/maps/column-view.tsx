@@ -75,7 +75,12 @@ export function ColumnView({ column }: { readonly column: Column }) {
         ))}
       </div>
       {compared !== undefined && (
-        <div class="differences">
+        <section
+          class="differences"
+          aria-label={`Differences on ${transport.toUpperCase()}`}
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is reached by the keyboard
+          tabIndex={0}
+        >
           <h3>
             {differences.length === 0 ? "No difference" : `${differences.length} differences`} from{" "}
             {nameOf(compared.name, comparedName(transport))}
@@ -88,7 +93,7 @@ export function ColumnView({ column }: { readonly column: Column }) {
               </li>
             ))}
           </ul>
-        </div>
+        </section>
       )}
     </section>
   );

@@ -18,16 +18,24 @@ export function BytesView({ block }: { readonly block: Block }) {
         {title}
         {address !== undefined && <small> at 0x{address.toString(16)}</small>}
       </h3>
-      <div class="dump" aria-hidden="true">
+      <div
+        class="dump"
+        aria-hidden="true"
+        // One listener for all bytes: there are a thousand, and they are drawn anew while one scrubs.
+        onPointerOver={({ target }) => {
+          const of = target instanceof HTMLElement ? target.dataset["of"] : undefined;
+          setLooked(of === undefined ? undefined : Number(of));
+        }}
+        onPointerLeave={() => setLooked(undefined)}
+      >
         {Array.from(bytes, (byte, i) => {
           const of = owner[i] ?? -1;
           return (
             <span
               key={i}
               data-hue={of < 0 ? undefined : of % COLOURS}
+              data-of={of < 0 ? undefined : of}
               data-looked={of >= 0 && of === looked}
-              onPointerEnter={() => setLooked(of < 0 ? undefined : of)}
-              onPointerLeave={() => setLooked(undefined)}
             >
               {byte.toString(16).padStart(2, "0")}
             </span>
