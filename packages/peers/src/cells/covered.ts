@@ -13,6 +13,8 @@ export const COVERED_FEATURES = [
   "queue reset",
   "MSI-X",
   "interrupt line",
+  "adapter indicators",
+  "classic indicators",
   "configuration change",
   "unbind and bind",
   "admin commands",
@@ -34,8 +36,7 @@ type Reasons = Partial<Record<CoveredFeature, string>>;
 
 const DIRECTIONS: readonly Coverage["direction"][] = ["linux-on-ours", "ours-on-qemu"];
 const DEVICE_TYPES: readonly Coverage["deviceType"][] = ["entropy", "block"];
-/** The transports whose every combination has a cell or a reason. */
-const TRANSPORTS = ["pci", "mmio"] as const;
+const TRANSPORTS: readonly Coverage["transport"][] = ["pci", "mmio", "ccw"];
 
 const OF_ENTROPY: Reasons = {
   writes: "an entropy device is not written to",
@@ -43,7 +44,20 @@ const OF_ENTROPY: Reasons = {
   indirect: "a buffer of entropy has one descriptor",
   "configuration change": "an entropy device has no configuration",
 };
-const OF_MMIO: Reasons = { "MSI-X": "MMIO has one interrupt line and no messages" };
+const NO_INDICATORS = "indicators are what channel devices have";
+const OF_TRANSPORT: Readonly<Record<Coverage["transport"], Reasons>> = {
+  pci: { "adapter indicators": NO_INDICATORS, "classic indicators": NO_INDICATORS },
+  mmio: {
+    "MSI-X": "MMIO has one interrupt line and no messages",
+    "adapter indicators": NO_INDICATORS,
+    "classic indicators": NO_INDICATORS,
+  },
+  ccw: {
+    "MSI-X": "a channel device has indicators, and no messages",
+    "interrupt line": "a channel device has indicators, and no line",
+    "queue reset": "there is no channel command to reset one queue with",
+  },
+};
 const OF_LINUX: Reasons = {
   "configuration change": "a disk of ours does not change its size while it is used",
   "no-admin-queue error": "Linux does not need one",
@@ -86,7 +100,7 @@ export const UNREACHABLE: readonly Unreachable[] = TRANSPORTS.flatMap((transport
       const reasons = {
         ...OF_PLACE.find((each) => isSamePlace(each, place))?.reasons,
         ...(direction === "linux-on-ours" ? OF_LINUX : OF_QEMU),
-        ...(transport === "mmio" ? OF_MMIO : {}),
+        ...OF_TRANSPORT[transport],
         ...(deviceType === "entropy" ? OF_ENTROPY : {}),
       };
       return COVERED_FEATURES.flatMap((feature) => {

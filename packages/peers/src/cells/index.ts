@@ -8,8 +8,8 @@ import { GUEST_KILLED } from "./guest-killed.ts";
 import { HOSTILE_CLIENT } from "./hostile-client.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
-import { QTEST_BLOCK } from "./qtest-block.ts";
-import { QTEST_ENTROPY } from "./qtest-entropy.ts";
+import { QEMU_BLOCK } from "./qemu-block.ts";
+import { QEMU_ENTROPY } from "./qemu-entropy.ts";
 import { RUNNER_KILLED } from "./runner-killed.ts";
 import { SERVER_KILLED } from "./server-killed.ts";
 import type { Cell } from "./types.ts";
@@ -26,7 +26,7 @@ export const CELLS: readonly Cell[] = [
   OWNER_HELD,
   MEMBER_COMMANDS,
   HOSTILE_CLIENT,
-  ...QTEST_ENTROPY,
-  ...QTEST_BLOCK,
+  ...QEMU_ENTROPY,
+  ...QEMU_BLOCK,
   FIGURES,
 ];

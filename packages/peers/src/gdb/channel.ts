@@ -69,8 +69,7 @@ export class GdbChannelBus implements CcwBus {
   static async find(
     processor: Processor,
     memory: GuestMemory,
-    deviceNumber: number,
-    adapterInterrupts: boolean,
+    { deviceNumber, adapterInterrupts }: { deviceNumber: number; adapterInterrupts: boolean },
   ): Promise<GdbChannelBus> {
     for (let number = 0; number < SUBCHANNEL_LIMIT; number++) {
       const bus = new GdbChannelBus(processor, memory, SUBCHANNEL + number, adapterInterrupts);

@@ -67,13 +67,21 @@ export class GdbClient {
     await this.#order(`P${number.toString(16)}=${digits}`);
   }
 
+  /** Reads memory as the processor sees it. @throws VirtioError `TRANSPORT` where there is none */
+  async readMemory(address: bigint, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const answer = await this.#ask(`m${address.toString(16)},${length.toString(16)}`);
+    const bytes = Uint8Array.from(Buffer.from(answer, "hex"));
+    if (bytes.length !== length) throw lost(`no ${length} bytes at ${address.toString(16)}`);
+    return bytes;
+  }
+
   /** Has the machine stop before the instruction at `address`. @throws VirtioError `TRANSPORT` */
-  async stopAt(address: number): Promise<void> {
+  async stopAt(address: bigint): Promise<void> {
     await this.#order(`Z0,${address.toString(16)},2`);
   }
 
   /** Ends {@link stopAt}. @throws VirtioError `TRANSPORT` */
-  async goPast(address: number): Promise<void> {
+  async goPast(address: bigint): Promise<void> {
     await this.#order(`z0,${address.toString(16)},2`);
   }
 

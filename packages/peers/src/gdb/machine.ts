@@ -37,12 +37,13 @@ export async function startMachine(
   program: Program,
   devices: readonly string[],
 ): Promise<GdbMachine> {
-  const { machine, ram, connection, monitor } = await MachineProcess.start({
+  const { machine, ram, connections, monitor } = await MachineProcess.start({
     program,
-    args: (file, socket) => [
+    sockets: ["gdb"],
+    args: (file, { gdb }) => [
       ...["-machine", "s390-ccw-virtio", "-accel", "tcg", "-S"],
       ...machineArguments(file),
-      ...["-chardev", socketArgument("gdb", socket), "-gdb", "chardev:gdb"],
+      ...["-chardev", socketArgument("gdb", gdb), "-gdb", "chardev:gdb"],
       ...devices,
     ],
     path: "gdb",
@@ -51,11 +52,10 @@ export async function startMachine(
   let client: GdbClient | undefined;
   const close = async () => {
     client?.close();
-    connection.destroy();
     await machine.close();
   };
   try {
-    client = await GdbClient.open(connection);
+    client = await GdbClient.open(connections.gdb);
     const memory = createGuestMemory([{ base: 0, bytes: ram, concurrent: true }]);
     const processor = await Processor.open(client, memory);
     const dma = new DmaArena(memory, PROCESSOR_MEMORY, RAM_BYTES / 2);

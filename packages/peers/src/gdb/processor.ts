@@ -8,11 +8,7 @@
  */
 import { Exclusive, type GuestMemory, VirtioError } from "@virtio-admin/core";
 import type { GdbClient } from "./client.ts";
-
-// Numbers of registers, in the order of QEMU's description.
-const PSW_MASK = 0;
-const PSW_ADDRESS = 1;
-const GPR = 2;
+import { GPR, PSW_ADDRESS, PSW_MASK } from "./registers.ts";
 
 /** The addressing mode of 64 bits, and nothing enabled. */
 const DISABLED = 0x0000_0001_8000_0000n;
@@ -102,7 +98,7 @@ export class Processor {
     }
     memory.write(IO_NEW_PSW, quadwords(DISABLED, BigInt(addressOf("landing"))));
     memory.write(DATA, quadwords(SUBCLASSES, 0n));
-    await client.stopAt(addressOf("landing"));
+    await client.stopAt(BigInt(addressOf("landing")));
     await processor.turn((execute) => execute("lctlg6", [[2, BigInt(DATA)]]));
     return processor;
   }

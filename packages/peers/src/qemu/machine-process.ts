@@ -13,24 +13,24 @@ import { LineCutter } from "../guest/lines.ts";
 import { QemuMonitor } from "./monitor.ts";
 import type { Program } from "./program.ts";
 
-/** RAM in bytes. */
+/** RAM in bytes, unless a machine needs more. */
 export const RAM_BYTES = 64 << 20;
 
 const START_TIME = 30_000;
 const LAST_LINES = 8;
 
-/** The arguments that every such machine has; its RAM is the file at `ram`. */
-export function machineArguments(ram: string): string[] {
+/** The arguments that every such machine has; its RAM is the file at `ram`, of so many bytes. */
+export function machineArguments(ram: string, bytes: number = RAM_BYTES): string[] {
   // JSON, as a path may have commas.
   const memory = {
     "qom-type": "memory-backend-file",
     id: "ram",
-    size: RAM_BYTES,
+    size: bytes,
     "mem-path": ram,
     share: true,
   };
   return [
-    ...["-machine", "memory-backend=ram", "-m", `${RAM_BYTES >> 20}M`],
+    ...["-machine", "memory-backend=ram", "-m", `${bytes >> 20}M`],
     ...["-object", JSON.stringify(memory)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"],
   ];
@@ -42,24 +42,39 @@ export function socketArgument(id: string, socket: string): string {
 }
 
 /** What a machine is started with. */
-export interface MachineProcessInit {
+export interface MachineProcessInit<Name extends string> {
   /** QEMU. */
   readonly program: Program;
-  /** Its arguments, for RAM in the file `ram`, and what connects to `socket`. */
-  readonly args: (ram: string, socket: string) => readonly string[];
+  /** RAM in bytes; {@link RAM_BYTES} unless given. */
+  readonly ramBytes?: number;
+  /** The names of the sockets that it connects to. */
+  readonly sockets: readonly Name[];
+  /** Its arguments, for RAM in the file `ram`, and sockets at these paths. */
+  readonly args: (ram: string, sockets: Readonly<Record<Name, string>>) => readonly string[];
   /** What it is called in errors. */
   readonly path: string;
   /** What QEMU says where this cannot be. */
   readonly unsupported?: RegExp;
 }
 
+/** What it was started with, once it is there. */
+export interface Started<Name extends string> {
+  /** Its RAM. */
+  readonly ram: Uint8Array;
+  /** Its connections, by the names of their sockets. */
+  readonly connections: Readonly<Record<Name, Socket>>;
+  /** Its monitor. */
+  readonly monitor: QemuMonitor;
+}
+
 /** One that was started. */
 export class MachineProcess {
   #folder: PrivateFolder | undefined;
   #ram: SharedFile | undefined;
-  #server: Server | undefined;
+  readonly #servers: Server[] = [];
+  /** Resolves with how it ended. */
   #child: ChildProcess | undefined;
-  #gone: Promise<unknown> = Promise.resolve();
+  #gone: Promise<string> = Promise.resolve("it was not started");
   readonly #lines: string[] = [];
 
   private constructor() {}
@@ -70,12 +85,9 @@ export class MachineProcess {
    * @throws VirtioError `TRANSPORT` when it ends, or is not there in time; `HOST_UNSUPPORTED` where it
    * cannot do what it is to do, or its RAM cannot be mapped
    */
-  static async start(init: MachineProcessInit): Promise<{
-    readonly machine: MachineProcess;
-    readonly ram: Uint8Array;
-    readonly connection: Socket;
-    readonly monitor: QemuMonitor;
-  }> {
+  static async start<Name extends string>(
+    init: MachineProcessInit<Name>,
+  ): Promise<Started<Name> & { readonly machine: MachineProcess }> {
     const machine = new MachineProcess();
     try {
       return { machine, ...(await machine.#start(init)) };
@@ -85,23 +97,45 @@ export class MachineProcess {
     }
   }
 
+  /** Resolves with how QEMU ended, in words, whatever ended it. */
+  get gone(): Promise<string> {
+    return this.#gone;
+  }
+
   /** Ends QEMU; its RAM is gone. */
   async close(): Promise<void> {
     this.#child?.kill("SIGKILL");
     await this.#gone;
-    this.#server?.close();
+    for (const server of this.#servers) server.close();
     this.#ram?.close();
     this.#folder?.remove();
   }
 
-  async #start({ program, args, path, unsupported }: MachineProcessInit) {
-    this.#folder = privateFolder();
-    const ram = join(this.#folder.path, "ram");
-    const socket = join(this.#folder.path, "machine.sock");
-    this.#ram = await mapSharedFile(ram, RAM_BYTES);
-    this.#server = await listen(socket);
-    const connected = new Promise<Socket>((resolve) => this.#server?.once("connection", resolve));
-    const child = spawn(...killedWithUs(program.file, [...program.before, ...args(ram, socket)]), {
+  async #start<Name extends string>({
+    program,
+    ramBytes = RAM_BYTES,
+    sockets,
+    args,
+    path,
+    unsupported,
+  }: MachineProcessInit<Name>): Promise<Started<Name>> {
+    const folder = privateFolder();
+    this.#folder = folder;
+    const ram = join(folder.path, "ram");
+    this.#ram = await mapSharedFile(ram, ramBytes);
+    const paths = {} as Record<Name, string>;
+    const connected: Promise<readonly [Name, Socket]>[] = [];
+    for (const name of sockets) {
+      paths[name] = join(folder.path, `${name}.sock`);
+      const server = await listen(paths[name]);
+      this.#servers.push(server);
+      connected.push(
+        new Promise((resolve) => {
+          server.once("connection", (socket) => resolve([name, socket]));
+        }),
+      );
+    }
+    const child = spawn(...killedWithUs(program.file, [...program.before, ...args(ram, paths)]), {
       env: { ...process.env, ...program.env },
       stdio: ["pipe", "pipe", "pipe"],
     });
@@ -117,30 +151,40 @@ export class MachineProcess {
       if (this.#lines.length > LAST_LINES) this.#lines.shift();
     });
     child.stderr.on("data", (bytes: Buffer) => cutter.push(bytes));
-    const connection = await this.#first(connected, gone, path, unsupported);
+    const connections = await this.#first(Promise.all(connected), gone, path, unsupported);
     const monitor = await QemuMonitor.open(child.stdin, child.stdout);
-    return { ram: this.#ram.bytes, connection, monitor };
+    return {
+      ram: this.#ram.bytes,
+      connections: Object.fromEntries(connections) as Record<Name, Socket>,
+      monitor,
+    };
   }
 
-  /** The connection, unless QEMU ends before it connects. */
-  async #first(
-    connected: Promise<Socket>,
+  /** The connections, unless QEMU ends before it connects. */
+  async #first<Connections>(
+    connected: Promise<Connections>,
     gone: Promise<string>,
     path: string,
     unsupported: RegExp | undefined,
-  ): Promise<Socket> {
+  ): Promise<Connections> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<string>((resolve) => {
       timer = setTimeout(() => resolve("QEMU does not connect"), START_TIME);
     });
-    const first = await Promise.race([connected, gone, late]);
-    clearTimeout(timer);
-    if (typeof first !== "string") return first;
-    const cannot = this.#lines.some((line) => unsupported?.test(line) === true);
-    throw new VirtioError(cannot ? "HOST_UNSUPPORTED" : "TRANSPORT", {
-      message: [first, ...this.#lines].join(" / "),
-      path,
+    const failed = Promise.race([gone, late]).then((why) => {
+      const cannot = this.#lines.some((line) => unsupported?.test(line) === true);
+      throw new VirtioError(cannot ? "HOST_UNSUPPORTED" : "TRANSPORT", {
+        message: [why, ...this.#lines].join(" / "),
+        path,
+      });
     });
+    // It may fail later, when nobody waits here any more.
+    failed.catch(() => undefined);
+    try {
+      return await Promise.race([connected, failed]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 

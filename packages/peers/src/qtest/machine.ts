@@ -49,13 +49,14 @@ export async function startMachine(
   board: Board,
   devices: readonly string[],
 ): Promise<QtestMachine> {
-  const { machine, ram, connection, monitor } = await MachineProcess.start({
+  const { machine, ram, connections, monitor } = await MachineProcess.start({
     program,
-    args: (file, socket) => [...qtestArguments(board, file, socket), ...devices],
+    sockets: ["qtest"],
+    args: (file, { qtest }) => [...qtestArguments(board, file, qtest), ...devices],
     path: "qtest",
     unsupported: NO_QTEST,
   });
-  const client = new QtestClient(connection);
+  const client = new QtestClient(connections.qtest);
   const close = async () => {
     await client.close();
     await machine.close();
