@@ -1,7 +1,7 @@
 /** The peers that cells are run with: QEMU, Linux in two versions, busybox, and a compiler. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { VirtioError } from "@virtio-admin/core";
+import { isVirtioError, VirtioError } from "@virtio-admin/core";
 import { type Architecture, AptRoot, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
 import { completeTrees, packagesOf, unpack } from "./debian/tree.ts";
 import { compareVersions, newest, type Pinned } from "./debian/version.ts";
@@ -160,8 +160,14 @@ export class Environment {
 
   async #getLinux(name: LinuxName): Promise<Linux> {
     const { suite, flavour, architecture } = LINUXES[name];
-    const wanted = (apt: AptRoot) => kernelPackages(apt, suite, flavour);
-    const folder = await this.#tree(`linux-${name}`, wanted, architecture);
+    const tree = (wanted: (apt: AptRoot) => Promise<Pinned[]>) =>
+      this.#tree(`linux-${name}`, wanted, architecture);
+    const folder = await tree((apt) => kernelPackages(apt, suite, flavour)).catch((error) => {
+      if (!isVirtioError(error, "HOST_UNSUPPORTED")) throw error;
+      // A mirror that is being brought up to date lists what it does not have yet.
+      this.#progress("the newest kernel cannot be had, the one before it is taken");
+      return tree((apt) => olderKernelPackages(apt, suite, flavour));
+    });
     const modules = join(folder, "usr/lib/modules");
     const release = existsSync(modules) ? readdirSync(modules)[0] : undefined;
     if (release === undefined) throw absent("a folder of modules", modules);
@@ -234,7 +240,27 @@ async function kernelPackages(apt: AptRoot, suite: string, flavour: string): Pro
   const [meta] = await exact(apt, [`linux-image-${flavour}`], suite);
   const image = (await depends(apt, meta)).find(({ name }) => /^linux-image-\d/.test(name));
   if (image === undefined) throw absent("a kernel", suite);
-  const pinned = { ...image, version: image.version || (meta?.version ?? "") };
+  return kernelParts(apt, { ...image, version: image.version || (meta?.version ?? "") });
+}
+
+/** The same of the kernel before the newest. */
+async function olderKernelPackages(
+  apt: AptRoot,
+  suite: string,
+  flavour: string,
+): Promise<Pinned[]> {
+  const names = (await apt.names("linux-image-")).filter(
+    (name) => /^linux-image-\d/.test(name) && name.endsWith(`-${flavour}`),
+  );
+  const found = await Promise.all(names.map(async (name) => newest(await apt.candidates(name), suite)));
+  const [, older] = found
+    .flatMap((each) => each ?? [])
+    .sort((a, b) => compareVersions(b.version, a.version));
+  if (older === undefined) throw absent("an older kernel", suite);
+  return kernelParts(apt, older);
+}
+
+async function kernelParts(apt: AptRoot, pinned: Pinned): Promise<Pinned[]> {
   // Newer packages are split in two, older ones have everything themselves.
   const parts = (await depends(apt, pinned)).filter(({ name }) =>
     /^linux-(binary|modules)-\d/.test(name),

@@ -88,6 +88,11 @@ export class AptRoot {
     return parseMadison(await this.#cache("madison", name));
   }
 
+  /** The names of all packages that begin so. */
+  async names(beginning: string): Promise<string[]> {
+    return (await this.#cache("pkgnames", beginning)).split("\n").filter((name) => name !== "");
+  }
+
   /** What a package depends on directly. */
   async depends({ name, version }: Pinned): Promise<Pinned[]> {
     return parseDepends(await this.#cache("show", `${name}=${version}`));
