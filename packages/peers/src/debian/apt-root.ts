@@ -120,12 +120,17 @@ export class AptRoot {
         await runProgram("apt-get", args, { cwd, env: this.#env, onLine: this.#progress });
         return;
       } catch (error) {
-        if (attempt === ATTEMPTS) throw error;
+        if (attempt === ATTEMPTS || isAbsent(error)) throw error;
         this.#progress(`attempt ${attempt} of ${ATTEMPTS} failed, once more`);
         await delay(PAUSE * attempt);
       }
     }
   }
+}
+
+/** True when the mirror has not what its lists say: it will not have it in a moment either. */
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && /\b404 +Not Found/.test(error.message);
 }
 
 /** The mirror of Debian proper that this machine is set up with. */

@@ -14,7 +14,10 @@ export interface ChannelDeviceInit {
   /** The device. */
   readonly device: ServedDevice;
   /** What its transport is told besides. */
-  readonly options?: Pick<CcwDeviceInit, "maxRevision" | "offerAdminBelowRevision3">;
+  readonly options?: Pick<
+    CcwDeviceInit,
+    "maxRevision" | "offerAdminBelowRevision3" | "tolerateShortConfig"
+  >;
   /** Where an entropy device takes its bytes from. */
   readonly source?: EntropySource;
   /** What a block device stores in. */
