@@ -1,7 +1,7 @@
 /** The table of what a run covered: features by place, a place being transport, direction and type. */
 import Table from "cli-table3";
 import type { Coverage } from "./cells/coverage.ts";
-import { EXPECTED_COVERAGE, isSame, UNREACHABLE } from "./cells/covered.ts";
+import { COVERED_FEATURES, EXPECTED_COVERAGE, isSame, UNREACHABLE } from "./cells/covered.ts";
 import type { Cell } from "./cells/types.ts";
 import type { Row } from "./report.ts";
 
@@ -25,8 +25,8 @@ const MARKS: Readonly<Record<Covered["outcome"], string>> = {
   unreachable: "–",
 };
 const HEADS: Readonly<Record<Coverage["direction"], string>> = {
-  "linux-on-ours": "Linux, our device",
-  "ours-on-qemu": "our driver, QEMU's",
+  "linux-on-ours": "Linux, on ours",
+  "ours-on-qemu": "ours, on QEMU",
 };
 /** No lines but those below and beside the heads. */
 const PLAIN = {
@@ -139,10 +139,13 @@ function axesOf(covered: readonly Covered[]): { places: Place[]; features: strin
     const place = { transport, direction, deviceType };
     places.set(JSON.stringify(place), place);
   }
-  return {
-    places: [...places.values()],
-    features: [...new Set(covered.map(({ feature }) => feature))],
-  };
+  const found = new Set(covered.map(({ feature }) => feature));
+  // What nobody has declared, of cells with features of their own, comes last.
+  const features = new Set<string>([
+    ...COVERED_FEATURES.filter((each) => found.has(each)),
+    ...found,
+  ]);
+  return { places: [...places.values()], features: [...features] };
 }
 
 /** A combination and no more. */

@@ -4,13 +4,13 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SeededStream } from "@virtio-admin/fixtures";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { cacheFolder, lockCache } from "../src/cache.ts";
 import { endsWithUs, privateFolder } from "../src/cleanup.ts";
 import { completeTrees, isComplete, packagesOf, treeFolder } from "../src/debian/tree.ts";
 import { runProgram } from "../src/program.ts";
-import { SeededStream } from "../src/served/entropy.ts";
 
 let folder: string;
 

@@ -7,10 +7,16 @@ export interface VfioUserFunction {
   readonly placement: {
     /** The length of its configuration space. */
     readonly configSize: number;
-    /** Its interrupt pin, as the header has it: 0 for none. */
-    readonly identity: { readonly interruptPin: number };
-    /** Where what is written changes nothing that can be read: notifications of queues. */
-    readonly windows: { readonly notify: PciWindow };
+    /** What of its header has to be known. */
+    readonly identity: {
+      /** Its interrupt pin: 0 for none. */
+      readonly interruptPin: number;
+    };
+    /** Where in its BARs some things are. */
+    readonly windows: {
+      /** Where what is written changes nothing that can be read: notifications of queues. */
+      readonly notify: PciWindow;
+    };
   };
   /** How many MSI-X vectors it has; `undefined` for a function without MSI-X. */
   readonly msixVectors: number | undefined;

@@ -1,13 +1,13 @@
 /** `virtio-admin demo`: the tour. */
 import { resolveTransport } from "@virtio-admin/core/di";
-import { loadTrace, REPLAY_TARGETS, recordedTraces } from "@virtio-admin/fixtures";
-import { REPLAY_MODES, type ReplayReport, replay } from "@virtio-admin/testkit";
+import { loadTrace, REPLAY_TARGETS, recordedTraces, replayPlanOf } from "@virtio-admin/fixtures";
+import { type ReplayReport, replay } from "@virtio-admin/testkit";
 import { createApplication } from "../application.ts";
 import type { Check } from "../demo/checks.ts";
 import { tellOfMembers } from "../demo/members.ts";
 import { tellStory } from "../demo/story.ts";
 import type { Output } from "../output.ts";
-import { reportReplay, targetOf } from "../replaying.ts";
+import { reportReplay } from "../replaying.ts";
 import { openTrace, type TraceForm } from "../tracing.ts";
 
 /** The options of `demo`. */
@@ -47,9 +47,10 @@ export async function demo(options: DemoOptions, output: Output): Promise<number
     if (!isChosen(transport, options)) continue;
     output.line(`  ${title}`);
     const { trace, expectations } = loadTrace(file);
-    for (const mode of REPLAY_MODES) {
+    const { target, modes } = replayPlanOf(trace);
+    for (const mode of modes) {
       output.progress(`${transport}: replay, ${mode}`);
-      const report = replay(trace, targetOf(transport), { mode, expectations });
+      const report = replay(trace, target, { mode, expectations });
       replays.push(report);
       reportReplay(report, output);
     }

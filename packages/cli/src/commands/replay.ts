@@ -1,15 +1,9 @@
 /** `virtio-admin replay FILE`: recorded traffic on one of our devices. */
-import {
-  describedReplayTarget,
-  deviceDescriptionOf,
-  loadTrace,
-  modesOf,
-} from "@virtio-admin/fixtures";
+import { loadTrace, type ReplayPlan, replayPlanOf } from "@virtio-admin/fixtures";
 import {
   REPLAY_MODES,
   type ReplayMode,
   type ReplayReport,
-  type ReplayTarget,
   replay,
   type Trace,
 } from "@virtio-admin/testkit";
@@ -28,11 +22,9 @@ export interface ReplayCommandOptions {
 /** Replays a file; 0 when every answer is right, 1 otherwise. */
 export function replayFile(file: string, options: ReplayCommandOptions, output: Output): number {
   const { trace, expectations } = loadTrace(file);
-  const { target, modes: itsModes } = (options.transport === undefined && madeAsSaid(trace)) || {
-    target: targetOf(options.transport ?? trace.transport),
-    modes: REPLAY_MODES,
-  };
-  const modes = options.mode === undefined ? itsModes : [options.mode];
+  const plan = planOf(trace, options.transport);
+  const { target } = plan;
+  const modes = options.mode === undefined ? plan.modes : [options.mode];
   output.line(`${file} on ${target.transport}`);
   const reports: ReplayReport[] = modes.map((mode) => {
     output.progress(`replay, ${mode}`);
@@ -44,15 +36,12 @@ export function replayFile(file: string, options: ReplayCommandOptions, output: 
   return reports.every(({ mismatches }) => mismatches.length === 0) ? 0 : 1;
 }
 
-/** What makes the device that the header of a trace speaks of, and the modes it was recorded in. */
-function madeAsSaid(
-  trace: Trace,
-): { readonly target: ReplayTarget; readonly modes: readonly ReplayMode[] } | undefined {
-  const owner = servedOwnerOf(trace);
-  if (owner !== undefined) {
-    return { target: servedReplayTarget(owner), modes: [owner.strict ? "strict" : "tolerant"] };
+/** On another transport than its own, no more is known of a trace than what it answered. */
+function planOf(trace: Trace, transport: string | undefined): ReplayPlan {
+  if (transport !== undefined && transport !== trace.transport) {
+    return { target: targetOf(transport), modes: REPLAY_MODES };
   }
-  const device = deviceDescriptionOf(trace);
-  if (device === undefined) return undefined;
-  return { target: describedReplayTarget(device, trace), modes: modesOf(device) };
+  const owner = servedOwnerOf(trace);
+  if (owner === undefined) return replayPlanOf(trace);
+  return { target: servedReplayTarget(owner), modes: [owner.strict ? "strict" : "tolerant"] };
 }

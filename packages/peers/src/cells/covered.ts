@@ -63,7 +63,8 @@ const OF_LINUX: Reasons = {
   "no-admin-queue error": "Linux does not need one",
 };
 const OF_QEMU: Reasons = {
-  "unbind and bind": "there is no guest: bring-up and reset are tried over and over",
+  "unbind and bind":
+    "there is no guest whose driver could be bound: bring-up is tried over and over",
   "admin commands": "no device of QEMU has an administration virtqueue",
 };
 

@@ -3,8 +3,8 @@
  * of its queues; on MMIO the first, as it does not know that the other can be there.
  */
 import { FEATURE, SELF_GROUP, SR_IOV_GROUP } from "@virtio-admin/core";
+import { SeededStream } from "@virtio-admin/fixtures";
 import type { LinuxName } from "../environment.ts";
-import { SeededStream } from "../served/entropy.ts";
 import { type Served, type ServedDevice, type ServedInit, serve } from "../served/function.ts";
 import { expectPlace, reach, STEP_TIME, withGuest } from "./boot.ts";
 import { type CoveredFeature, linuxOnOurs } from "./covered.ts";
@@ -145,8 +145,7 @@ function entropyCell(plan: Plan): Cell {
     covers: linuxOnOurs(transport, "entropy", covers),
     run: async (bench) => {
       const stream = new SeededStream(name);
-      const { source } = stream;
-      const served = await serve({ device, transport, source, ...bench.recording });
+      const served = await serve({ device, transport, stream, ...bench.recording });
       try {
         return await underLinux(bench, plan, served, stream);
       } finally {

@@ -19,7 +19,7 @@ const GONE_TIME = 20_000;
  */
 export function momentsOf(seed: number): number[] {
   const random = new Random(seed);
-  return Array.from({ length: KILLS }, () => Math.round(LATEST * (random.uint32() / UNIT) ** 3));
+  return Array.from({ length: KILLS }, () => Math.round(LATEST * (random.uint32() / UNIT) ** 4));
 }
 
 /** Waits for a moment, or the end of what is to be killed then. */

@@ -9,10 +9,10 @@ import {
   BlockDriver,
   SECTOR_SIZE,
 } from "@virtio-admin/devices";
+import { SeededStream } from "@virtio-admin/fixtures";
 import { ATTACHMENTS } from "../attachment/index.ts";
 import type { Attached, Attachment, Machine } from "../attachment/types.ts";
 import { privateFolder } from "../cleanup.ts";
-import { SeededStream } from "../served/entropy.ts";
 import type { Coverage } from "./coverage.ts";
 import { oursOnQemu } from "./covered.ts";
 import {

@@ -3,10 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bringUp, type DriverDevice, FEATURE, isVirtioError } from "@virtio-admin/core";
 import { ENTROPY_DEVICE_ID, EntropyDriver } from "@virtio-admin/devices";
+import { SeededStream } from "@virtio-admin/fixtures";
 import { ATTACHMENTS } from "../attachment/index.ts";
 import type { Attached, Attachment } from "../attachment/types.ts";
 import { privateFolder } from "../cleanup.ts";
-import { SeededStream } from "../served/entropy.ts";
 import type { Coverage } from "./coverage.ts";
 import { oursOnQemu } from "./covered.ts";
 import {

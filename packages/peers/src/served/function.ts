@@ -8,8 +8,12 @@ import {
   type VirtioDevice,
   type VirtioError,
 } from "@virtio-admin/core";
-import type { BlockStorage, EntropySource } from "@virtio-admin/devices";
-import { type DeviceDescription, makeDescribedDevice } from "@virtio-admin/fixtures";
+import type { BlockStorage } from "@virtio-admin/devices";
+import {
+  type DeviceDescription,
+  makeDescribedDevice,
+  type SeededStream,
+} from "@virtio-admin/fixtures";
 import { PciDevice } from "@virtio-admin/transport-pci";
 import { type DmaMemory, type VfioUserFunction, VfioUserServer } from "@virtio-admin/vfio-user";
 import { privateFolder } from "../cleanup.ts";
@@ -26,8 +30,8 @@ export interface ServedInit {
   readonly device: ServedDevice;
   /** How it is reached: as virtio over PCI unless given, or by MMIO registers in a BAR. */
   readonly transport?: "pci" | "mmio";
-  /** Where an entropy device takes its bytes from; the platform's randomness unless given. */
-  readonly source?: EntropySource;
+  /** What an entropy device gives out; the platform's randomness unless given. */
+  readonly stream?: SeededStream;
   /** What a block device stores in; memory of its own unless given. */
   readonly storage?: BlockStorage;
   /** Counts nothing but accesses, which costs nearly nothing: for measurements. */
@@ -148,11 +152,15 @@ export function nothingCounted(): Counted {
 
 /** One function, in one client's memory. */
 function makeDevice(
-  { device: given, transport = "pci", source, storage, quiet = false, recorder }: ServedInit,
+  { device: given, transport = "pci", stream, storage, quiet = false, recorder }: ServedInit,
   memory: DmaMemory,
   counted: Counted,
 ): { device: VirtioDevice; served: VfioUserFunction; end: () => void } {
-  const description: DeviceDescription = { made_by: "peers", ...given };
+  const description: DeviceDescription = {
+    made_by: "peers",
+    ...given,
+    ...(stream === undefined ? {} : { seed: stream.seed }),
+  };
   const record = quiet ? undefined : recorder?.open({ transport, device: description });
   const trace: TraceSink = {
     emit: (event) => {
@@ -162,7 +170,7 @@ function makeDevice(
   };
   const device = makeDescribedDevice(description, {
     memory,
-    ...(source === undefined ? {} : { source }),
+    ...(stream === undefined ? {} : { source: stream.source }),
     ...(storage === undefined ? {} : { storage }),
     ...(quiet ? {} : { trace }),
   });

@@ -9,7 +9,7 @@ import { VfioUserServer } from "@virtio-admin/vfio-user";
 
 const [path = ""] = process.argv.slice(2);
 mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-await VfioUserServer.listen({
+const server = await VfioUserServer.listen({
   path,
   device: (memory) => {
     const executor = new AdminExecutor({ groups: [new SelfGroup()], tolerances: TOLERANT });
@@ -20,5 +20,5 @@ await VfioUserServer.listen({
 });
 process.stdout.write("ready\n");
 // The parent holds the other end, and goes at last.
-process.stdin.on("end", () => process.exit(0));
+process.stdin.on("end", () => void server.close().then(() => process.exit(0)));
 process.stdin.resume();

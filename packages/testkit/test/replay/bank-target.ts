@@ -14,6 +14,8 @@ import {
 
 /** Writing a queue's index here notifies it. */
 export const DOORBELL = 0x100;
+/** Writing here has the device look at its queues, as DRIVER_OK does. */
+export const START = 0x108;
 /** Writing here resets the device. */
 export const RESET = 0x104;
 /** Every byte of entropy. */
@@ -27,6 +29,8 @@ class BankSession implements ReplaySession {
   readonly guest = new ReplayGuest();
   readonly device: VirtioDevice;
   readonly performed: RequestLine[] = [];
+  /** How often the driver was interrupted. */
+  interrupts = 0;
   readonly #bank = new Uint8Array(BANK_BYTES);
 
   constructor() {
@@ -41,6 +45,15 @@ class BankSession implements ReplaySession {
       memory: guest.memory,
     });
     const { device } = this;
+    device.connect({
+      transport: "bank",
+      reservedFeatures: [],
+      usedBuffers: () => {
+        this.interrupts += 1;
+      },
+      configurationChange: () => undefined,
+      deviceReset: () => undefined,
+    });
     device.writeDriverFeatures(1, 2 ** (FEATURE.VIRTIO_F_VERSION_1 - 32));
     device.writeStatus(STATUS.ACKNOWLEDGE);
     device.writeStatus(STATUS.ACKNOWLEDGE | STATUS.DRIVER);
@@ -57,7 +70,7 @@ class BankSession implements ReplaySession {
   perform(request: RequestLine): readonly ReplayAnswer[] {
     this.performed.push(request);
     if (request.op === "reset" || this.resets(request)) this.device.reset();
-    const queue = this.notifies(request);
+    const queue = this.starts(request) ? 0 : this.notifies(request);
     if (queue !== undefined) this.device.notify(queue);
     if (request.op === "write") {
       request.data.forEach((byte, i) => {
@@ -72,6 +85,10 @@ class BankSession implements ReplaySession {
 
   notifies(request: RequestLine): number | undefined {
     return request.op === "write" && request.offset === DOORBELL ? request.data[0] : undefined;
+  }
+
+  starts(request: RequestLine): boolean {
+    return request.op === "write" && request.offset === START;
   }
 
   resets(request: RequestLine): boolean {

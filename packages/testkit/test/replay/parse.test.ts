@@ -102,6 +102,22 @@ describe("parseTrace", () => {
     expect(trace.lines[0]).toMatchObject({ ending: { status: 0x0c00, residual: 0 } });
   });
 
+  it("tells which buffers the driver was interrupted for, where the trace does", () => {
+    const buffer = (queue: number) =>
+      `{"t_us":1,"op":"buffer","queue":${queue},"descriptors":[{"length":1,"writable":true}],"readable":"","used":1,"written":"00"}`;
+    const interrupt = (queue: string) => `{"t_us":1,"op":"interrupt"${queue}}`;
+    const bell = '{"t_us":1,"op":"write","offset":80,"size":4,"data":"00000000"}';
+    const of = (lines: readonly string[]) =>
+      parseTrace(lines.join("\n"), "t.jsonl").lines.flatMap((line) =>
+        line.op === "buffer" ? [line.interrupted] : [],
+      );
+    const lines = [buffer(0), buffer(1), buffer(0), interrupt(',"queue":0'), bell, buffer(0), bell];
+    expect(of([HEADER, ...lines, interrupt(',"queue":0')])).toEqual([true, false, true, false]);
+    // That of the configuration is for no queue.
+    expect(of([HEADER, buffer(0), interrupt("")])).toEqual([false]);
+    expect(of([bell, buffer(0)])).toEqual([undefined]);
+  });
+
   it("takes the transport of a headed trace from its header, whatever the name", () => {
     expect(parseTrace(HEADER.replace("mmio", "msg"), "t.jsonl").transport).toBe("msg");
   });

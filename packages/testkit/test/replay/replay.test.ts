@@ -9,7 +9,7 @@ import {
 } from "@virtio-admin/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BankTarget, DOORBELL, ENTROPY_BYTE, QUEUE_SIZE, RESET } from "./bank-target.ts";
+import { BankTarget, DOORBELL, ENTROPY_BYTE, QUEUE_SIZE, RESET, START } from "./bank-target.ts";
 
 const HEADER = { format: TRACE_FORMAT, version: TRACE_VERSION, transport: "mmio" };
 
@@ -203,6 +203,38 @@ describe("buffers", () => {
     const target = new BankTarget();
     run([bell(), buffer(entropy(8)), write(RESET, "00"), bell(), buffer(entropy(8))], [], target);
     expect(target.latest?.guest.memory.regions).toEqual([]);
+  });
+});
+
+describe("what the driver had done before", () => {
+  const start = write(START, "00");
+  const interrupt = { op: "interrupt", queue: 0 };
+
+  it("buffers without a notification were there when the device went live", () => {
+    const lines = [HEADER, start, buffer(entropy(8)), bell(), buffer(entropy(8))];
+    expect(run(lines)).toMatchObject({ checked: 2, mismatches: [] });
+    // A notification before that has nothing to do with what comes after.
+    const again = [HEADER, bell(), buffer(entropy(8)), start, buffer(entropy(8))];
+    expect(run(again)).toMatchObject({ checked: 2, mismatches: [] });
+  });
+
+  it("it wanted the interrupts that it got, and no others", () => {
+    for (const got of [[true], [false], [true, false, true], [false, false, true, true]]) {
+      const lines = got.flatMap((each) => [
+        bell(),
+        buffer(entropy(8)),
+        ...(each ? [interrupt] : []),
+      ]);
+      const target = new BankTarget();
+      expect(run([HEADER, ...lines], [], target)).toMatchObject({ mismatches: [] });
+      expect(target.latest?.interrupts).toBe(got.filter((each) => each).length);
+    }
+  });
+
+  it("it wanted all of them, where the trace has none", () => {
+    const target = new BankTarget();
+    run([bell(), buffer(entropy(8)), bell(), buffer(entropy(8))], [], target);
+    expect(target.latest?.interrupts).toBe(2);
   });
 });
 
