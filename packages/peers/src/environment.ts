@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isVirtioError, VirtioError } from "@virtio-admin/core";
-import { type Architecture, AptRoot, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
+import { AptRoot, type Architecture, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
 import { completeTrees, packagesOf, unpack } from "./debian/tree.ts";
 import { compareVersions, newest, type Pinned } from "./debian/version.ts";
 import type { GuestModule } from "./guest/initramfs.ts";
@@ -252,7 +252,9 @@ async function olderKernelPackages(
   const names = (await apt.names("linux-image-")).filter(
     (name) => /^linux-image-\d/.test(name) && name.endsWith(`-${flavour}`),
   );
-  const found = await Promise.all(names.map(async (name) => newest(await apt.candidates(name), suite)));
+  const found = await Promise.all(
+    names.map(async (name) => newest(await apt.candidates(name), suite)),
+  );
   const [, older] = found
     .flatMap((each) => each ?? [])
     .sort((a, b) => compareVersions(b.version, a.version));

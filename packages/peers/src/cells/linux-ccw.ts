@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { accessors, FEATURE } from "@virtio-admin/core";
 import { memoryStorage, SECTOR_SIZE } from "@virtio-admin/devices";
+import { SeededStream } from "@virtio-admin/fixtures";
 import {
   CHANNEL_DEVICE_STATUS,
   VIRTIO_FEATURE_DESC,
@@ -24,7 +25,6 @@ import {
   type ChannelDeviceInit,
   makeChannelDevice,
 } from "../served/channel-device.ts";
-import { SeededStream } from "../served/entropy.ts";
 import { BOOT_TIME, STEP_TIME } from "./boot.ts";
 import { linuxOnOurs } from "./covered.ts";
 import { type ExpectedDevice, expectDevice } from "./guest-device.ts";
@@ -91,7 +91,7 @@ const FOR_LINUX = { tolerateShortConfig: true } as const;
 
 const BLOCK_PLANS: readonly Plan[] = [
   {
-    what: "split rings, an administration virtqueue",
+    what: "split rings",
     device: { type: "block", sectors: DISK_BYTES / SECTOR_SIZE, members: 0 },
     options: FOR_LINUX,
     revisions: [EXPECTED_REVISION],
@@ -100,7 +100,7 @@ const BLOCK_PLANS: readonly Plan[] = [
   },
   {
     what: "packed rings",
-    device: { type: "block", sectors: DISK_BYTES / SECTOR_SIZE, features: PACKED },
+    device: { type: "block", sectors: DISK_BYTES / SECTOR_SIZE, members: 0, features: PACKED },
     options: FOR_LINUX,
     revisions: [EXPECTED_REVISION],
     offersAdmin: false,
@@ -158,18 +158,21 @@ export const LINUX_CCW: readonly Cell[] = [
     checks:
       "Linux reads entropy from channel devices, twice each, and leaves ADMIN_VQ alone where it sees it",
     covers: linuxOnOurs("ccw", "entropy", [
-      ...["bring-up", "reads", "EVENT_IDX", "packed"] as const,
-      ...["adapter indicators", "unbind and bind"] as const,
+      ...(["bring-up", "reads", "EVENT_IDX", "packed"] as const),
+      ...(["adapter indicators", "unbind and bind"] as const),
     ]),
     run: (bench) =>
       withChannelGuest(bench, "virtio-rng", USE_ENTROPY, ENTROPY_PLANS, async (guest, plan) => {
         const stream = new SeededStream(plan.what);
-        const made = await plug(bench, guest, plan, { source: stream.source });
+        const made = await plug(bench, guest, plan, { stream });
         const seen = new Set<number>();
         return driven(bench, guest, plan, made, { driver: "virtio_rng" }, async () => {
           for (let i = 0; i < SAMPLES; i++) {
             const { fields } = await guest.result("sample", STEP_TIME);
-            expect(Number(fields["bytes"]) === SAMPLE_BYTES, `a sample of ${fields["bytes"]} bytes`);
+            expect(
+              Number(fields["bytes"]) === SAMPLE_BYTES,
+              `a sample of ${fields["bytes"]} bytes`,
+            );
             const at = stream.find(fields["hash"] ?? "", SAMPLE_BYTES);
             expect(at !== undefined && !seen.has(at), "a sample is not what the device gave");
             seen.add(at);
@@ -182,8 +185,8 @@ export const LINUX_CCW: readonly Cell[] = [
     needs: NEEDS,
     checks: "Linux writes channel disks and reads them, twice each, and we see what it wrote",
     covers: linuxOnOurs("ccw", "block", [
-      ...["bring-up", "reads", "writes", "indirect", "EVENT_IDX", "packed"] as const,
-      ...["adapter indicators", "unbind and bind"] as const,
+      ...(["bring-up", "reads", "writes", "indirect", "EVENT_IDX", "packed"] as const),
+      ...(["adapter indicators", "unbind and bind"] as const),
     ]),
     run: (bench) =>
       withChannelGuest(bench, "virtio_blk", USE_BLOCK, BLOCK_PLANS, async (guest, plan) => {
@@ -240,10 +243,11 @@ async function plug(
   { recording }: Bench,
   guest: LinuxGuest,
   { device, options = {} }: Plan,
-  behind: Pick<ChannelDeviceInit, "source" | "storage">,
+  behind: Pick<ChannelDeviceInit, "stream" | "storage">,
 ): Promise<ChannelDevice> {
   // A replay makes a device that tolerates what Linux does, and is told nothing else.
-  const isPlain = Object.keys({ ...FOR_LINUX, ...options }).length === Object.keys(FOR_LINUX).length;
+  const isPlain =
+    Object.keys({ ...FOR_LINUX, ...options }).length === Object.keys(FOR_LINUX).length;
   const init = { device, options, ...behind, ...(isPlain ? recording : {}) };
   return guest.plug((subchannelId) => makeChannelDevice(init, guest.memory, subchannelId));
 }

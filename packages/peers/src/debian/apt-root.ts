@@ -73,7 +73,10 @@ export class AptRoot {
     for (const name of FOLDERS) mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, "var/lib/dpkg/status"), "");
     writeFileSync(join(folder, "apt.conf"), await configuration(folder, architecture));
-    writeFileSync(join(folder, "etc/apt/sources.list.d/debian.sources"), sources(mirror, architecture));
+    writeFileSync(
+      join(folder, "etc/apt/sources.list.d/debian.sources"),
+      sources(mirror, architecture),
+    );
     return new AptRoot(folder, progress);
   }
 

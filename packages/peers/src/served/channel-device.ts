@@ -1,7 +1,11 @@
 /** A device of ours behind a subchannel, with what its driver does counted, and recorded. */
 import type { GuestMemory, TraceEvent, TraceSink, VirtioDevice } from "@virtio-admin/core";
-import type { BlockStorage, EntropySource } from "@virtio-admin/devices";
-import { type DeviceDescription, makeDescribedDevice } from "@virtio-admin/fixtures";
+import type { BlockStorage } from "@virtio-admin/devices";
+import {
+  type DeviceDescription,
+  makeDescribedDevice,
+  type SeededStream,
+} from "@virtio-admin/fixtures";
 import { CcwDevice, type CcwDeviceInit } from "@virtio-admin/transport-ccw";
 import type { Recorder } from "../recorder.ts";
 import { type Counted, count, nothingCounted, type ServedDevice } from "./function.ts";
@@ -18,8 +22,8 @@ export interface ChannelDeviceInit {
     CcwDeviceInit,
     "maxRevision" | "offerAdminBelowRevision3" | "tolerateShortConfig"
   >;
-  /** Where an entropy device takes its bytes from. */
-  readonly source?: EntropySource;
+  /** What an entropy device gives out. */
+  readonly stream?: SeededStream;
   /** What a block device stores in. */
   readonly storage?: BlockStorage;
   /** Keeps what the driver does; nothing unless given. A replay knows nothing of `options`. */
@@ -42,11 +46,15 @@ export interface ChannelDevice {
 
 /** Makes a device in the memory of its driver. */
 export function makeChannelDevice(
-  { device: given, options = {}, source, storage, recorder }: ChannelDeviceInit,
+  { device: given, options = {}, stream, storage, recorder }: ChannelDeviceInit,
   memory: GuestMemory,
   subchannelId: number,
 ): ChannelDevice {
-  const description: DeviceDescription = { made_by: "peers", ...given };
+  const description: DeviceDescription = {
+    made_by: "peers",
+    ...given,
+    ...(stream === undefined ? {} : { seed: stream.seed }),
+  };
   const counted = nothingCounted();
   const commands: ChannelEvent[] = [];
   const record = recorder?.open({ transport: "ccw", device: description });
@@ -60,7 +68,7 @@ export function makeChannelDevice(
   const device = makeDescribedDevice(description, {
     memory,
     trace,
-    ...(source === undefined ? {} : { source }),
+    ...(stream === undefined ? {} : { source: stream.source }),
     ...(storage === undefined ? {} : { storage }),
   });
   return {
