@@ -16,6 +16,12 @@ export type Outcome =
 /** Called while the machine is stopped at an address. */
 export type StopHandler = () => Promise<Outcome>;
 
+/** What is to be done while the machine is stopped. */
+interface Errand {
+  work(): Promise<void>;
+  refuse(error: unknown): void;
+}
+
 /** The bit of the PSW that is set while a program runs, and not the kernel. */
 const PROBLEM_STATE = 0x0001_0000_0000_0000n;
 const LINK_REGISTER = 14;
@@ -24,30 +30,44 @@ const LINK_REGISTER = 14;
 export class Stops {
   readonly #client: GdbClient;
   readonly #handlers = new Map<bigint, StopHandler>();
-  readonly #errands: (() => Promise<void>)[] = [];
+  readonly #errands: Errand[] = [];
   #running = false;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(client: GdbClient) {
     this.#client = client;
   }
 
-  /** Runs the machine until it is gone. @throws VirtioError `TRANSPORT` then; what a handler throws */
+  /**
+   * Runs the machine until it is gone, or somebody fails.
+   *
+   * @throws VirtioError `TRANSPORT` when it is gone; what a handler throws
+   */
   async run(): Promise<never> {
-    for (;;) {
-      for (let errand = this.#errands.shift(); errand; errand = this.#errands.shift()) {
-        await errand();
+    try {
+      for (;;) {
+        for (const errand of this.#errands.splice(0)) await errand.work();
+        this.#running = true;
+        await this.#client.run();
+        this.#running = false;
+        await this.#handle();
       }
-      this.#running = true;
-      await this.#client.run();
-      this.#running = false;
-      await this.#handle();
+    } catch (error) {
+      this.#failure = { error };
+      for (const errand of this.#errands.splice(0)) errand.refuse(error);
+      throw error;
     }
   }
 
-  /** Does something while the machine is stopped, wherever that may be. */
-  whileStopped<Result>(errand: () => Promise<Result>): Promise<Result> {
+  /**
+   * Does something while the machine is stopped, wherever that may be.
+   *
+   * @throws what {@link run} throws when that ends before
+   */
+  whileStopped<Result>(work: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.#errands.push(() => errand().then(resolve, reject));
+      if (this.#failure !== undefined) throw this.#failure.error;
+      this.#errands.push({ work: () => work().then(resolve, reject), refuse: reject });
       if (this.#running) this.#client.interrupt();
     });
   }
