@@ -10,7 +10,7 @@ const INTERRUPT = "\x03";
 const STOPPED = "T05thread:01;";
 const INTERRUPTED = "T02thread:01;";
 const REGISTERS = 18;
-const MEMORY_BYTES = 0x2_0000;
+const MEMORY_BYTES = 0x10_0000;
 
 /** What the machine does when it is to run. */
 export interface FakeProcessor {
