@@ -1,8 +1,8 @@
 /** The peers that cells are run with: QEMU, Linux in two versions, busybox, and a compiler. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { VirtioError } from "@virtio-admin/core";
-import { AptRoot, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
+import { isVirtioError, VirtioError } from "@virtio-admin/core";
+import { AptRoot, type Architecture, BACKPORTS, type Progress, SUITE } from "./debian/apt-root.ts";
 import { completeTrees, packagesOf, unpack } from "./debian/tree.ts";
 import { compareVersions, newest, type Pinned } from "./debian/version.ts";
 import type { GuestModule } from "./guest/initramfs.ts";
@@ -18,8 +18,8 @@ export interface Linux {
   readonly modules: string;
 }
 
-/** Which Linux: the newest in the backports, or that of the stable suite. */
-export type LinuxName = "newest" | "stable";
+/** Which Linux: the newest in the backports, that of the stable suite, or the latter for s390x. */
+export type LinuxName = "newest" | "stable" | "stable-s390x";
 
 /** What a module is built with. */
 export interface Toolchain {
@@ -29,8 +29,18 @@ export interface Toolchain {
   readonly release: string;
 }
 
-const SUITE_OF: Readonly<Record<LinuxName, string>> = { newest: BACKPORTS, stable: SUITE };
-const FLAVOUR = "cloud-amd64";
+/** Where a Linux is from. */
+interface LinuxSource {
+  readonly suite: string;
+  readonly flavour: string;
+  readonly architecture: Architecture;
+}
+
+const LINUXES: Readonly<Record<LinuxName, LinuxSource>> = {
+  newest: { suite: BACKPORTS, flavour: "cloud-amd64", architecture: "amd64" },
+  stable: { suite: SUITE, flavour: "cloud-amd64", architecture: "amd64" },
+  "stable-s390x": { suite: SUITE, flavour: "s390x", architecture: "s390x" },
+};
 const QEMU_PACKAGES: Readonly<Record<Processor, readonly string[]>> = {
   x86_64: ["qemu-system-x86", "seabios", "libc6"],
   aarch64: ["qemu-system-arm", "libc6"],
@@ -63,9 +73,9 @@ export class Environment {
   readonly #cache: string;
   readonly #progress: Progress;
   readonly #linux = new Map<LinuxName, Promise<Linux>>();
-  #apt: Promise<AptRoot | undefined> | undefined;
+  readonly #apt = new Map<Architecture, Promise<AptRoot | undefined>>();
   readonly #qemu = new Map<Processor, Promise<Program>>();
-  #busybox: Promise<Uint8Array> | undefined;
+  readonly #busybox = new Map<Architecture, Promise<Uint8Array>>();
   #toolchain: Promise<Toolchain> | undefined;
 
   /** `cache` is held by this process; `progress` is told what is fetched. */
@@ -91,12 +101,12 @@ export class Environment {
     return known;
   }
 
-  /** The busybox of guests. */
-  busybox(): Promise<Uint8Array> {
-    this.#busybox ??= this.#tree("busybox", (apt) => exact(apt, ["busybox-static"], SUITE)).then(
-      (folder) => readFileSync(join(folder, "usr/bin/busybox")),
-    );
-    return this.#busybox;
+  /** The busybox of guests with a Linux. */
+  busybox(name: LinuxName = "newest"): Promise<Uint8Array> {
+    const { architecture } = LINUXES[name];
+    const known = this.#busybox.get(architecture) ?? this.#getBusybox(architecture);
+    this.#busybox.set(architecture, known);
+    return known;
   }
 
   /**
@@ -141,8 +151,23 @@ export class Environment {
     return program;
   }
 
+  async #getBusybox(architecture: Architecture): Promise<Uint8Array> {
+    const name = architecture === "amd64" ? "busybox" : `busybox-${architecture}`;
+    const wanted = (apt: AptRoot) => exact(apt, ["busybox-static"], SUITE);
+    const folder = await this.#tree(name, wanted, architecture);
+    return readFileSync(join(folder, "usr/bin/busybox"));
+  }
+
   async #getLinux(name: LinuxName): Promise<Linux> {
-    const folder = await this.#tree(`linux-${name}`, (apt) => kernelPackages(apt, SUITE_OF[name]));
+    const { suite, flavour, architecture } = LINUXES[name];
+    const tree = (wanted: (apt: AptRoot) => Promise<Pinned[]>) =>
+      this.#tree(`linux-${name}`, wanted, architecture);
+    const folder = await tree((apt) => kernelPackages(apt, suite, flavour)).catch((error) => {
+      if (!isVirtioError(error, "HOST_UNSUPPORTED")) throw error;
+      // A mirror that is being brought up to date lists what it does not have yet.
+      this.#progress("the newest kernel cannot be had, the one before it is taken");
+      return tree((apt) => olderKernelPackages(apt, suite, flavour));
+    });
     const modules = join(folder, "usr/lib/modules");
     const release = existsSync(modules) ? readdirSync(modules)[0] : undefined;
     if (release === undefined) throw absent("a folder of modules", modules);
@@ -162,9 +187,14 @@ export class Environment {
   }
 
   /** Without a mirror, the newest that is unpacked serves. */
-  async #tree(name: string, resolve: (apt: AptRoot) => Promise<Pinned[]>): Promise<string> {
-    this.#apt ??= this.#openApt();
-    const apt = await this.#apt;
+  async #tree(
+    name: string,
+    resolve: (apt: AptRoot) => Promise<Pinned[]>,
+    architecture: Architecture = "amd64",
+  ): Promise<string> {
+    const opened = this.#apt.get(architecture) ?? this.#openApt(architecture);
+    this.#apt.set(architecture, opened);
+    const apt = await opened;
     if (apt !== undefined) {
       const folder = await unpack(apt, this.#cache, name, await resolve(apt), this.#progress);
       this.#progress(`${name}: ${describe(folder)}`);
@@ -181,9 +211,10 @@ export class Environment {
     return folder;
   }
 
-  async #openApt(): Promise<AptRoot | undefined> {
+  async #openApt(architecture: Architecture): Promise<AptRoot | undefined> {
+    const folder = join(this.#cache, architecture === "amd64" ? "apt" : `apt-${architecture}`);
     try {
-      const apt = await AptRoot.open(join(this.#cache, "apt"), this.#progress);
+      const apt = await AptRoot.open(folder, this.#progress, architecture);
       await apt.update();
       return apt;
     } catch (error) {
@@ -205,11 +236,33 @@ export function findModule({ modules }: Linux, name: string): GuestModule {
 }
 
 /** The packages that have a kernel image and its modules, and no more. */
-async function kernelPackages(apt: AptRoot, suite: string): Promise<Pinned[]> {
-  const [meta] = await exact(apt, [`linux-image-${FLAVOUR}`], suite);
+async function kernelPackages(apt: AptRoot, suite: string, flavour: string): Promise<Pinned[]> {
+  const [meta] = await exact(apt, [`linux-image-${flavour}`], suite);
   const image = (await depends(apt, meta)).find(({ name }) => /^linux-image-\d/.test(name));
   if (image === undefined) throw absent("a kernel", suite);
-  const pinned = { ...image, version: image.version || (meta?.version ?? "") };
+  return kernelParts(apt, { ...image, version: image.version || (meta?.version ?? "") });
+}
+
+/** The same of the kernel before the newest. */
+async function olderKernelPackages(
+  apt: AptRoot,
+  suite: string,
+  flavour: string,
+): Promise<Pinned[]> {
+  const names = (await apt.names("linux-image-")).filter(
+    (name) => /^linux-image-\d/.test(name) && name.endsWith(`-${flavour}`),
+  );
+  const found = await Promise.all(
+    names.map(async (name) => newest(await apt.candidates(name), suite)),
+  );
+  const [, older] = found
+    .flatMap((each) => each ?? [])
+    .sort((a, b) => compareVersions(b.version, a.version));
+  if (older === undefined) throw absent("an older kernel", suite);
+  return kernelParts(apt, older);
+}
+
+async function kernelParts(apt: AptRoot, pinned: Pinned): Promise<Pinned[]> {
   // Newer packages are split in two, older ones have everything themselves.
   const parts = (await depends(apt, pinned)).filter(({ name }) =>
     /^linux-(binary|modules)-\d/.test(name),

@@ -85,6 +85,16 @@ const OF_PLACE: readonly (Place & { readonly reasons: Reasons })[] = [
     deviceType,
     reasons: { "queue reset": "QEMU offers it on MMIO, and has no register QueueReset" },
   })),
+  ...DEVICE_TYPES.map((deviceType) => ({
+    transport: "ccw" as const,
+    direction: "linux-on-ours" as const,
+    deviceType,
+    reasons: {
+      "several queues": "the guest has one processor, as others would run on past a stop",
+      "classic indicators": "Linux takes them only where a device has no others",
+      "admin commands": "Linux' virtio_ccw leaves VIRTIO_F_ADMIN_VQ alone",
+    },
+  })),
   {
     transport: "pci",
     direction: "linux-on-ours",

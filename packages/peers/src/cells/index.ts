@@ -6,6 +6,7 @@ import { LINUX_ENTROPY } from "./entropy.ts";
 import { FIGURES } from "./figures.ts";
 import { GUEST_KILLED } from "./guest-killed.ts";
 import { HOSTILE_CLIENT } from "./hostile-client.ts";
+import { LINUX_CCW } from "./linux-ccw.ts";
 import { MEMBER_COMMANDS } from "./member-commands.ts";
 import { OWNER_HELD, PROVISIONING } from "./provisioning.ts";
 import { QEMU_BLOCK } from "./qemu-block.ts";
@@ -19,6 +20,7 @@ export const CELLS: readonly Cell[] = [
   ...LINUX_ENTROPY,
   ...LINUX_BLOCK,
   ...LINUX_BIND,
+  ...LINUX_CCW,
   GUEST_KILLED,
   SERVER_KILLED,
   RUNNER_KILLED,

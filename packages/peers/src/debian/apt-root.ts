@@ -20,10 +20,15 @@ export const SUITE = "trixie";
 /** Where the newest QEMU and the newest Linux are. */
 export const BACKPORTS = `${SUITE}-backports`;
 
-const SUITES = [SUITE, `${SUITE}-updates`, BACKPORTS];
+/** What each architecture has packages from: of what no cell uses, no lists are fetched. */
+const SUITES: Readonly<Record<Architecture, readonly string[]>> = {
+  amd64: [SUITE, `${SUITE}-updates`, BACKPORTS],
+  s390x: [SUITE],
+};
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const OS_RELEASE = "/etc/os-release";
-const ARCHITECTURE = "amd64";
+/** The architecture of the host. */
+const HOST: Architecture = "amd64";
 const FOLDERS = [
   "etc/apt/apt.conf.d",
   "etc/apt/preferences.d",
@@ -35,6 +40,9 @@ const FOLDERS = [
 ];
 const ATTEMPTS = 3;
 const PAUSE = 2000;
+
+/** The architectures whose packages are unpacked. */
+export type Architecture = "amd64" | "s390x";
 
 /** What is told of a long step, line by line. */
 export type Progress = (line: string) => void;
@@ -52,16 +60,23 @@ export class AptRoot {
   }
 
   /**
-   * Makes the root in a folder, or takes over what is there.
+   * Makes the root in a folder, or takes over what is there; its packages are of one architecture.
    *
    * @throws VirtioError `HOST_UNSUPPORTED` on a machine that is no Debian on amd64
    */
-  static async open(folder: string, progress: Progress): Promise<AptRoot> {
+  static async open(
+    folder: string,
+    progress: Progress,
+    architecture: Architecture = HOST,
+  ): Promise<AptRoot> {
     const mirror = await debianMirror();
     for (const name of FOLDERS) mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, "var/lib/dpkg/status"), "");
-    writeFileSync(join(folder, "apt.conf"), await configuration(folder));
-    writeFileSync(join(folder, "etc/apt/sources.list.d/debian.sources"), sources(mirror));
+    writeFileSync(join(folder, "apt.conf"), await configuration(folder, architecture));
+    writeFileSync(
+      join(folder, "etc/apt/sources.list.d/debian.sources"),
+      sources(mirror, architecture),
+    );
     return new AptRoot(folder, progress);
   }
 
@@ -74,6 +89,11 @@ export class AptRoot {
   /** The versions of a package in each suite. */
   async candidates(name: string): Promise<Candidate[]> {
     return parseMadison(await this.#cache("madison", name));
+  }
+
+  /** The names of all packages that begin so. */
+  async names(beginning: string): Promise<string[]> {
+    return (await this.#cache("pkgnames", beginning)).split("\n").filter((name) => name !== "");
   }
 
   /** What a package depends on directly. */
@@ -103,7 +123,7 @@ export class AptRoot {
         await runProgram("apt-get", args, { cwd, env: this.#env, onLine: this.#progress });
         return;
       } catch (error) {
-        if (attempt === ATTEMPTS) throw error;
+        if (attempt === ATTEMPTS || isAbsent(error)) throw error;
         this.#progress(`attempt ${attempt} of ${ATTEMPTS} failed, once more`);
         await delay(PAUSE * attempt);
       }
@@ -111,12 +131,17 @@ export class AptRoot {
   }
 }
 
+/** True when the mirror has not what its lists say: it will not have it in a moment either. */
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && /\b404 +Not Found/.test(error.message);
+}
+
 /** The mirror of Debian proper that this machine is set up with. */
 async function debianMirror(): Promise<string> {
   if (!existsSync(OS_RELEASE) || !existsSync(KEYRING))
     throw noDebian("it has no keyring of Debian");
   const architecture = (await runProgram("dpkg", ["--print-architecture"])).trim();
-  if (architecture !== ARCHITECTURE) throw noDebian(`its architecture is ${architecture}`);
+  if (architecture !== HOST) throw noDebian(`its architecture is ${architecture}`);
   const codename = /^VERSION_CODENAME=(.*)$/m.exec(readFileSync(OS_RELEASE, "utf8"))?.[1];
   const targets = await runProgram("apt-get", [
     "indextargets",
@@ -133,15 +158,16 @@ function noDebian(message: string): VirtioError {
   return new VirtioError("HOST_UNSUPPORTED", {
     path: "apt",
     message: `packages are taken from Debian's mirror of this machine, and ${message}`,
-    hint: `run this on Debian, ${ARCHITECTURE}`,
+    hint: `run this on Debian, ${HOST}`,
   });
 }
 
-async function configuration(folder: string): Promise<string> {
+async function configuration(folder: string, architecture: Architecture): Promise<string> {
   const own = {
     Dir: folder,
     "Dir::State::status": join(folder, "var/lib/dpkg/status"),
-    "APT::Architecture": ARCHITECTURE,
+    "APT::Architecture": architecture,
+    "APT::Architectures": architecture,
     "APT::Install-Recommends": "false",
     "APT::Sandbox::User": "root",
     "Acquire::Languages": "none",
@@ -153,11 +179,11 @@ async function configuration(folder: string): Promise<string> {
   return [...lines, ...system.filter((line) => /^Acquire::[^ ]*Proxy/i.test(line)), ""].join("\n");
 }
 
-function sources(mirror: string): string {
+function sources(mirror: string, architecture: Architecture): string {
   return [
     "Types: deb",
     `URIs: ${mirror}`,
-    `Suites: ${SUITES.join(" ")}`,
+    `Suites: ${SUITES[architecture].join(" ")}`,
     "Components: main",
     `Signed-By: ${KEYRING}`,
     "",

@@ -75,6 +75,12 @@ export class GdbClient {
     return bytes;
   }
 
+  /** Writes memory as the processor sees it. @throws VirtioError `TRANSPORT` where there is none */
+  async writeMemory(address: bigint, bytes: Uint8Array): Promise<void> {
+    const data = Buffer.from(bytes).toString("hex");
+    await this.#order(`M${address.toString(16)},${bytes.length.toString(16)}:${data}`);
+  }
+
   /** Has the machine stop before the instruction at `address`. @throws VirtioError `TRANSPORT` */
   async stopAt(address: bigint): Promise<void> {
     await this.#order(`Z0,${address.toString(16)},2`);

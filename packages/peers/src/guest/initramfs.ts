@@ -9,6 +9,8 @@ export interface InitramfsInit {
   readonly script: string;
   /** Kernel modules in the order in which they are loaded, by file name. */
   readonly modules?: readonly GuestModule[];
+  /** The serial line that it tells its results on; {@link RESULT_DEVICE} unless given. */
+  readonly resultDevice?: string;
   /** Further files, by their paths in the guest without a slash at the beginning. */
   readonly files?: ReadonlyMap<string, Uint8Array>;
 }
@@ -35,6 +37,7 @@ export function makeInitramfs({
   script,
   modules = [],
   files = new Map(),
+  resultDevice = RESULT_DEVICE,
 }: InitramfsInit): Uint8Array {
   const entries: CpioEntry[] = FOLDERS.map((path) => ({ path, kind: "directory" }));
   entries.push({ path: "dev/console", kind: "character device", device: CONSOLE });
@@ -51,7 +54,7 @@ export function makeInitramfs({
     }
     entries.push({ path, kind: "file", data });
   }
-  entries.push({ path: "init", kind: "file", data: guestScript(script, modules) });
+  entries.push({ path: "init", kind: "file", data: guestScript(script, modules, resultDevice) });
   return writeCpio(entries);
 }
 
@@ -59,15 +62,19 @@ export function makeInitramfs({
  * A whole `/init`: it mounts what a shell needs, loads the modules, runs `body`, and switches the
  * machine off. `tell NAME KEY=VALUE…` in the body sends a line of results.
  */
-export function guestScript(body: string, modules: readonly GuestModule[] = []): string {
+export function guestScript(
+  body: string,
+  modules: readonly GuestModule[] = [],
+  resultDevice: string = RESULT_DEVICE,
+): string {
   return `#!/bin/busybox sh
 export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-stty -F ${RESULT_DEVICE} raw -echo 115200
-tell() { echo "${RESULT_MARK} $*" >${RESULT_DEVICE}; }
+stty -F ${resultDevice} raw -echo 115200
+tell() { echo "${RESULT_MARK} $*" >${resultDevice}; }
 tell boot release=$(uname -r)
 load() { insmod "/modules/$1" && tell loaded module="$1" || tell failed what="insmod $1"; }
 ${modules.map(({ name }) => `load ${name}`).join("\n")}

@@ -91,13 +91,7 @@ const POLL_TIME = 1;
 export async function serve(init: ServedInit): Promise<Served> {
   const folder = privateFolder();
   const socket = join(folder.path, "function.sock");
-  const counted: Counted = {
-    commands: [],
-    statuses: [],
-    buffers: new Map(),
-    accesses: 0,
-    broken: [],
-  };
+  const counted = nothingCounted();
   const first: FirstTimes = {};
   const gone: string[] = [];
   let clients = 0;
@@ -151,6 +145,11 @@ export async function serve(init: ServedInit): Promise<Served> {
   };
 }
 
+/** What a device has counted that nobody has come to yet. */
+export function nothingCounted(): Counted {
+  return { commands: [], statuses: [], buffers: new Map(), accesses: 0, broken: [] };
+}
+
 /** One function, in one client's memory. */
 function makeDevice(
   { device: given, transport = "pci", stream, storage, quiet = false, recorder }: ServedInit,
@@ -187,7 +186,8 @@ function noteStatus(first: FirstTimes, status: number): void {
   if ((status & STATUS.DRIVER_OK) !== 0) first.running ??= performance.now();
 }
 
-function count(counted: Counted, event: TraceEvent): void {
+/** Adds an event to what a device has counted. */
+export function count(counted: Counted, event: TraceEvent): void {
   switch (event.op) {
     case "command":
       counted.commands.push(event);
