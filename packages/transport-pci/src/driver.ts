@@ -148,7 +148,8 @@ export class PciDriver implements DriverTransport {
 
   /**
    * Every feature bit but VIRTIO_F_SR_IOV, unless {@link open} has found an SR-IOV capability, and
-   * VIRTIO_F_NOTIFICATION_DATA, if it has found that 32 bits cannot be written to every queue.
+   * those that it has found no place for: VIRTIO_F_NOTIFICATION_DATA, where 32 bits cannot be written
+   * to every queue, and VIRTIO_F_NOTIF_CONFIG_DATA, where its register is missing.
    */
   get allowedFeatures(): FeatureSet {
     return this.#allowed;
@@ -186,13 +187,14 @@ export class PciDriver implements DriverTransport {
         PCI_EXTENDED_CAPABILITY.sriov,
         SRIOV_CAPABILITY_LAYOUT.size,
       )) !== undefined;
+    this.#opened = { found, common, notify };
     this.#allowed = ALL_FEATURES.without(
       ...(hasSriov ? [] : [FEATURE.VIRTIO_F_SR_IOV]),
       ...(carriesNotificationData(notify, found.notifyOffMultiplier)
         ? []
         : [FEATURE.VIRTIO_F_NOTIFICATION_DATA]),
+      ...(this.#has("queue_notif_config_data") ? [] : [FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA]),
     );
-    this.#opened = { found, common, notify };
     return { deviceId, vendorId: vendor };
   }
 

@@ -201,6 +201,17 @@ describe("accesses", () => {
     },
   );
 
+  it("does without VIRTIO_F_NOTIF_CONFIG_DATA where the common configuration ends before its register", async () => {
+    for (const [length, allowed] of [
+      [COMMON.queue_notif_config_data.offset, false],
+      [COMMON.queue_notif_config_data.offset + 2, true],
+    ] as const) {
+      const { driver } = spy({ windows: { common: { bar: 0, offset: 0, length } } });
+      await driver.open();
+      expect(driver.allowedFeatures.has(VIRTIO_F_NOTIF_CONFIG_DATA)).toBe(allowed);
+    }
+  });
+
   it("[pci-layout-driver-1] reads and writes one field of the configuration in its own width", async () => {
     const { driver, accesses } = await ready();
     const widths = async (offset: number, length: number) => {

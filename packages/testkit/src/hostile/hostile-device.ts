@@ -123,7 +123,7 @@ class HostileDevice implements HostilePeer {
 
   #play(session: Session): Promise<void> {
     const kind = this.#random.below(16);
-    if (kind < 4) return session.live();
+    if (kind < 3) return session.live();
     return kind < 10 ? session.lyingBringUp() : session.lyingOperations();
   }
 }
@@ -440,7 +440,12 @@ class Session {
   #pickLie(): Lie {
     const random = this.#random;
     if (random.oneIn(4)) return "bytes";
-    const lie = random.oneIn(6) ? "admin place" : (random.pick(LIES) ?? "bytes");
+    // The two that few of a driver's steps can meet are told more often than the others.
+    const lie = random.oneIn(6)
+      ? "admin place"
+      : random.oneIn(8)
+        ? "queue size"
+        : (random.pick(LIES) ?? "bytes");
     // A driver half reads ten thousand times before it gives such a device up.
     return lie === "status after reset" && random.oneIn(3) ? "bytes" : lie;
   }
