@@ -50,7 +50,9 @@ export interface LinuxGuestInit {
 }
 
 const RAM_BYTES = 256 << 20;
-const COMMAND_LINE = "console=ttyS0 panic=-1 quiet nokaslr";
+/** Memory that the kernel is kept from. */
+const KEPT_BYTES = 1 << 20;
+const COMMAND_LINE = `console=ttyS0 panic=-1 quiet nokaslr mem=${(RAM_BYTES - KEPT_BYTES) >> 20}M`;
 const LAST_LINES = 40;
 /** The first subchannel that a device has which is plugged in: the doorbell has the one before. */
 const FIRST_SUBCHANNEL = 0x10001;
@@ -77,6 +79,8 @@ export class LinuxGuest {
   readonly memory: RegionMemory;
   /** How often the doorbell was rung. */
   rings = 0;
+  /** How many unsolicited interrupts of subchannels there were. */
+  unsolicited = 0;
   readonly #machine: MachineProcess;
   readonly #monitor: QemuMonitor;
   readonly #client: GdbClient;
@@ -100,7 +104,7 @@ export class LinuxGuest {
     this.#client = client;
     this.#bell = connections.bell;
     this.#stops = new Stops(client);
-    this.#channel = new KernelChannel(client, this.#stops, memory);
+    this.#channel = new KernelChannel(client, this.#stops, memory, RAM_BYTES - KEPT_BYTES);
     const results = new LineCutter((line) => {
       const result = parseResult(line);
       if (result !== undefined) this.#results.push(result);
@@ -212,8 +216,9 @@ export class LinuxGuest {
 
   #interrupt(device: CcwDevice, interrupt: CcwInterrupt): void {
     if (interrupt.kind === "subchannel") {
-      // What ends a program, QEMU posts; there is no way to raise any other here.
-      if (interrupt.ending === undefined) this.#results.end("an unsolicited interrupt came");
+      if (interrupt.ending !== undefined) return;
+      this.unsolicited += 1;
+      this.#channel.interrupt(device);
       return;
     }
     const { adapter } = device.save().indicators;
