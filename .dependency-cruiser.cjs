@@ -14,19 +14,25 @@ const FLOORS = {
   testkit: 4,
   "vfio-user": 4,
   peers: 6,
+  threads: 4,
   spec: 5,
   fixtures: 5,
   cli: 6,
   workbench: 6,
   examples: 6,
   bench: 6,
+  pages: 7,
 };
 
 /**
  * What a package may not import although it lies below: fixtures reach the kit from outside, and
- * what vfio-user serves are PCI functions.
+ * what vfio-user serves are PCI functions; a device in a thread has registers of MMIO.
  */
-const NOT_BELOW = { testkit: /^transport-/, "vfio-user": /^transport-(?!pci$)/ };
+const NOT_BELOW = {
+  testkit: /^transport-/,
+  "vfio-user": /^transport-(?!pci$)/,
+  threads: /^transport-(?!mmio$)/,
+};
 
 /** Folder of core → the other folders (and files) of core it may import; the rest see all but di. */
 const CORE_FLOORS = {
@@ -146,7 +152,7 @@ module.exports = {
       comment: "Libraries import the container only from their di module.",
       severity: "error",
       from: {
-        path: "^packages/(core|devices|transport-[^/]+|testkit|vfio-user)/src/",
+        path: "^packages/(core|devices|transport-[^/]+|testkit|vfio-user|threads)/src/",
         pathNot: "^packages/[^/]+/src/di(/|\\.ts$)",
       },
       to: { path: "^packages/[^/]+/src/di(/|\\.ts$)" },
@@ -154,11 +160,11 @@ module.exports = {
     {
       name: "runs-in-a-browser",
       comment:
-        "Core, device types and transports use no module of Node.js, but for block storage in a" +
+        "Core, device types, transports and the workbench use no module of Node.js, but for block storage in a" +
         " file: an entry point of its own (@virtio-admin/devices/file).",
       severity: "error",
       from: {
-        path: "^packages/(core|devices|transport-[^/]+)/src/",
+        path: "^packages/(core|devices|transport-[^/]+|workbench)/src/",
         pathNot: "^packages/devices/src/block/file\\.ts$",
       },
       to: { dependencyTypes: ["core"] },

@@ -5,7 +5,7 @@ const conditions = ["virtio-source", "node", "import", "default"];
 
 /** What counts descriptors and mappings, waits in the main thread's event loop, or ends in a process of its own. */
 const OWN_PROCESS = [
-  "packages/{vfio-user,peers}/test/**/*.test.ts",
+  "packages/{vfio-user,threads,peers}/test/**/*.test.ts",
   "packages/cli/test/{serve,ctl}.test.ts",
 ];
 
@@ -38,7 +38,7 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["packages/*/src/**/*.ts"],
-      exclude: ["packages/{bench,examples,peers}/**"],
+      exclude: ["packages/{bench,examples,pages,peers}/**", "packages/workbench/**/*.d.ts"],
       reporter: ["text-summary", "json-summary", "html"],
       thresholds: { lines: 80 },
     },

@@ -30,6 +30,7 @@ const PLANTS = [
   ["floor-of-devices", "devices/src/plant.ts", 'import "@virtio-admin/testkit";'],
   ["floor-of-testkit", "testkit/src/plant.ts", 'import "@virtio-admin/transport-mmio";'],
   ["floor-of-vfio-user", "vfio-user/src/plant.ts", 'import "@virtio-admin/transport-mmio";'],
+  ["floor-of-threads", "threads/src/plant.ts", 'import "@virtio-admin/transport-pci";'],
   ["floor-of-peers", "peers/src/plant.ts", 'import "../../cli/src/index.ts";'],
   ["floor-of-cli", "cli/src/plant.ts", 'import "../../examples/src/index.ts";'],
   ["declared-by-transport-pci", "transport-pci/src/plant.ts", 'import "@virtio-admin/devices";'],

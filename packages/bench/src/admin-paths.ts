@@ -4,6 +4,7 @@
  */
 import {
   ADMIN_COMMAND_HEADER,
+  type AdminBatch,
   AdminChannel,
   AdminClient,
   AdminExecutor,
@@ -20,7 +21,7 @@ import {
   SELF_GROUP,
   SelfGroup,
 } from "@virtio-admin/core";
-import { measuredParts, measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
+import { measuredRing, rawSplit, reapAll, ringPlace, submit } from "./raw-split.ts";
 import { MEMORY_BYTES, nanoseconds, RING_SIZE, type Subject, WRITABLE_BYTES } from "./subject.ts";
 
 const header = accessors(ADMIN_COMMAND_HEADER);
@@ -92,7 +93,6 @@ function dmaOf(memory: GuestMemory): DmaArena {
 export function commandExecutor(): Subject {
   const owner = measuredOwner(false);
   const { driver, memory } = owner;
-  const parts = measuredParts();
   const region = memory.find(0, MEMORY_BYTES);
   if (region === undefined) throw new Error("the memory is one region");
   return {
@@ -100,7 +100,7 @@ export function commandExecutor(): Subject {
     slice(outstanding, rounds) {
       const from = nanoseconds();
       for (let round = 0; round < rounds; round++) {
-        submit(driver, parts, outstanding, (slot) => {
+        submit(driver, outstanding, (slot) => {
           header.opcode.set(region.view, slot, LIST_QUERY.opcode);
           header.group_type.set(region.view, slot, SELF_GROUP.id);
         });
@@ -117,14 +117,38 @@ export function channelOf(owner: Owner): AdminChannel {
   return new AdminChannel(portOf(owner), dmaOf(owner.memory));
 }
 
-/** The path `command-batch`: the synchronous client, with its codec and its slots. */
+/** The client over an owner's queue. */
+export function clientOf(owner: Owner): AdminClient {
+  return new AdminClient([portOf(owner)], dmaOf(owner.memory));
+}
+
+/** The path `command-batch`: the client, synchronously, many commands at once. */
 export function commandBatch(atomic = false): Subject {
-  const owner = measuredOwner(atomic);
-  const channel = channelOf(owner);
+  const batch = clientOf(measuredOwner(atomic)).batch();
   return {
     path: atomic ? "command-batch-atomic" : "command-batch",
     slice(outstanding, rounds) {
       const from = nanoseconds();
+      runBatches(batch, outstanding, rounds);
+      return (nanoseconds() - from) / (rounds * outstanding);
+    },
+  };
+}
+
+/** Makes so many rounds of so many commands each. */
+export type CommandRounds = (outstanding: number, rounds: number) => void;
+
+/** What {@link commandSubjects} are called. */
+export type CommandSubjects = Readonly<Record<"raw-split" | "channel" | "batch", CommandRounds>>;
+
+/** The paths without promises, to count what they allocate. */
+export function commandSubjects(): CommandSubjects {
+  const channel = channelOf(measuredOwner(false));
+  const batch = clientOf(measuredOwner(false)).batch();
+  const raw = rawSplit();
+  return {
+    "raw-split": (outstanding, rounds) => void raw.slice(outstanding, rounds),
+    channel: (outstanding, rounds) => {
       for (let round = 0; round < rounds; round++) {
         for (let i = 0; i < outstanding; i++) {
           const slot = channel.acquire();
@@ -132,6 +156,47 @@ export function commandBatch(atomic = false): Subject {
         }
         channel.publish();
         releaseAll(channel, outstanding);
+      }
+    },
+    batch: (outstanding, rounds) => runBatches(batch, outstanding, rounds),
+  };
+}
+
+/** A function of its own: one that ends is optimized as a whole. */
+function runBatches(batch: AdminBatch, outstanding: number, rounds: number): void {
+  for (let round = 0; round < rounds; round++) {
+    fillBatch(batch, outstanding);
+    if (batch.run() !== 0) throw new Error("a command was lost");
+    emptyBatch(batch, outstanding);
+  }
+}
+
+function fillBatch(batch: AdminBatch, outstanding: number): void {
+  for (let i = 0; i < outstanding; i++) {
+    batch.add(LIST_QUERY.opcode, SELF_GROUP.id, 0, RESULT_BYTES);
+  }
+}
+
+/** Looks at every answer: each of them succeeded. */
+function emptyBatch(batch: AdminBatch, outstanding: number): void {
+  if (batch.size !== outstanding) throw new Error("a command found no room");
+  for (let place = 0; place < outstanding; place++) {
+    if (batch.outcome(place) !== 0) throw new Error("a command failed");
+  }
+  batch.clear();
+}
+
+/** The path `promise-per-batch`: the client, one promise for all commands of a batch. */
+export function promisePerBatch(): Subject {
+  const batch = clientOf(measuredOwner(false)).batch();
+  return {
+    path: "promise-per-batch",
+    async slice(outstanding, rounds) {
+      const from = nanoseconds();
+      for (let round = 0; round < rounds; round++) {
+        fillBatch(batch, outstanding);
+        await batch.send();
+        emptyBatch(batch, outstanding);
       }
       return (nanoseconds() - from) / (rounds * outstanding);
     },
@@ -152,7 +217,7 @@ export function releaseAll(channel: AdminChannel, outstanding: number): void {
 /** The path `command-promise`: the typed client, one promise a command. */
 export function commandPromise(): Subject {
   const owner = measuredOwner(false);
-  const client = new AdminClient([portOf(owner)], dmaOf(owner.memory));
+  const client = clientOf(owner);
   return {
     path: "command-promise",
     slice: (outstanding, rounds) => promiseSlice(client, outstanding, rounds),

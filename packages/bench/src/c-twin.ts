@@ -7,15 +7,22 @@ import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Subject } from "./subject.ts";
 
-/** The reference `c` for rings of this format, or why there is none. */
-export function cReference(format: "split" | "packed" = "split"): Subject | string {
+/** The programs: a round trip over rings of a format in one thread, or over a split one in two. */
+export type CProgram = "split" | "packed" | "two-threads";
+
+/** The reference `c` for this kind of round trip, or why there is none. */
+export function cReference(format: CProgram = "split"): Subject | string {
   const source = fileURLToPath(new URL(`../c/${format}.c`, import.meta.url));
   const folder = mkdtempSync(join(tmpdir(), "virtio-admin-bench-"));
   const program = join(folder, format);
   try {
-    execFileSync("gcc", ["-std=gnu11", "-O2", "-Wall", "-Werror", "-o", program, source], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    execFileSync(
+      "gcc",
+      ["-std=gnu11", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     return `no C reference: ${error instanceof Error ? error.message.split("\n")[0] : error}`;

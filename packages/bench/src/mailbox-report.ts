@@ -116,8 +116,11 @@ export function provisioningTable(
   return [HEADINGS, rule, ...cells].map(lineOf).join("\n");
 }
 
+/** The title of the section. */
+export const MAILBOX_TITLE = "A mailbox and administration virtqueues";
+
 /**
- * The whole report, as `docs/benchmarks.md` has it.
+ * The section of `docs/benchmarks.md`.
  *
  * @param load the load average of the machine before anything was measured
  */
@@ -128,12 +131,7 @@ export function provisioningReport(
 ): string {
   const { members, runs } = plan;
   const processor = cpus()[0]?.model.trim() ?? "unknown processor";
-  return `# Benchmarks
-
-Written by \`npm run bench -- --mailbox --report docs/benchmarks.md\`; \`npm run bench\` measures the
-rest and prints it.
-
-## A mailbox and administration virtqueues
+  return `## ${MAILBOX_TITLE}
 
 The owner gives each of its ${members} members another number of MSI-X vectors: ${members} MSIX_COUNT_SET
 commands. Through the register mailbox one command is under way at a time. Through administration

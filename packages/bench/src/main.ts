@@ -2,57 +2,36 @@
  * `npm run bench`: the round trip of an administration command, measured against two references.
  * `npm run bench -- --mailbox`: a register mailbox against administration virtqueues.
  */
-import { writeFileSync } from "node:fs";
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
-import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
-import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
-import { commandBatch, commandExecutor, commandPromise } from "./admin-paths.ts";
-import { cReference } from "./c-twin.ts";
+import { measureAllocations } from "./allocations.ts";
 import { measureCodec } from "./codec.ts";
+import { measureCodecLibraries } from "./codec-libraries.ts";
 import { type IdleBytes, measureIdleBytes } from "./idle-bytes.ts";
 import {
+  MAILBOX_TITLE,
   measureProvisioning,
   PLAN,
   provisioningReport,
   provisioningTable,
 } from "./mailbox-report.ts";
-import { featuresPath, functionsPath, membersPath } from "./member-paths.ts";
-import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
-import { rawPacked } from "./raw-packed.ts";
-import { rawSplit } from "./raw-split.ts";
-import type { Subject } from "./subject.ts";
-import { transportPath } from "./transport-paths.ts";
-import { v86Reference, v86Version } from "./v86-queue.ts";
+import type { Row } from "./measure-path.ts";
+import { MOST_MEMBERS, PATHS } from "./paths.ts";
+import { measureRegisterAccess } from "./register-access.ts";
+import { SPEED_HEADING, SPEED_TITLE, speedLine, speedReport, withSection } from "./speed-report.ts";
+import { v86Version } from "./v86-queue.ts";
 
-const OUTSTANDING = [1, 32, 128];
-const MOST_MEMBERS = 65_535;
-const MEMBER_COUNTS = [1, 256, MOST_MEMBERS];
 const RATIO_BAR = 1.1;
 const BYTES_BAR = 1024;
-const USAGE = `usage: npm run bench -- [--json FILE] [--path NAME]...
+const USAGE = `usage: npm run bench -- [--json FILE] [--report FILE] [--path NAME]...
        npm run bench -- --mailbox [--json FILE] [--report FILE]`;
-
-/** One row of the report; `over_x` is our time ÷ theirs, `null` where there is no reference. */
-interface Row {
-  readonly path: string;
-  readonly outstanding: number;
-  readonly ns: number;
-  readonly over_c: number | null;
-  readonly over_v86: number | null;
-  readonly spread: number;
-  /** Paths with members: our time ÷ that of the same commands to a group of one. */
-  readonly over_one?: number;
-  readonly over_one_spread?: number;
-}
 
 function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-}
-
-function ratio(value: number | null): string {
-  return value === null ? "–" : value.toFixed(2);
 }
 
 interface Options {
@@ -73,8 +52,8 @@ async function main(): Promise<number> {
         report: { type: "string" },
       },
     }).values;
-    if ((options.mailbox === true ? options.path : options.report) !== undefined) {
-      throw new Error("--report goes with --mailbox, and --path without it");
+    if (options.mailbox === true && options.path !== undefined) {
+      throw new Error("--path goes without --mailbox");
     }
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
@@ -88,56 +67,32 @@ async function compareWithMailbox(options: Options): Promise<number> {
   const rows = await measureProvisioning(PLAN, progress);
   console.log(`${PLAN.members} members provisioned, the median of ${PLAN.runs} runs:\n`);
   console.log(provisioningTable(rows, PLAN));
-  if (options.report !== undefined)
-    writeFileSync(options.report, provisioningReport(rows, PLAN, load));
+  writeSection(options, MAILBOX_TITLE, provisioningReport(rows, PLAN, load));
   writeJson(options, { rows });
   return 0;
 }
 
 async function measurePaths(options: Options): Promise<number> {
-  const all: Subject[] = [
-    rawSplit(),
-    rawSplit(true),
-    rawPacked(),
-    rawPacked(true),
-    commandExecutor(),
-    commandBatch(),
-    commandBatch(true),
-    commandPromise(),
-  ];
-  for (const plugin of [PCI_TRANSPORT, MMIO_TRANSPORT, CCW_TRANSPORT]) {
-    all.push(await transportPath(plugin));
-  }
-  for (const path of [membersPath, functionsPath, featuresPath]) all.push(...againstOne(path));
-  const unknown = (options.path ?? []).find((path) => !all.some((one) => one.path === path));
+  const before = loadavg()[0] ?? 0;
+  const names = Object.keys(PATHS);
+  const unknown = (options.path ?? []).find((path) => !names.includes(path));
   if (unknown !== undefined) {
-    console.error(`no path ${unknown}: ${all.map(({ path }) => path).join(", ")}\n${USAGE}`);
+    console.error(`no path ${unknown}: ${names.join(", ")}\n${USAGE}`);
     return 2;
   }
-  const subjects = all.filter(({ path }) => options.path?.includes(path) ?? true);
-  const v86 = await v86Reference();
-  const c = cReference();
-  const cPacked = cReference("packed");
-  if (typeof c === "string") console.log(c);
   console.log(
-    `One round trip: 24 bytes readable, 16 writable, ring of 256, one thread. Node ${process.version}, v86 ${v86Version()}.`,
+    `One round trip: 24 bytes readable, 16 writable, ring of 256. Node ${process.version}, v86 ${v86Version()}.`,
   );
   console.log("Ratios are our time ÷ theirs, each slice of ours between two of the reference.\n");
-  console.log("path                   outstanding       ns   ÷ C   ÷ v86   spread");
+  console.log(SPEED_HEADING);
   const rows: Row[] = [];
-  for (const subject of subjects) {
-    for (const outstanding of OUTSTANDING) {
-      progress(`${subject.path}, ${outstanding} outstanding`);
-      const toV86 = await measurePairs(subject, v86, outstanding);
-      const twin = subject.format === "packed" ? cPacked : c;
-      const toC =
-        typeof twin === "string" ? undefined : await measurePairs(subject, twin, outstanding);
-      const { baseline } = subject;
-      const toOne = baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES));
-      progress("");
-      rows.push(rowOf(subject.path, outstanding, toV86, toC, toOne));
-      print(rows.at(-1) as Row);
-    }
+  for (const name of names) {
+    if (options.path?.includes(name) === false) continue;
+    progress(name);
+    const found = measureApart(name);
+    progress("");
+    for (const row of found) console.log(speedLine(row));
+    rows.push(...found);
   }
   const idle = rows.some(({ over_one }) => over_one !== undefined) ? printMembers(rows) : undefined;
   console.log();
@@ -146,50 +101,49 @@ async function measurePaths(options: Options): Promise<number> {
       `admin header, ${name}: accessors ÷ hand-written DataView code ${found.toFixed(3)}`,
     );
   }
-  v86.close?.();
-  for (const twin of [c, cPacked]) if (typeof twin !== "string") twin.close?.();
-  writeJson(options, idle === undefined ? { rows } : { rows, idle });
+  const libraries = await measureCodecLibraries();
+  for (const { name, ns, over_ours } of libraries) {
+    console.log(
+      `admin header, decode: ${name} ${ns.toFixed(0)} ns, ${over_ours.toFixed(0)} times ours`,
+    );
+  }
+  const registers = await measureRegisterAccess();
+  for (const { transport, ns } of registers) {
+    console.log(`register access, ${transport}: ${ns.toFixed(0)} ns`);
+  }
+  const allocations = measureAllocations();
+  for (const { path, bytes } of allocations ?? []) {
+    console.log(`heap for a command, ${path}: ${bytes.toFixed(3)} bytes`);
+  }
+  if (allocations === undefined) {
+    console.log("heap for a command: NODE_OPTIONS=--expose-gc npm run bench measures it");
+  }
+  const load: [number, number] = [before, loadavg()[0] ?? 0];
+  const v86 = v86Version();
+  const speed = { rows, registers, libraries, allocations, load, v86 };
+  writeSection(options, SPEED_TITLE, speedReport(speed));
+  writeJson(options, { ...speed, idle });
   return 0;
 }
 
-/** A path with members in every size, each to be paired against a group of one too. */
-function againstOne(make: (count: number) => Subject): readonly Subject[] {
-  const baseline = make(1);
-  return MEMBER_COUNTS.map((count) => ({ ...(count === 1 ? baseline : make(count)), baseline }));
+/** Measures one path in a process of its own. */
+function measureApart(name: string): readonly Row[] {
+  const program = fileURLToPath(new URL("./measure-main.js", import.meta.url));
+  const said = execFileSync(process.execPath, [program, name], {
+    stdio: ["ignore", "pipe", "inherit"],
+    encoding: "utf8",
+  });
+  return JSON.parse(said.trim().split("\n").at(-1) ?? "") as Row[];
+}
+
+function writeSection({ report }: Options, title: string, section: string): void {
+  if (report === undefined) return;
+  const before = existsSync(report) ? readFileSync(report, "utf8") : "";
+  writeFileSync(report, withSection(before, title, section));
 }
 
 function writeJson({ json }: Options, report: object): void {
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
-}
-
-function rowOf(
-  path: string,
-  outstanding: number,
-  toV86: Paired,
-  toC: Paired | undefined,
-  toOne: Paired | undefined,
-): Row {
-  return {
-    path,
-    outstanding,
-    ns: toV86.nanoseconds,
-    over_c: toC?.ratio ?? null,
-    over_v86: toV86.ratio,
-    spread: Math.max(toV86.spread, toC?.spread ?? 0),
-    ...(toOne === undefined ? {} : { over_one: toOne.ratio, over_one_spread: toOne.spread }),
-  };
-}
-
-function print(row: Row): void {
-  const cells = [
-    row.path.padEnd(22),
-    String(row.outstanding).padStart(11),
-    row.ns.toFixed(0).padStart(8),
-    ratio(row.over_c).padStart(5),
-    ratio(row.over_v86).padStart(7),
-    `±${(100 * row.spread).toFixed(0)}%`.padStart(8),
-  ];
-  console.log(cells.join(" "));
 }
 
 /** What large groups cost: time for each command, memory for each member. */

@@ -9,12 +9,12 @@ export interface Subject {
    * for; resolves with the nanoseconds for one round trip.
    */
   slice(outstanding: number, rounds: number): Promise<number> | number;
-  /** The format of the rings in C that it is paired against; split unless given. */
-  readonly format?: "split" | "packed";
+  /** The program in C that it is paired against; `split` unless given. */
+  readonly format?: "split" | "packed" | "two-threads";
   /** What it is paired against besides the references. */
   readonly baseline?: Subject;
   /** Lets go of what it holds. */
-  close?(): void;
+  close?(): void | Promise<void>;
 }
 
 /** The size of every ring that is measured. */

@@ -5,7 +5,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { measuredParts, measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
+import { measuredRing, reapAll, ringPlace, submit } from "./raw-split.ts";
 import { nanoseconds, READABLE_BYTES, RING_SIZE, type Subject, WRITABLE_BYTES } from "./subject.ts";
 
 interface V86Chain {
@@ -99,7 +99,6 @@ export async function v86Reference(): Promise<Subject> {
   queue.desc_addr = place.descriptorArea;
   queue.avail_addr = place.driverArea;
   queue.used_addr = place.deviceArea;
-  const parts = measuredParts();
   const request = new Uint8Array(READABLE_BYTES);
   const requestView = new DataView(request.buffer);
   const response = new Uint8Array(WRITABLE_BYTES);
@@ -109,7 +108,7 @@ export async function v86Reference(): Promise<Subject> {
     slice(outstanding, rounds) {
       const from = nanoseconds();
       for (let round = 0; round < rounds; round++) {
-        submit(driver, parts, outstanding);
+        submit(driver, outstanding);
         while (queue.has_request()) {
           const chain = queue.pop_request();
           chain.get_next_blob(request);

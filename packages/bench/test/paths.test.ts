@@ -3,7 +3,15 @@ import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
 import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
 import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
 import { describe, expect, it } from "vitest";
-import { commandBatch, commandExecutor, commandPromise } from "../src/admin-paths.ts";
+import {
+  commandBatch,
+  commandExecutor,
+  commandPromise,
+  commandSubjects,
+  promisePerBatch,
+} from "../src/admin-paths.ts";
+import { measureAllocations } from "../src/allocations.ts";
+import { measureCodecLibraries } from "../src/codec-libraries.ts";
 import { measureIdleBytes } from "../src/idle-bytes.ts";
 import { measureProvisioning, provisioningReport } from "../src/mailbox-report.ts";
 import { platformMembers } from "../src/measured-groups.ts";
@@ -11,8 +19,11 @@ import { featuresPath, functionsPath, membersPath } from "../src/member-paths.ts
 import { throughMailbox, throughQueues, vectorsOf } from "../src/provisioning.ts";
 import { rawPacked } from "../src/raw-packed.ts";
 import { rawSplit } from "../src/raw-split.ts";
+import { measureRegisterAccess } from "../src/register-access.ts";
+import { speedReport, withSection } from "../src/speed-report.ts";
 import { transportPath } from "../src/transport-paths.ts";
 
+/** But `two-threads`, whose worker has to be compiled: see the tests of `threads`. */
 const SUBJECTS = [
   () => rawSplit(),
   () => rawSplit(true),
@@ -22,6 +33,7 @@ const SUBJECTS = [
   () => commandBatch(),
   () => commandBatch(true),
   () => commandPromise(),
+  () => promisePerBatch(),
   () => transportPath(PCI_TRANSPORT),
   () => transportPath(MMIO_TRANSPORT),
   () => transportPath(CCW_TRANSPORT),
@@ -44,6 +56,39 @@ describe("a path of the benchmark", () => {
       }
     }
     expect(names.size).toBe(SUBJECTS.length);
+  });
+});
+
+describe("the rest of the report", () => {
+  it("has the libraries and the transports, and counts what is allocated where that can be", async () => {
+    const libraries = await measureCodecLibraries(1);
+    const registers = await measureRegisterAccess(1, 10);
+    expect(registers.map(({ transport }) => transport)).toEqual(["pci", "mmio", "ccw"]);
+    for (const { ns } of [...libraries, ...registers]) expect(ns).toBeGreaterThan(0);
+    const report = speedReport({
+      rows: [{ path: "raw", outstanding: 32, ns: 50, over_c: 4, over_v86: null, spread: 0.1 }],
+      registers,
+      libraries,
+      allocations: undefined,
+      load: [0.5, 1.5],
+      v86: "0",
+    });
+    expect(report).toContain("| raw  |          32 | 50 | 4.00 |     – |   ±10% |");
+    for (const { name } of libraries) expect(report).toContain(`| ${name}`);
+    expect(measureAllocations() === undefined).toBe(
+      (globalThis as { gc?: unknown }).gc === undefined,
+    );
+    for (const run of Object.values(commandSubjects())) run(8, 2);
+  });
+
+  it("takes the place of the section of its title, and leaves the others", () => {
+    const first = withSection("", "One", "## One\n\nold\n");
+    const both = withSection(first, "Two", "## Two\n\ntwo\n");
+    const again = withSection(both, "One", "## One\n\nnew\n");
+    expect(again.match(/^## .*$/gm)).toEqual(["## One", "## Two"]);
+    expect(again).toContain("new");
+    expect(again).not.toContain("old");
+    expect(again.startsWith("# Benchmarks\n")).toBe(true);
   });
 });
 

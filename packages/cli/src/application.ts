@@ -4,10 +4,12 @@
  */
 import {
   type CommandFamily,
+  type CommandLayout,
   createGuestMemory,
   type DeviceGroup,
   type DeviceModel,
   DmaArena,
+  type RegisterLayout,
   type TraceSink,
 } from "@virtio-admin/core";
 import {
@@ -45,12 +47,20 @@ export interface OwnerParts {
   readonly trace: TraceSink | undefined;
 }
 
+/** Layouts that the transports have in place of their own. */
+export interface ApplicationLayouts {
+  /** The registers of MMIO. */
+  readonly mmio?: RegisterLayout;
+  /** The channel commands of CCW. */
+  readonly ccw?: CommandLayout;
+}
+
 /** A container with the three transports. */
-export function createApplication(): DependencyContainer {
+export function createApplication({ mmio, ccw }: ApplicationLayouts = {}): DependencyContainer {
   const application = container.createChildContainer();
   registerPci(application);
-  registerMmio(application);
-  registerCcw(application);
+  registerMmio(application, mmio === undefined ? {} : { layout: mmio });
+  registerCcw(application, ccw === undefined ? {} : { layout: ccw });
   return application;
 }
 

@@ -13,7 +13,9 @@ import { outcomes } from "./commands/outcomes.ts";
 import { type ReplayCommandOptions, replayFile } from "./commands/replay.ts";
 import { type ServeOptions, serve } from "./commands/serve.ts";
 import { transports } from "./commands/transports.ts";
+import { addLayoutCommands } from "./layout/program.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
+import { addSpecCommands } from "./spec/program.ts";
 import { TRACE_FORMS } from "./tracing.ts";
 
 /** The exit codes of every command. */
@@ -158,6 +160,14 @@ export async function main(
     .action(async (options: JsonOption) => {
       code = await outcomes(new Output(streams, options.json === true));
     });
+
+  addLayoutCommands(program, streams, (found) => {
+    code = found;
+  });
+
+  addSpecCommands(program, streams, (found) => {
+    code = found;
+  });
 
   try {
     await program.parseAsync(words, { from: "user" });

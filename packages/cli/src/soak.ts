@@ -1,14 +1,19 @@
 /**
- * The soak: a hostile driver and a hostile device on every transport, a million steps each, in a
- * thread of its own, so that one that hangs is seen from outside.
+ * The soak: a hostile driver and a hostile device on every transport, with split and with packed
+ * rings, a million steps each, in a thread of its own, so that one that hangs is seen from outside.
  *
- * `npm run soak -- --steps 20000 --transport mmio --side driver --seed 7 --json`
+ * `npm run soak -- --steps 20000 --transport mmio --side driver --rings packed --seed 7 --json`
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { hostileClasses, TRANSPORT_FIXTURES, type TransportName } from "@virtio-admin/fixtures";
-import { type HostilePeer, hostileDevice, hostileDriver } from "@virtio-admin/testkit";
+import {
+  type HostilePeer,
+  hostileDevice,
+  hostileDriver,
+  type RingFormat,
+} from "@virtio-admin/testkit";
 
 type Side = HostilePeer["side"];
 
@@ -16,6 +21,7 @@ type Side = HostilePeer["side"];
 interface Task {
   readonly transport: TransportName;
   readonly side: Side;
+  readonly rings: RingFormat;
   readonly steps: number;
   readonly seed: number;
   /** How many steps were taken, for the thread that watches. */
@@ -34,6 +40,7 @@ interface Report extends Omit<Task, "progress"> {
 }
 
 const SIDES: readonly Side[] = ["driver", "device"];
+const FORMATS: readonly RingFormat[] = ["split", "packed"];
 const TRANSPORTS = Object.keys(TRANSPORT_FIXTURES) as TransportName[];
 const DEFAULT_STEPS = 1_000_000;
 const DEFAULT_SEED = 1;
@@ -56,7 +63,7 @@ const collect = (globalThis as { gc?: () => void }).gc;
 // The thread that runs
 
 async function runTask(task: Task): Promise<Report> {
-  const { transport, side, steps, seed } = task;
+  const { transport, side, rings, steps, seed } = task;
   // Refusals are errors, by the hundred thousand: their stacks would cost more than they do.
   Error.stackTraceLimit = 4;
   const progress = new Int32Array(task.progress);
@@ -64,7 +71,9 @@ async function runTask(task: Task): Promise<Report> {
   process.on("unhandledRejection", (error) => unhandled.push(`unhandled rejection: ${error}`));
   const fixture = TRANSPORT_FIXTURES[transport];
   const peer =
-    side === "driver" ? hostileDriver({ fixture, seed }) : hostileDevice({ fixture, seed });
+    side === "driver"
+      ? hostileDriver({ fixture, seed, rings })
+      : hostileDevice({ fixture, seed, rings });
   const samples: number[] = [];
   let longestMs = 0;
   const started = performance.now();
@@ -81,7 +90,7 @@ async function runTask(task: Task): Promise<Report> {
   await peer.close();
   const quarter = HEAP_SAMPLES / 4;
   return {
-    ...{ transport, side, steps: peer.steps, seed, seconds, longestMs },
+    ...{ transport, side, rings, steps: peer.steps, seed, seconds, longestMs },
     heap: {
       first: Math.max(...samples.slice(0, quarter)),
       last: Math.max(...samples.slice(-quarter)),
@@ -130,9 +139,9 @@ function watch(task: Task, tell: (steps: number) => void): Promise<Report> {
   });
 }
 
-function lost({ transport, side, seed }: Task, steps: number, why: string): Report {
+function lost({ transport, side, rings, seed }: Task, steps: number, why: string): Report {
   return {
-    ...{ transport, side, steps, seed, seconds: 0, longestMs: 0, counts: {} },
+    ...{ transport, side, rings, steps, seed, seconds: 0, longestMs: 0, counts: {} },
     heap: { first: 0, last: 0 },
     violations: [why],
   };
@@ -140,10 +149,10 @@ function lost({ transport, side, seed }: Task, steps: number, why: string): Repo
 
 /** Everything that is wrong with a run. */
 function faultsOf(report: Report): string[] {
-  const { transport, side, steps, counts, heap } = report;
+  const { transport, side, rings, steps, counts, heap } = report;
   const faults = [...report.violations];
   const least = steps < STEPS_THAT_COUNT ? 0 : Math.floor(steps / STEPS_PER_CLASS);
-  for (const name of hostileClasses(transport, side)) {
+  for (const name of hostileClasses(transport, side, rings)) {
     const times = counts[name] ?? 0;
     if (times < least) faults.push(`${name} was reached ${times} times, ${least} are wanted`);
   }
@@ -157,15 +166,17 @@ function mebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
-/** Two tables: how often each class was reached, and what each run took. */
+/** A table for each side and format: how often each class was reached, and what each run took. */
 function tables(reports: readonly Report[]): string {
   const lines: string[] = [];
-  for (const side of SIDES) {
-    const runs = reports.filter((report) => report.side === side);
+  const kinds = SIDES.flatMap((side) => FORMATS.map((rings) => ({ side, rings })));
+  for (const { side, rings } of kinds) {
+    const runs = reports.filter((report) => report.side === side && report.rings === rings);
     if (runs.length === 0) continue;
-    const required = new Set(runs.flatMap((run) => hostileClasses(run.transport, side)));
+    const required = new Set(runs.flatMap((run) => hostileClasses(run.transport, side, rings)));
     const names = new Set(runs.flatMap((run) => Object.keys(run.counts)));
-    lines.push("", `hostile ${side}: how often each check was reached (* required)`);
+    const title = `hostile ${side}, ${rings} rings`;
+    lines.push("", `${title}: how often each check was reached (* required)`);
     lines.push(
       row(
         "",
@@ -174,7 +185,7 @@ function tables(reports: readonly Report[]): string {
     );
     for (const name of [...required, ...[...names].filter((each) => !required.has(each)).sort()]) {
       const cells = runs.map(({ transport, counts }) => {
-        const mark = hostileClasses(transport, side).includes(name) ? "*" : " ";
+        const mark = hostileClasses(transport, side, rings).includes(name) ? "*" : " ";
         return `${counts[name] ?? 0}${mark}`;
       });
       lines.push(row(name, cells));
@@ -228,6 +239,7 @@ interface Options {
   readonly seed: number;
   readonly transports: readonly TransportName[];
   readonly sides: readonly Side[];
+  readonly formats: readonly RingFormat[];
   readonly json: boolean;
 }
 
@@ -242,6 +254,7 @@ function optionsOf(argv: readonly string[]): Options | string {
         seed: { type: "string" },
         transport: { type: "string" },
         side: { type: "string" },
+        rings: { type: "string" },
         json: { type: "boolean" },
       },
     }));
@@ -256,9 +269,11 @@ function optionsOf(argv: readonly string[]): Options | string {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) return "--seed is 0 to 2^32-1";
   const transports = chosen(TRANSPORTS, values["transport"]);
   const sides = chosen(SIDES, values["side"]);
+  const formats = chosen(FORMATS, values["rings"]);
   if (transports.length === 0) return `--transport is one of ${TRANSPORTS.join(", ")}`;
   if (sides.length === 0) return `--side is one of ${SIDES.join(", ")}`;
-  return { steps, seed, transports, sides, json: values["json"] === true };
+  if (formats.length === 0) return `--rings is one of ${FORMATS.join(", ")}`;
+  return { steps, seed, transports, sides, formats, json: values["json"] === true };
 }
 
 /** The one of that name; all of them when no name is given. */
@@ -267,8 +282,11 @@ function chosen<T extends string>(all: readonly T[], name: unknown): T[] {
 }
 
 /** All runs, as many at once as there are processors for, and in the order of the tables. */
-async function runAll({ steps, seed, sides, transports }: Options): Promise<Report[]> {
-  const runs = sides.flatMap((side) => transports.map((transport) => ({ side, transport })));
+async function runAll(options: Options): Promise<Report[]> {
+  const { steps, seed, sides, formats, transports } = options;
+  const runs = sides.flatMap((side) =>
+    formats.flatMap((rings) => transports.map((transport) => ({ side, rings, transport }))),
+  );
   const reports: Report[] = [];
   const { isTTY } = process.stderr;
   const clear = isTTY ? "\r\u001b[K" : "";
@@ -282,7 +300,7 @@ async function runAll({ steps, seed, sides, transports }: Options): Promise<Repo
     for (let at = next++; at < runs.length; at = next++) {
       const run = runs[at];
       if (run === undefined) return;
-      const label = `${run.transport} ${run.side}`;
+      const label = `${run.transport} ${run.side} ${run.rings}`;
       const progress = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
       const report = await watch({ ...run, steps, seed, progress }, (now) => {
         taken.set(label, now);
@@ -311,7 +329,7 @@ async function main(): Promise<number> {
   }
   const reports = await runAll(options);
   const faults = reports.flatMap((report) =>
-    faultsOf(report).map((fault) => `${report.transport} ${report.side}: ${fault}`),
+    faultsOf(report).map((fault) => `${report.transport} ${report.side} ${report.rings}: ${fault}`),
   );
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ reports, faults }, undefined, 2)}\n`);

@@ -10,6 +10,7 @@ export const ERROR_CODES = {
   LAYOUT_INVALID: "a layout declaration contradicts itself",
   LAYOUT_OVERLAP: "two fields of a layout occupy the same bytes",
   LAYOUT_UNKNOWN_FIELD: "a layout has no field of that name",
+  LAYOUT_UNKNOWN_NAME: "there is no layout of that name",
   LAYOUT_JSON: "a layout document does not match the layout schema",
   VALUE_RANGE: "a value does not fit its field",
   // memory
@@ -28,6 +29,7 @@ export const ERROR_CODES = {
   FEATURES_REFUSED: "the device did not accept the features",
   FEATURE_MISSING: "a feature that is needed was not offered or not negotiated",
   DEVICE_FAILED: "the device failed or asks to be reset",
+  DEVICE_THREAD: "the thread that a device runs in has ended, or its device half has failed",
   DEVICE_UNKNOWN: "no device answers, or not one that this driver serves",
   DRIVER_STATE: "a driver call does not fit the state of the device",
   TRANSPORT: "a transport operation failed",
@@ -53,6 +55,9 @@ export const ERROR_CODES = {
   SNAPSHOT: "a snapshot cannot be read, or the device cannot take it",
   SNAPSHOT_BUSY: "a snapshot cannot be taken in this state",
   TRACE_FORMAT: "a trace cannot be read",
+  SPEC_TREE: "a folder does not hold the sources of the specification",
+  SPEC_OUTPUT: "patches for the specification cannot be written where they are to go",
+  SPEC_ANCHOR: "a place in the sources of the specification is not there, or not as expected",
   INJECTION: "a registration is missing or wrong",
   DISPOSAL: "a part of a scope could not be let go of",
 } as const;

@@ -9,4 +9,5 @@ export { ownCommandFamily } from "./own-command-family.ts";
 export { ownDeviceType } from "./own-device-type.ts";
 export { ownLayout } from "./own-layout.ts";
 export { traceACommand } from "./trace-a-command.ts";
+export { twoThreads } from "./two-threads.ts";
 export { vmmRegisters } from "./vmm-registers.ts";

@@ -16,20 +16,27 @@ const STEPS = 20_000;
 
 describe("twenty thousand hostile steps over messages", { timeout: 240_000 }, () => {
   test.each([
-    ["driver", hostileDriver],
-    ["device", hostileDevice],
-  ] as const)("of a %s reach every class, and break nothing", async (side, make) => {
-    const peer = make({ fixture: messageFixture(), seed: 1 });
-    await peer.run(STEPS);
-    await peer.close();
-    expect(peer.violations).toEqual([]);
-    const own =
-      side === "driver"
-        ? Object.keys(DISCARD_REASONS).map((reason) => `bus: ${reason}`)
-        : ["writeConfig: DEVICE_FAILED", "enableQueue: TRANSPORT"];
-    const missed = [...HOSTILE_CLASSES[side], ...own].filter((name) => !peer.counts.has(name));
-    expect(missed).toEqual([]);
-  });
+    ["driver", "split", hostileDriver],
+    ["driver", "packed", hostileDriver],
+    ["device", "split", hostileDevice],
+    ["device", "packed", hostileDevice],
+  ] as const)(
+    "of a %s with %s rings reach every class, and break nothing",
+    async (side, rings, make) => {
+      const peer = make({ fixture: messageFixture(), seed: 1, rings });
+      await peer.run(STEPS);
+      await peer.close();
+      expect(peer.violations).toEqual([]);
+      const own =
+        side === "driver"
+          ? Object.keys(DISCARD_REASONS).map((reason) => `bus: ${reason}`)
+          : ["writeConfig: DEVICE_FAILED", "enableQueue: TRANSPORT"];
+      const missed = [...HOSTILE_CLASSES[rings][side], ...own].filter(
+        (name) => !peer.counts.has(name),
+      );
+      expect(missed).toEqual([]);
+    },
+  );
 });
 
 describe("whatever bytes come", () => {

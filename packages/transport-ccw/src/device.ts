@@ -23,6 +23,8 @@ import {
   FEATURE,
   fromHex,
   layoutFingerprint,
+  notifiedPosition,
+  notifiedQueue,
   refuseState,
   type TransportFacingDevice,
   toHex,
@@ -225,7 +227,8 @@ export class CcwDevice implements DevicePort {
    *
    * @param subcode GPR 1; only 3 is served
    * @param subchannelId GPR 2; bits above the low 32 are ignored
-   * @param data GPR 3: the queue index, in the low 16 bits with VIRTIO_F_NOTIFICATION_DATA
+   * @param data GPR 3, its low 32 bits: the queue index, or with VIRTIO_F_NOTIFICATION_DATA the
+   * index and the position that `VIRTQ_NOTIFICATION` describes
    * @param _cookie GPR 4: a hint that this device does not need
    * @returns what GPR 2 gets: the host cookie, or {@link NOTIFY_REFUSED}
    */
@@ -242,9 +245,10 @@ export class CcwDevice implements DevicePort {
     }
     const device = this.#device;
     const carriesData = device.negotiated(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
-    const queue = carriesData ? data & QUEUE_INDEX_MASK : data;
+    const queue = carriesData ? notifiedQueue(data) : data;
     if (device.queueSizeMax(queue) === 0) return NOTIFY_REFUSED;
-    device.notify(queue);
+    if (carriesData) device.notify(queue, notifiedPosition(data));
+    else device.notify(queue);
     return this.#cookie;
   }
 

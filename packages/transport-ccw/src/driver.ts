@@ -18,6 +18,7 @@ import {
   FEATURE_WORDS,
   FeatureSet,
   type InterruptListener,
+  notificationData,
   QUEUE_COUNT_LIMIT,
   type QueueAddresses,
   type QueueDoorbell,
@@ -94,6 +95,7 @@ export class CcwDriver implements DriverTransport {
   #configLength: number | undefined;
   /** The words of feature bits that were written with bits since the reset. */
   readonly #wordsWritten = new Set<number>();
+  #features: FeatureSet = FeatureSet.EMPTY;
   #indicators: DriverIndicators | undefined;
 
   /**
@@ -111,11 +113,7 @@ export class CcwDriver implements DriverTransport {
     this.#channel = new CommandChannel(init.bus, init.dma);
     this.#maxRevision = Math.min(init.maxRevision ?? 0xffff, highestRevision(this.layout));
     const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
-    // A doorbell rings with the queue index alone, so no notification data can be promised.
-    this.#allowed = FeatureSet.of(...all).without(
-      ...reservedFeaturesOf(this.layout),
-      FEATURE.VIRTIO_F_NOTIFICATION_DATA,
-    );
+    this.#allowed = FeatureSet.of(...all).without(...reservedFeaturesOf(this.layout));
   }
 
   /** The revision that was selected, or `undefined` before {@link open}. */
@@ -181,6 +179,7 @@ export class CcwDriver implements DriverTransport {
     await this.#channel.demand(this.#bound.commands.VDEV_RESET, NO_DATA);
     this.#status = 0;
     this.#wordsWritten.clear();
+    this.#features = FeatureSet.EMPTY;
     this.#freeIndicators();
     const status = await this.readStatus();
     if (status === 0) return;
@@ -253,6 +252,7 @@ export class CcwDriver implements DriverTransport {
       await this.#channel.demand(command, data);
       if (!isEmpty) this.#wordsWritten.add(word);
     }
+    this.#features = accepted;
   }
 
   /**
@@ -492,11 +492,13 @@ export class CcwDriver implements DriverTransport {
       else this.#listener?.failed(notifyRefused(index, answer));
     };
     const failed = (error: unknown): void => this.#listener?.failed(error);
+    const carriesData = this.#features.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
     return {
-      ring: () => {
+      ring: (next = 0) => {
         try {
           const bus = this.#bus;
-          const answer = bus.diagnose500(NOTIFY_SUBCODE, bus.subchannelId, index, cookie);
+          const data = carriesData ? notificationData(index, next) : index;
+          const answer = bus.diagnose500(NOTIFY_SUBCODE, bus.subchannelId, data, cookie);
           if (typeof answer === "number") taken(answer);
           else answer.then(taken, failed);
         } catch (error) {

@@ -260,10 +260,18 @@ const RATIFIED_COMMANDS = {
 
 const LAYOUT_CITE = `${SECTION} / Basic Concepts / Channel Commands for Virtio`;
 
+/** What both layouts say of themselves; the label as the sources have it, blank for blank. */
+const LAYOUT_META = {
+  cite: LAYOUT_CITE,
+  label:
+    "Virtio Transport Options / Virtio over channel I/O / Basic Concepts/ Channel Commands for Virtio",
+  prefix: "CCW_CMD_",
+} as const;
+
 /** The channel commands of virtio 1.4: revisions up to 2, no administration virtqueue. */
 export const CCW_RATIFIED_LAYOUT = commands(
   "virtio_ccw_commands",
-  { cite: LAYOUT_CITE, doc: "The channel commands of virtio-ccw." },
+  { ...LAYOUT_META, doc: "The channel commands of virtio-ccw." },
   RATIFIED_COMMANDS,
 );
 
@@ -271,7 +279,7 @@ export const CCW_RATIFIED_LAYOUT = commands(
 export const CCW_REFERENCE_LAYOUT = commands(
   "virtio_ccw_commands_admin",
   {
-    cite: LAYOUT_CITE,
+    ...LAYOUT_META,
     doc: "The channel commands of virtio-ccw with the administration virtqueue.",
   },
   {

@@ -19,8 +19,12 @@ const ENDED: ChannelEnding = {
   sense: new Uint8Array(0),
 };
 
-function connect(model: DeviceModel = idleModel(2), change: Partial<CcwBus> = {}) {
-  const rig = makeRig({ model });
+function connect(
+  model: DeviceModel = idleModel(2),
+  change: Partial<CcwBus> = {},
+  features?: readonly number[],
+) {
+  const rig = makeRig({ model, ...(features === undefined ? {} : { features }) });
   const bus = { ...loopbackBus(rig.subchannel), ...change };
   return { ...rig, bus, driver: new CcwDriver({ bus, dma: rig.dma }) };
 }
@@ -31,6 +35,42 @@ function executed(rig: ReturnType<typeof connect>, code: number): [number, numbe
     event.op === "ccw" && event.command === code ? [[event.count, event.flags]] : [],
   );
 }
+
+describe("notifications", () => {
+  it("[ccw-notify-1+] [ccw-notify-2+] have the index in GPR 3, and with VIRTIO_F_NOTIFICATION_DATA the position in its upper half", async () => {
+    for (const [more, expected] of [
+      [[], [1, 1]],
+      [[FEATURE.VIRTIO_F_NOTIFICATION_DATA], [0x1, 0x8005_0001]],
+    ] as const) {
+      const sent: number[] = [];
+      const bus: Partial<CcwBus> = {
+        diagnose500: (_subcode, _id, data) => {
+          sent.push(data);
+          return 0;
+        },
+      };
+      const rig = connect(idleModel(2), bus, more);
+      const { driver } = rig;
+      await driver.open();
+      await driver.reset();
+      await driver.writeStatus(1);
+      await driver.writeStatus(3);
+      const features = [FEATURE.VIRTIO_F_VERSION_1, ...more];
+      expect(FeatureSet.of(...features).isSubsetOf(driver.allowedFeatures)).toBe(true);
+      await driver.writeFeatures(FeatureSet.of(...features));
+      await driver.writeStatus(0xb);
+      const block = rig.dma.allocate(0x1000, 0x1000);
+      const doorbell = await driver.enableQueue(1, 8, {
+        descriptorArea: block.address,
+        driverArea: block.address + 0x400,
+        deviceArea: block.address + 0x800,
+      });
+      doorbell.ring();
+      doorbell.ring(0x8005);
+      expect(sent).toEqual(expected);
+    }
+  });
+});
 
 describe("the configuration space", () => {
   const make = () => {

@@ -8,6 +8,8 @@ import {
   type DevicePort,
   FEATURE,
   layoutFingerprint,
+  notifiedPosition,
+  notifiedQueue,
   type QueueArea,
   type RegisterLayout,
   type TransportFacingDevice,
@@ -55,8 +57,6 @@ interface Behaviour {
 
 const REGISTER_BYTES = 4;
 const DEFAULT_VENDOR = 0x1af4;
-/** With VIRTIO_F_NOTIFICATION_DATA the queue's index is the low half of a notification. */
-const QUEUE_INDEX_MASK = 0xffff;
 
 /** True when the layout says where the administration virtqueues are. */
 export function exposesAdminQueues(layout: RegisterLayout): boolean {
@@ -293,8 +293,8 @@ export class MmioDevice implements DevicePort {
       },
       QueueNotify: {
         write: (value) => {
-          const carriesData = device.negotiated(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
-          device.notify(carriesData ? value & QUEUE_INDEX_MASK : value);
+          if (!device.negotiated(FEATURE.VIRTIO_F_NOTIFICATION_DATA)) device.notify(value);
+          else device.notify(notifiedQueue(value), notifiedPosition(value));
         },
       },
       InterruptStatus: { read: () => this.#interruptStatus },

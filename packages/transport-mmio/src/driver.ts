@@ -17,6 +17,7 @@ import {
   FeatureSet,
   type InterruptListener,
   type MaybePromise,
+  notificationData,
   type QueueAddresses,
   type QueueDoorbell,
   type RegisterLayout,
@@ -70,7 +71,7 @@ export class MmioDriver implements DriverTransport {
   readonly name: string = NAME;
   /** Memory that is shared with the device. */
   readonly dma: DmaAllocator;
-  /** Every feature bit that the layout can carry, but VIRTIO_F_NOTIFICATION_DATA. */
+  /** Every feature bit that the layout can carry. */
   readonly allowedFeatures: FeatureSet;
   /** The registers of the window. */
   readonly layout: RegisterLayout;
@@ -112,11 +113,7 @@ export class MmioDriver implements DriverTransport {
     this.#bus = init.bus;
     this.dma = init.dma;
     const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
-    // A doorbell rings with the queue index alone, so no notification data can be promised.
-    this.allowedFeatures = FeatureSet.of(...all).without(
-      ...reservedFeaturesOf(this.layout),
-      FEATURE.VIRTIO_F_NOTIFICATION_DATA,
-    );
+    this.allowedFeatures = FeatureSet.of(...all).without(...reservedFeaturesOf(this.layout));
   }
 
   /** Checks magic, version and device id, in this order. */
@@ -238,7 +235,13 @@ export class MmioDriver implements DriverTransport {
       await this.#write("QueueReady", 1);
       await this.#expectReady(index, 1);
       const offset = this.#offset("QueueNotify");
-      return { ring: () => this.#post(() => this.#bus.write(offset, REGISTER_BYTES, index)) };
+      const carriesData = this.#features.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
+      return {
+        ring: (next = 0) => {
+          const value = carriesData ? notificationData(index, next) : index;
+          this.#post(() => this.#bus.write(offset, REGISTER_BYTES, value));
+        },
+      };
     });
   }
 

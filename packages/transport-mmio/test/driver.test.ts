@@ -252,11 +252,30 @@ describe("features", () => {
     expect(device.driverFeatures.bits()).toEqual([1]);
   });
 
-  test("[mmio-notify-driver-2] notification data is not accepted, as doorbells carry none", async () => {
-    const { driver } = rig({ features: [FEATURE.VIRTIO_F_NOTIFICATION_DATA] });
-    const half = driver();
-    expect((await half.readFeatures()).has(FEATURE.VIRTIO_F_NOTIFICATION_DATA)).toBe(true);
-    expect(half.allowedFeatures.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA)).toBe(false);
+  test("[mmio-notify-driver-2+] with VIRTIO_F_NOTIFICATION_DATA notifications have index and position", async () => {
+    const features = [FEATURE.VIRTIO_F_VERSION_1, FEATURE.VIRTIO_F_NOTIFICATION_DATA];
+    const { driver, window } = rig({ features: [FEATURE.VIRTIO_F_NOTIFICATION_DATA] });
+    const written: [number, number][] = [];
+    const bus: MmioBus = {
+      ...loopbackBus(window),
+      write: (offset, size, value) => {
+        if (offset === 0x50) written.push([size, value]);
+        return window.write(offset, size, value);
+      },
+    };
+    const half = driver(bus);
+    await half.writeStatus(3);
+    await half.writeFeatures(FeatureSet.of(...features));
+    await half.writeStatus(0x0b);
+    expect(await half.readStatus()).toBe(0x0b);
+    const doorbell = await half.enableQueue(1, 16, AREAS);
+    for (const next of [undefined, 5, 0x8005, 0xffff]) doorbell.ring(next);
+    expect(written).toEqual([
+      [4, 0x1],
+      [4, 0x5_0001],
+      [4, 0x8005_0001],
+      [4, 0xffff_0001],
+    ]);
   });
 });
 

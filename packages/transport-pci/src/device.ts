@@ -20,6 +20,8 @@ import {
   isPartsDevice,
   type LegacyMember,
   type LegacyNotifyPlace,
+  notifiedPosition,
+  notifiedQueue,
   type ProvisionRefusal,
   type ProvisionWatcher,
   type StateChange,
@@ -37,7 +39,13 @@ import { MSIX_CAPABILITY_LAYOUT } from "./layout.ts";
 import { LegacyConfig } from "./legacy.ts";
 import { type MsixReceiver, MsixTable, type VectorMasking } from "./msix.ts";
 import { OwnerMember } from "./owner-member.ts";
-import { LEGACY_NOTIFY_STRIDE, type PciPlacement, type ResolvedPlacement } from "./placement.ts";
+import {
+  LEGACY_NOTIFY_STRIDE,
+  NOTIFICATION_BYTES,
+  NOTIFICATION_DATA_BYTES,
+  type PciPlacement,
+  type ResolvedPlacement,
+} from "./placement.ts";
 import { commonRegisters, type SavedPci, saveCommon, savedPci } from "./saved-state.ts";
 import { SriovRegisters } from "./sriov-registers.ts";
 import type { VirtualFunctionPlace, VirtualFunctions } from "./virtual-function.ts";
@@ -64,7 +72,6 @@ export interface PciDeviceInit extends PciPlacement {
 
 const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
 const DEVICE_CONTROL = PCI_EXPRESS_CAPABILITY_LAYOUT.fields.device_control;
-const NOTIFICATION_BYTES = 2;
 const UNIT_BYTES = 4;
 
 /** One virtio device as a PCI function. */
@@ -613,8 +620,8 @@ export class PciDevice implements DevicePort {
       return this.#pci.#notifyOffset(queue);
     }
 
-    notify(offset: number, size: number, queue: number): void {
-      this.#pci.#notify(offset, size, queue);
+    notify(offset: number, size: number, value: number): void {
+      this.#pci.#notify(offset, size, value);
     }
 
     legacyNotify(offset: number, size: number, queue: number): void {
@@ -666,11 +673,19 @@ export class PciDevice implements DevicePort {
     return Math.min(queue, last);
   }
 
-  #notify(offset: number, size: number, queue: number): void {
-    if (size !== NOTIFICATION_BYTES) return;
+  #notify(offset: number, size: number, value: number): void {
+    const device = this.#device;
+    const carriesData = device.negotiated(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
+    if (size !== (carriesData ? NOTIFICATION_DATA_BYTES : NOTIFICATION_BYTES)) return;
+    const queue = carriesData ? notifiedQueue(value) : value;
     if (offset !== this.#notifyOffset(queue) * this.placement.notifyOffMultiplier) return;
-    if (this.#busMaster) this.#device.notify(queue);
-    else if (this.#device.queueEnabled(queue)) this.#wait(queue);
+    if (!this.#busMaster) {
+      if (device.queueEnabled(queue)) this.#wait(queue);
+    } else if (carriesData) {
+      device.notify(queue, notifiedPosition(value));
+    } else {
+      device.notify(queue);
+    }
   }
 
   /** A legacy notification: at a place of the function's own, or at one of each virtual function. */

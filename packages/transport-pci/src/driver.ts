@@ -18,6 +18,7 @@ import {
   FeatureSet,
   type InterruptListener,
   type MaybePromise,
+  notificationData,
   type QueueAddresses,
   type QueueDoorbell,
   readConfigFields,
@@ -40,7 +41,12 @@ import {
   VIRTIO_PCI_DEVICE_LAST,
   VIRTIO_PCI_VENDOR,
 } from "./layout.ts";
-import { PCI_UNSUPPORTED_FEATURES, type PciWindow } from "./placement.ts";
+import {
+  carriesNotificationData,
+  NOTIFICATION_BYTES,
+  NOTIFICATION_DATA_BYTES,
+  type PciWindow,
+} from "./placement.ts";
 import { DriverInterrupts, type InterruptChoice } from "./vectors.ts";
 
 /** What a PCI driver half is made from. */
@@ -87,7 +93,7 @@ const RATIFIED_SOURCE = `${VIRTIO_PCI_COMMON_CFG_LAYOUT.name}, offsets ${COMMON.
 const PROPOSAL_LABEL = DIALECTS["proposal-v5"].label;
 const WORD = 0x100000000;
 const DWORD = 4;
-const NOTIFICATION_BYTES = 2;
+const ALL_FEATURES = FeatureSet.of(...Array.from({ length: FEATURE_BITS }, (_, bit) => bit));
 /** Bit 7 of header_type says that there are other functions. */
 const HEADER_TYPE_MASK = 0x7f;
 const QUEUE_INDEXES = 0x10000;
@@ -124,9 +130,8 @@ export class PciDriver implements DriverTransport {
   #listener: InterruptListener | undefined;
   #interrupts: DriverInterrupts | undefined;
   #features: FeatureSet = FeatureSet.EMPTY;
-  readonly #carried: FeatureSet;
   readonly #dialect: DialectName | "detect";
-  #hasSriov = false;
+  #allowed: FeatureSet = ALL_FEATURES.without(FEATURE.VIRTIO_F_SR_IOV);
 
   /**
    * Makes a driver half; nothing is read before {@link open}.
@@ -139,16 +144,14 @@ export class PciDriver implements DriverTransport {
     checkDialect(this.#dialect);
     this.#bus = init.bus;
     this.dma = init.dma;
-    const all = Array.from({ length: FEATURE_BITS }, (_, bit) => bit);
-    this.#carried = FeatureSet.of(...all).without(...PCI_UNSUPPORTED_FEATURES);
   }
 
   /**
-   * Every feature bit but those that this transport does not carry; VIRTIO_F_SR_IOV once
-   * {@link open} has found an SR-IOV capability.
+   * Every feature bit but VIRTIO_F_SR_IOV, unless {@link open} has found an SR-IOV capability, and
+   * VIRTIO_F_NOTIFICATION_DATA, if it has found that 32 bits cannot be written to every queue.
    */
   get allowedFeatures(): FeatureSet {
-    return this.#hasSriov ? this.#carried : this.#carried.without(FEATURE.VIRTIO_F_SR_IOV);
+    return this.#allowed;
   }
 
   /** What the walk over the capability list found; `undefined` before {@link open}. */
@@ -176,13 +179,19 @@ export class PciDriver implements DriverTransport {
       (bars.some((bar) => bar?.kind === "io") ? COMMAND.io_space.mask : 0);
     const command = await this.#config("command");
     await this.#bus.configWrite(HEADER.command.offset, HEADER.command.width, command | enable);
-    this.#hasSriov =
+    const hasSriov =
       found.express &&
       (await findExtendedCapability(
         this.#bus,
         PCI_EXTENDED_CAPABILITY.sriov,
         SRIOV_CAPABILITY_LAYOUT.size,
       )) !== undefined;
+    this.#allowed = ALL_FEATURES.without(
+      ...(hasSriov ? [] : [FEATURE.VIRTIO_F_SR_IOV]),
+      ...(carriesNotificationData(notify, found.notifyOffMultiplier)
+        ? []
+        : [FEATURE.VIRTIO_F_NOTIFICATION_DATA]),
+    );
     this.#opened = { found, common, notify };
     return { deviceId, vendorId: vendor };
   }
@@ -293,12 +302,17 @@ export class PciDriver implements DriverTransport {
       await this.#writeAddress("queue_desc", areas.descriptorArea);
       await this.#writeAddress("queue_driver", areas.driverArea);
       await this.#writeAddress("queue_device", areas.deviceArea);
-      const address = await this.#notifyAddress(index);
+      const carriesData = this.#features.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
+      const bytes = carriesData ? NOTIFICATION_DATA_BYTES : NOTIFICATION_BYTES;
+      const address = await this.#notifyAddress(index, bytes);
+      const name = this.#features.has(FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA)
+        ? await this.#read("queue_notif_config_data")
+        : index;
       const vector = await this.#mapQueue(index);
       await this.#write("queue_enable", 1);
       await this.#expectEnabled(index, 1);
       if (vector !== undefined) this.#interrupts?.queueIsMapped(index, vector);
-      return this.#doorbell(address, index);
+      return this.#doorbell(address, bytes, name);
     });
   }
 
@@ -456,10 +470,10 @@ export class PciDriver implements DriverTransport {
     return undefined;
   }
 
-  async #notifyAddress(index: number): Promise<number> {
+  async #notifyAddress(index: number, bytes: number): Promise<number> {
     const { found, notify } = this.#open();
     const offset = (await this.#read("queue_notify_off")) * found.notifyOffMultiplier;
-    if (offset + NOTIFICATION_BYTES > notify.length) {
+    if (offset + bytes > notify.length) {
       throw new VirtioError("TRANSPORT", {
         message: "the queue is notified outside the notification structure",
         path: `pci.queue[${index}].queue_notify_off`,
@@ -470,14 +484,16 @@ export class PciDriver implements DriverTransport {
     return notify.offset + offset;
   }
 
-  #doorbell(address: number, index: number): QueueDoorbell {
+  /** Notifies in so many bytes of the queue that is called `name` in notifications. */
+  #doorbell(address: number, bytes: number, name: number): QueueDoorbell {
     const bus = this.#bus;
     const { bar } = this.#open().notify;
     const failed = (error: unknown) => this.#listener?.failed(error);
     return {
-      ring: () => {
+      ring: (next = 0) => {
         try {
-          bus.barWrite(bar, address, NOTIFICATION_BYTES, index)?.then(undefined, failed);
+          const value = bytes === NOTIFICATION_BYTES ? name : notificationData(name, next);
+          bus.barWrite(bar, address, bytes, value)?.then(undefined, failed);
         } catch (error) {
           failed(error);
         }

@@ -18,6 +18,7 @@ import {
 } from "./layout.ts";
 import { type MsixTable, msixPendingBytes, msixTableBytes } from "./msix.ts";
 import {
+  carriesNotificationData,
   type FunctionKind,
   featuresWithoutRegisters,
   PCI_UNSUPPORTED_FEATURES,
@@ -40,7 +41,7 @@ export interface FunctionRegisters {
   /** A legacy notification, at this offset of its window. */
   legacyNotify(offset: number, size: number, queue: number): void;
   /** An available buffer notification, at this offset of its window. */
-  notify(offset: number, size: number, queue: number): void;
+  notify(offset: number, size: number, value: number): void;
   readDeviceConfig(offset: number, size: number): number;
   writeDeviceConfig(offset: number, size: number, value: number): void;
 }
@@ -109,6 +110,9 @@ export class FunctionShape {
     this.reservedFeatures = [
       ...new Set([
         ...PCI_UNSUPPORTED_FEATURES,
+        ...(carriesNotificationData(placement.windows.notify, placement.notifyOffMultiplier)
+          ? []
+          : [FEATURE.VIRTIO_F_NOTIFICATION_DATA]),
         ...(sriov === undefined ? [FEATURE.VIRTIO_F_SR_IOV] : []),
         ...featuresWithoutRegisters(placement.windows),
       ]),

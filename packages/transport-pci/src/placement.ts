@@ -104,7 +104,10 @@ export interface PciPlacement {
    * for number 1. By default every virtual function with a legacy interface has one, and no other.
    */
   readonly legacyNotify?: PciWindow;
-  /** `notify_off_multiplier`: a power of two, 2 or more, or 0; 4 by default. */
+  /**
+   * `notify_off_multiplier`: a power of two, 2 or more, or 0; 4 by default. VIRTIO_F_NOTIFICATION_DATA
+   * can be offered unless it is 2, where the notification addresses begin and end at multiples of 4.
+   */
   readonly notifyOffMultiplier?: number;
   /**
    * MSI-X, or `false` for a function without. By default it has a vector for the configuration,
@@ -152,8 +155,10 @@ const CLASS_UNASSIGNED = 0xff0000;
 const INTA = 1;
 /** The smallest offset of the pending bits in a BAR that MSI-X has for itself. */
 const PENDING_BASE = 0x800;
-/** A notification is 16 bits wide. */
-const NOTIFICATION_BYTES = 2;
+/** A notification is 16 bits wide; with VIRTIO_F_NOTIFICATION_DATA, 32 bits. */
+export const NOTIFICATION_BYTES = 2;
+/** See {@link NOTIFICATION_BYTES}. */
+export const NOTIFICATION_DATA_BYTES = 4;
 /** PCI has this much of a structure's alignment in the low bits of another value. */
 const MSIX_ALIGNMENT = 8;
 const STRUCTURE_ALIGNMENT = { common: 4, isr: 1, notify: 2, device: 4, miscellaneous: 2 } as const;
@@ -212,14 +217,20 @@ export function featuresWithoutRegisters(windows: PciWindows): number[] {
   return [...bits];
 }
 
+/** What no function here offers: a notification names a queue by its index, and by nothing else. */
+export const PCI_UNSUPPORTED_FEATURES: readonly number[] = [FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA];
+
 /**
- * The features that this transport does not carry: a notification here is a queue's index alone.
- * VIRTIO_F_SR_IOV is carried where the function has an SR-IOV capability.
+ * Whether every queue can be notified in 32 bits, as VIRTIO_F_NOTIFICATION_DATA asks: what the
+ * section "Notification capability" wants of a device that offers it. With a length that is a
+ * multiple of 4 as well, the place of every queue has room for 4 bytes if it has room for 2.
  */
-export const PCI_UNSUPPORTED_FEATURES: readonly number[] = [
-  FEATURE.VIRTIO_F_NOTIFICATION_DATA,
-  FEATURE.VIRTIO_F_NOTIF_CONFIG_DATA,
-];
+export function carriesNotificationData(window: PciWindow, notifyOffMultiplier: number): boolean {
+  const { offset, length } = window;
+  return [offset, length, notifyOffMultiplier].every(
+    (each) => each % NOTIFICATION_DATA_BYTES === 0,
+  );
+}
 
 function resolveIdentity(device: TransportFacingDevice, placement: PciPlacement): PciIdentity {
   const deviceId = VIRTIO_PCI_DEVICE_BASE + device.deviceId;

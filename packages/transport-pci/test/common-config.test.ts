@@ -2,7 +2,7 @@
 import { FEATURE, STATUS } from "@virtio-admin/core";
 import { NO_VECTOR } from "@virtio-admin/transport-pci";
 import { describe, expect, it } from "vitest";
-import { COMMON, CONFIG_BYTES, MEMORY_BASE, makeRig } from "./rig.ts";
+import { COMMON, CONFIG_BYTES, MEMORY_BASE, makeRig, type RigOptions } from "./rig.ts";
 
 const { VIRTIO_F_ADMIN_VQ, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } = FEATURE;
 
@@ -308,9 +308,10 @@ describe("administration virtqueues", () => {
 });
 
 describe("notifications", () => {
-  const live = (options = {}) => {
-    const rig = makeRig({ queues: 4, ...options });
-    rig.negotiate([]);
+  const live = (options: RigOptions & { accept?: readonly number[] } = {}) => {
+    const { accept = [], ...init } = options;
+    const rig = makeRig({ queues: 4, ...init });
+    rig.negotiate(accept);
     for (const queue of [0, 1, 2, 3]) rig.enable(queue);
     rig.set("device_status", 0xf);
     return rig;
@@ -320,6 +321,70 @@ describe("notifications", () => {
     const rig = live();
     for (const queue of [3, 0, 2, 1]) rig.notify(queue);
     expect(rig.model.notified).toEqual([3, 0, 2, 1]);
+  });
+
+  describe("with VIRTIO_F_NOTIFICATION_DATA", () => {
+    const DATA = [FEATURE.VIRTIO_F_NOTIFICATION_DATA];
+    const LAST = 0xfff;
+
+    it.each([
+      ["by default", {}],
+      ["in one place", { notifyOffMultiplier: 0 }],
+      ["in few places", { windows: { notify: { bar: 0, offset: 0x3000, length: 8 } } }],
+      ["far apart", { notifyOffMultiplier: 64 }],
+    ])(
+      "[pci-notify-device-7+] [pci-notify-device-8+] [pci-notify-device-9+] [pci-notify-device-10+] [pci-notify-device-11+] has room for 32 bits at every queue's place %s",
+      (_what, options) => {
+        const rig = makeRig({ queues: 4, adminQueues: 2, features: DATA, ...options });
+        expect(rig.device.offeredFeatures.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA)).toBe(true);
+        const { notifyOffMultiplier: multiplier } = rig.pci.placement;
+        const { offset, length } = rig.windows.notify;
+        expect([offset % 4, multiplier % 4]).toEqual([0, 0]);
+        expect([0, 2 ** Math.round(Math.log2(multiplier))]).toContain(multiplier);
+        expect(length).toBeGreaterThanOrEqual(4);
+        rig.negotiate([...DATA, FEATURE.VIRTIO_F_ADMIN_VQ]);
+        for (let queue = 0; queue < 6; queue++) {
+          rig.set("queue_select", queue);
+          const place = rig.get("queue_notify_off") * multiplier;
+          expect(place + 4).toBeLessThanOrEqual(length);
+          rig.enable(queue);
+        }
+        rig.set("device_status", 0xf);
+        for (const [i, queue] of [3, 0, 2, 1].entries()) {
+          rig.set("queue_select", queue);
+          const place = rig.windows.notify.offset + rig.get("queue_notify_off") * multiplier;
+          rig.pci.barWrite(0, place, 4, ((i * 0x7531_0000) | queue) >>> 0);
+        }
+        expect(rig.model.notified).toEqual([3, 0, 2, 1]);
+      },
+    );
+
+    it.each([
+      [
+        "[pci-notify-device-8-] begins at no multiple of 4",
+        { windows: { notify: { bar: 0, offset: 0x3002, length: 0x800 } } },
+      ],
+      [
+        "[pci-notify-device-9-] [pci-notify-device-11-] ends 2 bytes behind a multiple of 4",
+        { windows: { notify: { bar: 0, offset: 0x3000, length: 6 } } },
+      ],
+      ["[pci-notify-device-7-] has its places 2 bytes apart", { notifyOffMultiplier: 2 }],
+    ])("is not offered by a function whose notification structure %s", (_what, options) => {
+      const rig = makeRig({ queues: 4, features: DATA, ...options });
+      expect(rig.device.offeredFeatures.has(FEATURE.VIRTIO_F_NOTIFICATION_DATA)).toBe(false);
+    });
+
+    it.each([
+      ["[pci-available-driver-2-] 16 bits", 4, 2, 1],
+      ["8 bits", 4, 1, 1],
+      ["another queue's address", 8, 4, 1],
+      ["no queue's address", LAST - 3, 4, 1],
+      ["a queue that there is not", 4, 4, 0x8000_0009],
+    ])("ignores %s", (_what, offset, size, value) => {
+      const rig = live({ features: DATA, accept: DATA });
+      rig.pci.barWrite(0, rig.windows.notify.offset + offset, size, value);
+      expect(rig.model.notified).toEqual([]);
+    });
   });
 
   it.each([

@@ -1,6 +1,7 @@
 /** The driver half against buses that are slow, and devices that are odd or hostile. */
 import {
   bringUp,
+  DRIVER_FEATURES,
   FEATURE,
   FeatureSet,
   isVirtioError,
@@ -24,7 +25,13 @@ import {
   type RigOptions,
 } from "./rig.ts";
 
-const { VIRTIO_F_ADMIN_VQ, VIRTIO_F_RING_RESET, VIRTIO_F_VERSION_1 } = FEATURE;
+const {
+  VIRTIO_F_ADMIN_VQ,
+  VIRTIO_F_NOTIF_CONFIG_DATA,
+  VIRTIO_F_NOTIFICATION_DATA,
+  VIRTIO_F_RING_RESET,
+  VIRTIO_F_VERSION_1,
+} = FEATURE;
 const AREAS: QueueAddresses = {
   descriptorArea: MEMORY_BASE,
   driverArea: MEMORY_BASE + 0x400,
@@ -75,7 +82,7 @@ function spy(
   return { rig, bus, driver, accesses };
 }
 
-async function ready(options: Parameters<typeof spy>[0] = {}) {
+async function ready(options: Parameters<typeof spy>[0] & { accept?: readonly number[] } = {}) {
   const all = spy(options);
   const { heard, listener } = makeListener();
   await all.driver.open();
@@ -83,7 +90,10 @@ async function ready(options: Parameters<typeof spy>[0] = {}) {
   await all.driver.reset();
   await all.driver.writeStatus(1);
   await all.driver.writeStatus(3);
-  const features = FeatureSet.of(VIRTIO_F_VERSION_1, VIRTIO_F_ADMIN_VQ, VIRTIO_F_RING_RESET);
+  const features = FeatureSet.of(
+    ...[VIRTIO_F_VERSION_1, VIRTIO_F_ADMIN_VQ, VIRTIO_F_RING_RESET],
+    ...(options.accept ?? []),
+  );
   await all.driver.writeFeatures(features);
   await all.driver.writeStatus(0xb);
   return { ...all, heard, features };
@@ -134,6 +144,62 @@ describe("accesses", () => {
     doorbell.ring();
     expect(accesses).toEqual([{ op: "write", offset: 0x3004, size: 2, value: 1 }]);
   });
+
+  it("[pci-available-driver-2+] [pci-available-driver-4+] with VIRTIO_F_NOTIFICATION_DATA notifies with index and position in 32 bits", async () => {
+    const features = [VIRTIO_F_RING_RESET, VIRTIO_F_NOTIFICATION_DATA];
+    const { driver, accesses, rig } = await ready({ features, accept: features, trace: true });
+    const doorbell = await driver.enableQueue(1, 8, AREAS);
+    await driver.writeStatus(0xf);
+    accesses.length = 0;
+    for (const next of [undefined, 5, 0x8005, 0xffff]) doorbell.ring(next);
+    expect(accesses).toEqual(
+      [0x1, 0x5_0001, 0x8005_0001, 0xffff_0001].map((value) => ({
+        ...{ op: "write", offset: 0x3004, size: 4, value },
+      })),
+    );
+    expect(rig.events.filter(({ op }) => op === "notify")).toEqual(
+      [0, 5, 0x8005, 0xffff].map((next) => ({ op: "notify", queue: 1, next })),
+    );
+  });
+
+  it.each([
+    ["[pci-available-driver-5+]", [], 2, 0x77],
+    ["[pci-available-driver-6+]", [VIRTIO_F_NOTIFICATION_DATA], 4, 0x8003_0077],
+  ] as const)(
+    "%s [reserved-features-driver-13+] with VIRTIO_F_NOTIF_CONFIG_DATA says what queue_notif_config_data read",
+    async (_, more, size, value) => {
+      // No device here offers the feature: the bus answers for one that does, and takes it back.
+      const { read } = { read: COMMON.queue_notif_config_data.offset };
+      const features = [VIRTIO_F_RING_RESET, ...more];
+      const odd = { read: (offset: number) => (offset === read ? 0x77 : undefined) };
+      const { driver, accesses } = await ready({ features, accept: features, odd });
+      expect(driver.allowedFeatures.has(VIRTIO_F_NOTIF_CONFIG_DATA)).toBe(true);
+      expect(DRIVER_FEATURES).toContain(VIRTIO_F_NOTIF_CONFIG_DATA);
+      const accepted = FeatureSet.of(VIRTIO_F_VERSION_1, ...more, VIRTIO_F_NOTIF_CONFIG_DATA);
+      await driver.writeFeatures(accepted);
+      const doorbell = await driver.enableQueue(1, 8, AREAS);
+      accesses.length = 0;
+      doorbell.ring(0x8003);
+      expect(accesses).toEqual([{ op: "write", offset: 0x3004, size, value }]);
+    },
+  );
+
+  it.each([
+    [
+      "begins at no multiple of 4",
+      { windows: { notify: { bar: 0, offset: 0x3002, length: 0x800 } } },
+    ],
+    ["ends at none", { windows: { notify: { bar: 0, offset: 0x3000, length: 6 } } }],
+    ["has places that are 2 bytes apart", { notifyOffMultiplier: 2 }],
+  ])(
+    "does without VIRTIO_F_NOTIFICATION_DATA where the notification structure %s",
+    async (_, placement) => {
+      const features = [VIRTIO_F_RING_RESET, VIRTIO_F_NOTIFICATION_DATA];
+      const { driver, rig } = await ready({ features, ...placement });
+      expect(driver.allowedFeatures.has(VIRTIO_F_NOTIFICATION_DATA)).toBe(false);
+      expect(rig.device.offeredFeatures.has(VIRTIO_F_NOTIFICATION_DATA)).toBe(false);
+    },
+  );
 
   it("[pci-layout-driver-1] reads and writes one field of the configuration in its own width", async () => {
     const { driver, accesses } = await ready();

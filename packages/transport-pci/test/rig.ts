@@ -71,6 +71,8 @@ export class SampleModel implements DeviceModel {
 export interface RigOptions extends Omit<PciDeviceInit, "device"> {
   readonly queues?: number;
   readonly adminQueues?: number;
+  /** The device-independent features; those of the device core unless given. */
+  readonly features?: readonly number[];
   readonly config?: boolean;
   readonly trace?: boolean;
 }
@@ -83,7 +85,7 @@ export interface Message {
 
 /** The device half alone, with what its interrupts did. */
 export function makeRig(options: RigOptions = {}) {
-  const { queues = 2, adminQueues = 1, config = true, trace = false, ...init } = options;
+  const { queues = 2, adminQueues = 1, config = true, trace = false, features, ...init } = options;
   const bytes = new Uint8Array(MEMORY_LENGTH);
   const memory = createGuestMemory([{ base: MEMORY_BASE, bytes }]);
   const dma = new DmaArena(memory, MEMORY_BASE, MEMORY_LENGTH);
@@ -93,6 +95,7 @@ export function makeRig(options: RigOptions = {}) {
   const deviceInit: VirtioDeviceInit = {
     model,
     memory,
+    ...(features === undefined ? {} : { features }),
     ...(adminQueues === 0
       ? {}
       : { admin: new AdminQueues({ executor, count: adminQueues, maxSize: 16 }) }),

@@ -1,7 +1,11 @@
 /** What a server serves: a PCI function, be it virtio over PCI or other registers in BARs. */
 import type { PciInterruptSink, PciWindow, VectorMasking } from "@virtio-admin/transport-pci";
 
-/** A PCI function; every `PciDevice` is one. Offsets and lengths are in bytes. Nothing here throws. */
+/**
+ * A PCI function; every `PciDevice` is one, and whoever has other registers in a BAR may write one.
+ * Offsets and lengths are in bytes, numbers in memory little-endian. A server calls it within
+ * {@link barLength} and the length of configuration space only, and hangs up when it throws.
+ */
 export interface VfioUserFunction {
   /** What of its shape a server has to know. */
   readonly placement: {

@@ -18,6 +18,9 @@ const MULTI = accessors(VFIO_USER_WRITE_MULTI_LAYOUT);
 const MULTI_BYTES = VFIO_USER_WRITE_MULTI_LAYOUT.size;
 const ONE = accessors(VFIO_USER_WRITE_ONE_LAYOUT);
 const ONE_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.size;
+/** A notification with VIRTIO_F_NOTIFICATION_DATA, and how many bytes of it name the queue. */
+const NOTIFICATION_DATA_BYTES = 4;
+const QUEUE_BYTES = 2;
 const ONE_DATA_BYTES = VFIO_USER_WRITE_ONE_LAYOUT.fields.data.count;
 
 /** A run of bytes of a region. */
@@ -87,6 +90,28 @@ export class RegionWrites {
     return writes.every(
       ({ region, offset, data }) =>
         region === bar && offset >= first && offset + data.length <= first + length,
+    );
+  }
+
+  /**
+   * True for two messages of notifications that notify of the same queues. Where the next buffer will
+   * stand, which the upper half of 32 bits claims, nothing depends on.
+   */
+  notifiesAlike(message: Message, other: Message): boolean {
+    const [one, two] = [this.of(message), this.of(other)];
+    if (typeof one === "number" || typeof two === "number") return false;
+    return (
+      one.writes.length === two.writes.length &&
+      one.writes.every(({ region, offset, data }, i) => {
+        const twin = two.writes[i];
+        const named = data.length === NOTIFICATION_DATA_BYTES ? QUEUE_BYTES : data.length;
+        return (
+          twin?.region === region &&
+          twin.offset === offset &&
+          twin.data.length === data.length &&
+          data.subarray(0, named).every((byte, at) => byte === twin.data[at])
+        );
+      })
     );
   }
 

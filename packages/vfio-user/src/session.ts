@@ -243,7 +243,7 @@ export class Session implements Polled {
     const again =
       this.#writes.notifies(message) &&
       kept.every((each) => this.#writes.notifies(each)) &&
-      kept.some(({ command, body }) => command === message.command && equal(body, message.body));
+      kept.some((each) => this.#writes.notifiesAlike(each, message));
     return again ? "served" : { ...message, silent: true };
   }
 
@@ -481,8 +481,4 @@ export class Session implements Polled {
     this.#interrupts.deviceReset();
     return NOTHING;
   }
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

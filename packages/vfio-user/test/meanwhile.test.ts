@@ -176,6 +176,23 @@ describe.skipIf(unsupported !== undefined)(`while memory is awaited ${unsupporte
     expect(reasons).toEqual([]);
   });
 
+  it("notifications of one queue are kept once, whatever positions they claim", async () => {
+    const many = 100;
+    sendStatus(RUNNING);
+    const { bar, offset } = device.placement.windows.notify;
+    for (let i = 0; i < many; i++) sendWrite(bar, offset, [0, 0, i, i % 2 === 0 ? 0 : 0x80]);
+    sendStatusRead();
+    failMemory();
+    await expectMemoryAsked();
+    for (let i = 0; i < many; i++) {
+      expect(await client.reply()).toMatchObject({ command: regionWrite, reply: true, ...OK });
+    }
+    await expectStatus(RUNNING);
+    // More of them than that would be too much to keep.
+    expect(await client.read(VFIO_REGION.config, 4, 2)).toMatchObject(OK);
+    expect(reasons).toEqual([]);
+  });
+
   it("a reset of the function ends the wait, and the reply that is late is passed over", async () => {
     sendStatus(RUNNING);
     send(deviceReset);

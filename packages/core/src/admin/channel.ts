@@ -67,9 +67,6 @@ export class AdminChannel {
   private readonly roomForResult: Float64Array;
   private readonly outcomes: Uint32Array;
   private readonly usedLengths: Float64Array;
-  /** What the queue is given: addresses and lengths of the segments. */
-  private readonly segmentAddresses: Float64Array = new Float64Array(SEGMENTS);
-  private readonly segmentLengths: Float64Array = new Float64Array(SEGMENTS);
   private outstandingCount = 0;
   private closed = false;
 
@@ -245,15 +242,16 @@ export class AdminChannel {
     const view = this.views[slot] as DataView;
     const at = this.requestAt[slot] as number;
     this.format.encodeCommand(view, at, opcode, groupType, memberLow, memberHigh);
+    const { header, addresses } = this;
     const padded = (dataLength + WORD_BYTES - 1) & -WORD_BYTES;
-    for (let i = dataLength; i < padded; i++) view.setUint8(at + this.header + i, 0);
+    for (let i = dataLength; i < padded; i++) view.setUint8(at + header + i, 0);
     const room = (resultLength + WORD_BYTES - 1) & -WORD_BYTES;
-    const { segmentAddresses, segmentLengths, addresses } = this;
-    segmentAddresses[0] = addresses[SEGMENTS * slot] as number;
-    segmentAddresses[1] = addresses[SEGMENTS * slot + 1] as number;
-    segmentLengths[0] = this.header + padded;
-    segmentLengths[1] = this.response + room;
-    const id = this.queue.add(segmentAddresses, segmentLengths, SEGMENTS, 1);
+    const id = this.queue.addPair(
+      addresses[SEGMENTS * slot] as number,
+      header + padded,
+      addresses[SEGMENTS * slot + 1] as number,
+      this.response + room,
+    );
     if (id < 0) return false;
     this.slotOf[id] = slot;
     this.outstandingCount++;

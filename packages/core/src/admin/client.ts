@@ -7,6 +7,7 @@ import { VirtioError } from "../errors.ts";
 import { SELF_GROUP } from "../group/self.ts";
 import { copyBytes } from "../memory/copy.ts";
 import type { DmaAllocator } from "../memory/types.ts";
+import { AdminBatch } from "./batch.ts";
 import { AdminChannel, type AdminChannelOptions } from "./channel.ts";
 import { decodeOpcodeList, encodeOpcodeList, INITIAL_OPCODES } from "./commands/list.ts";
 import type { Dialect } from "./dialect.ts";
@@ -17,6 +18,7 @@ import {
   type AdminExecuteOptions,
   type AdminReply,
   type AdminRequest,
+  keyOf,
   PendingCommand,
   type RetryPolicy,
 } from "./pending.ts";
@@ -53,6 +55,10 @@ export interface AdminClientOptions extends AdminChannelOptions {
 interface Line {
   readonly channel: AdminChannel;
   readonly commands: (PendingCommand | undefined)[];
+  /** The batch that a slot belongs to, where no command of its own is in it. */
+  readonly batches: (AdminBatch | undefined)[];
+  /** The key of the member that a slot of a batch is about; only with several queues. */
+  readonly keys: (number | string)[];
   /** Something was submitted and not published. */
   dirty: boolean;
   /** Its breaking was noticed. */
@@ -100,6 +106,8 @@ export class AdminClient {
   readonly #hasMember: AdminClientOptions["hasMember"];
   readonly #reported = new Map<number, Set<number>>();
   readonly #used = new Map<number, Set<number>>();
+  /** What the device reported last: it may be asked again and again, and has little new to tell. */
+  readonly #latestReports = new Map<number, Uint8Array>();
   readonly #waiting: PendingCommand[] = [];
   readonly #backingOff = new Set<PendingCommand>();
   readonly #holds = new Map<number | string, Hold>();
@@ -109,6 +117,9 @@ export class AdminClient {
   #exclusive: PendingCommand | undefined;
   #flushing = false;
   #ended: VirtioError | undefined;
+  /** The command that a batch was last allowed to send: it need not be looked up again. */
+  #admittedOpcode = -1;
+  #admittedGroup = -1;
   /** Ends what the client listens to besides its queues. */
   #forget: (() => void) | undefined;
 
@@ -142,7 +153,8 @@ export class AdminClient {
       for (const port of ports) {
         const channel = new AdminChannel(port, dma, options);
         const commands = Array.from({ length: channel.slots }, () => undefined);
-        lines.push({ channel, commands, dirty: false, failed: false });
+        const batches = Array.from({ length: channel.slots }, () => undefined);
+        lines.push({ channel, commands, batches, keys: [], dirty: false, failed: false });
       }
     } catch (error) {
       for (const { channel } of lines) channel.close();
@@ -284,11 +296,50 @@ export class AdminClient {
    */
   execute(request: AdminRequest, options: AdminExecuteOptions = {}): Promise<AdminReply> {
     return new Promise<AdminReply>((resolve, reject) => {
-      const settlers = { resolve, reject };
       this.#accept(
-        new PendingCommand(request, options, this.#format, this.#retry, this.#timer, settlers),
+        new PendingCommand(
+          request,
+          options,
+          this.#format,
+          this.#retry,
+          this.#timer,
+          resolve,
+          reject,
+        ),
         options,
       );
+    });
+  }
+
+  /**
+   * Makes a batch, for many commands at once without a promise for each: synchronously, or with one
+   * promise. It is made once and used again and again.
+   *
+   * @param queue which of the client's queues it goes to, by its place among them; the first when
+   * absent
+   * @throws VirtioError `ADMIN_QUEUE_UNAVAILABLE` when there is no such queue
+   */
+  batch(queue: number = 0): AdminBatch {
+    const line = this.#lines[queue];
+    if (line === undefined) {
+      throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
+        path: "queue",
+        message: `the client has ${this.#lines.length} administration virtqueues`,
+        value: queue,
+      });
+    }
+    return new AdminBatch({
+      channel: line.channel,
+      admits: (opcode, group, member) => this.#admits(line, opcode, group, member),
+      added: (slot, member, group, batch) => {
+        line.batches[slot] = batch;
+        this.#outstanding++;
+        if (this.#lines.length === 1) return;
+        const key = keyOf(group, member);
+        line.keys[slot] = key;
+        this.#bind(line, key);
+      },
+      poll: () => this.#answered(line),
     });
   }
 
@@ -306,6 +357,7 @@ export class AdminClient {
       ...(cause === undefined ? {} : { cause }),
     });
     this.#ended = ended;
+    this.#admittedOpcode = -1;
     for (const command of this.#backingOff) this.#timer.clear(command.backoff);
     const everything = [
       ...this.#lines.flatMap(({ commands }) => commands),
@@ -314,6 +366,7 @@ export class AdminClient {
       ...this.#waiting,
     ];
     for (const command of everything) command?.reject(ended);
+    for (const { batches } of this.#lines) failBatches(batches, ended);
     for (const { channel } of this.#lines) {
       channel.port.onUsed = undefined;
       channel.port.onReset = undefined;
@@ -341,6 +394,7 @@ export class AdminClient {
     this.#outstanding = 0;
     for (const line of this.#lines) {
       line.commands.fill(undefined);
+      line.batches.fill(undefined);
       line.channel.close();
     }
   }
@@ -384,10 +438,11 @@ export class AdminClient {
     if (command.exclusive && !alone) {
       // What a broken queue took never comes back, so that nothing could be sent alone.
       if (!this.#lines.some(({ failed }) => failed)) return false;
-      this.#finish(command, brokenQueue(command));
+      this.#finish(command, brokenQueue(command.label));
       return true;
     }
-    const hold = command.attempts === 0 ? this.#holds.get(command.key) : undefined;
+    const mayHold = this.#holds.size > 0 && command.attempts === 0;
+    const hold = mayHold ? this.#holds.get(command.key) : undefined;
     if (hold !== undefined) {
       if (this.waiting >= this.#maxWaiting && command.state === "new") return false;
       if (command.state === "new") command.data = command.data.slice();
@@ -403,7 +458,7 @@ export class AdminClient {
     }
     const line = this.#lineFor(command);
     if (line === undefined) {
-      this.#finish(command, brokenQueue(command));
+      this.#finish(command, brokenQueue(command.label));
       return true;
     }
     return this.#send(command, line);
@@ -428,14 +483,14 @@ export class AdminClient {
     ) {
       channel.release(slot);
       if (!channel.broken) return false;
-      this.#finish(command, brokenQueue(command));
+      this.#finish(command, brokenQueue(command.label));
       return true;
     }
     line.commands[slot] = command;
     command.state = "outstanding";
     this.#outstanding++;
     if (command.exclusive) this.#exclusive = command;
-    if (this.#lines.length > 1) this.#bindTo(line, command);
+    if (this.#lines.length > 1) this.#bind(line, command.key);
     line.dirty = true;
     if (!this.#flushing) {
       this.#flushing = true;
@@ -456,20 +511,12 @@ export class AdminClient {
   /** Why the lists do not allow this command, if they do not. */
   #refusal(command: PendingCommand): VirtioError | undefined {
     if (command.unchecked) return undefined;
-    const { opcode, uses } = command;
-    const { listQuery, listUse } = this.#format;
-    const list = this.#listOf(command.group);
-    const used = this.#used.get(list);
-    if (!(used === undefined ? INITIAL_OPCODES.includes(opcode) : used.has(opcode))) {
-      return new VirtioError("ADMIN_LIST", {
-        path: command.label,
-        message: `the command is not in the list that ${listUse.name} settled for its group type`,
-        value: opcode,
-        hint: "call listUse with it first",
-      });
-    }
-    const reported = this.#reported.get(list);
-    const unknown = uses?.find((wanted) => reported?.has(wanted) !== true);
+    const { opcode, uses, group } = command;
+    const refusal = this.#unlisted(opcode, group, () => command.label);
+    if (refusal !== undefined || uses === undefined) return refusal;
+    const { listQuery } = this.#format;
+    const reported = this.#reported.get(this.#listOf(group));
+    const unknown = uses.find((wanted) => reported?.has(wanted) !== true);
     if (unknown === undefined) return undefined;
     return new VirtioError("ADMIN_LIST", {
       path: command.label,
@@ -479,8 +526,24 @@ export class AdminClient {
     });
   }
 
+  #unlisted(opcode: number, group: number, label: () => string): VirtioError | undefined {
+    const used = this.#used.get(this.#listOf(group));
+    if (used === undefined ? INITIAL_OPCODES.includes(opcode) : used.has(opcode)) return undefined;
+    const { listUse } = this.#format;
+    return new VirtioError("ADMIN_LIST", {
+      path: label(),
+      message: `the command is not in the list that ${listUse.name} settled for its group type`,
+      value: opcode,
+      hint: "call listUse with it first",
+    });
+  }
+
   /** The queue that a command goes to; `undefined` when all that it may go to are broken. */
   #lineFor(command: PendingCommand): Line | undefined {
+    if (this.#lines.length === 1) {
+      const [only] = this.#lines as readonly [Line];
+      return only.channel.broken ? undefined : only;
+    }
     const bound = this.#affinities.get(command.key)?.line;
     if (bound !== undefined) return bound.channel.broken ? undefined : bound;
     let best: Line | undefined;
@@ -491,39 +554,85 @@ export class AdminClient {
     return best;
   }
 
-  #bindTo(line: Line, command: PendingCommand): void {
-    const affinity = this.#affinities.get(command.key);
-    if (affinity === undefined) this.#affinities.set(command.key, { line, count: 1 });
+  #bind(line: Line, key: number | string): void {
+    const affinity = this.#affinities.get(key);
+    if (affinity === undefined) this.#affinities.set(key, { line, count: 1 });
     else affinity.count++;
   }
 
-  #unbind(command: PendingCommand): void {
-    const affinity = this.#affinities.get(command.key);
-    if (affinity !== undefined && --affinity.count === 0) this.#affinities.delete(command.key);
+  #unbind(key: number | string): void {
+    const affinity = this.#affinities.get(key);
+    if (affinity !== undefined && --affinity.count === 0) this.#affinities.delete(key);
+  }
+
+  /** Whether a batch can send this command now. */
+  #admits(line: Line, opcode: number, group: number, member: number): boolean {
+    if (opcode !== this.#admittedOpcode || group !== this.#admittedGroup) {
+      this.#checkBatched(opcode, group);
+      this.#admittedOpcode = opcode;
+      this.#admittedGroup = group;
+    }
+    // Ids above 2^53-1 are no numbers.
+    if (!(member >= 0 && member <= Number.MAX_SAFE_INTEGER && Number.isInteger(member))) {
+      throw badField("member", member);
+    }
+    if (this.#exclusive !== undefined || this.#waiting.length > 0 || this.#holds.size > 0) {
+      return false;
+    }
+    if (this.#lines.length === 1) return true;
+    const bound = this.#affinities.get(keyOf(group, member));
+    return bound === undefined || bound.line === line;
+  }
+
+  #checkBatched(opcode: number, group: number): void {
+    if (this.#ended !== undefined) throw this.#ended;
+    if ((opcode & 0xffff) !== opcode) throw badField("opcode", opcode);
+    if ((group & 0xffff) !== group) throw badField("group", group);
+    if (opcode === this.#format.listUse.opcode) {
+      throw new VirtioError("ADMIN_COMMAND", {
+        path: this.#format.listUse.name,
+        message: "the command has to be alone, and cannot be one of a batch",
+        hint: "call listUse",
+      });
+    }
+    const refusal = this.#unlisted(opcode, group, () => `opcode 0x${opcode.toString(16)}`);
+    if (refusal !== undefined) throw refusal;
   }
 
   #answered(line: Line): void {
-    const { channel, commands } = line;
+    const { channel, commands, batches } = line;
+    const several = this.#lines.length > 1;
     for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
       const command = commands[slot];
-      commands[slot] = undefined;
       this.#outstanding--;
-      if (command !== undefined) {
-        this.#unbind(command);
-        this.#answer(command, channel, slot);
+      if (command === undefined) {
+        // It is released with its batch, whose owner has yet to look at it.
+        const batch = batches[slot];
+        batches[slot] = undefined;
+        if (batch === undefined) {
+          channel.release(slot);
+          continue;
+        }
+        if (several) this.#unbind(line.keys[slot] as number | string);
+        batch.noteAnswer();
+        continue;
       }
+      commands[slot] = undefined;
+      if (several) this.#unbind(command.key);
+      this.#answer(command, channel, slot);
       channel.release(slot);
     }
     if (channel.broken && !line.failed) {
       line.failed = true;
       // The slots stay with the device: it may still write to them.
       for (const command of commands) if (command !== undefined) this.#lose(command);
+      failBatches(batches, brokenQueue("batch"));
     }
     this.#pump();
   }
 
   #lose(command: PendingCommand): void {
-    this.#finish(command, brokenQueue(command));
+    this.#finish(command, brokenQueue(command.label));
   }
 
   #answer(command: PendingCommand, channel: AdminChannel, slot: number): void {
@@ -531,7 +640,8 @@ export class AdminClient {
     const status = statusOf(outcome);
     if (status === 0) {
       const result = copyResult(command, channel, slot);
-      this.#learn(command, result);
+      const { listQuery } = this.#format;
+      if (command.exclusive || command.opcode === listQuery.opcode) this.#learn(command, result);
       command.resolve({ usedLength: channel.usedLength(slot), result });
       this.#finish(command, undefined);
       return;
@@ -557,9 +667,11 @@ export class AdminClient {
     const { listQuery, oneList } = this.#format;
     const list = this.#listOf(command.group);
     if (uses !== undefined) {
+      this.#admittedOpcode = -1;
       this.#used.set(list, new Set(oneList ? [...INITIAL_OPCODES, ...uses] : uses));
     }
-    if (opcode !== listQuery.opcode) return;
+    if (opcode !== listQuery.opcode || isSame(result, this.#latestReports.get(list))) return;
+    this.#latestReports.set(list, result.slice());
     const known = this.#reported.get(list) ?? new Set();
     for (const reported of decodeOpcodeList(result)) known.add(reported);
     this.#reported.set(list, known);
@@ -652,9 +764,9 @@ export function openAdminClient(
   return client;
 }
 
-function brokenQueue(command: PendingCommand): VirtioError {
+function brokenQueue(path: string): VirtioError {
   return new VirtioError("QUEUE_BROKEN", {
-    path: command.label,
+    path,
     message: "the device broke the rules of the administration virtqueue",
     hint: "reset the device",
   });
@@ -698,6 +810,26 @@ function copyResult(command: PendingCommand, channel: AdminChannel, slot: number
 function readBack(command: PendingCommand, channel: AdminChannel, slot: number): Uint8Array {
   const at = channel.dataAt(slot);
   return channel.bytesOf(slot).slice(at, at + command.data.length);
+}
+
+function failBatches(batches: (AdminBatch | undefined)[], error: VirtioError): void {
+  for (const batch of new Set(batches)) batch?.fail(error);
+  batches.fill(undefined);
+}
+
+function badField(path: string, value: number): VirtioError {
+  return new VirtioError("ADMIN_COMMAND", {
+    path,
+    message: "the field of a command in a batch is out of range",
+    value,
+    hint: "16 bits of opcode and of group; member ids above 2^53-1 go through execute",
+  });
+}
+
+function isSame(bytes: Uint8Array, others: Uint8Array | undefined): boolean {
+  if (others?.length !== bytes.length) return false;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== others[i]) return false;
+  return true;
 }
 
 function remove(commands: PendingCommand[], command: PendingCommand): boolean {

@@ -7,11 +7,12 @@ import { defer } from "../clock.ts";
 import type { AdminFacility, DeviceHost } from "../device/types.ts";
 import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
+import type { MemoryRegion } from "../memory/types.ts";
 import { type Chain, DESCRIPTORS_PER_VISIT, type DeviceQueue } from "../virtqueue/types.ts";
 import type { DialectName } from "./dialect-name.ts";
 import { DIALECTS } from "./dialects.ts";
 import type { AdminExecutor } from "./executor.ts";
-import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
+import { CommandWork, KEPT_CAPACITY } from "./work.ts";
 
 const DEFAULT_MAX_SIZE = 256;
 const LARGEST_SIZE = 32768;
@@ -149,6 +150,9 @@ class Lane {
   private readonly index: number;
   private readonly budget: number | undefined;
   private readonly work: CommandWork;
+  /** The lengths of the two headers of a command. */
+  private readonly commandHeader: number;
+  private readonly responseHeader: number;
   private readonly header: Uint8Array;
   private readonly headerView: DataView;
   /** The buffer whose command waits. */
@@ -168,9 +172,9 @@ class Lane {
     this.index = index;
     this.budget = budget;
     this.work = new CommandWork(index, () => this.answerHeld());
-    this.header = new Uint8Array(
-      Math.max(executor.commandHeaderLength, executor.responseHeaderLength),
-    );
+    this.commandHeader = executor.commandHeaderLength;
+    this.responseHeader = executor.responseHeaderLength;
+    this.header = new Uint8Array(Math.max(this.commandHeader, this.responseHeader));
     this.headerView = new DataView(this.header.buffer);
   }
 
@@ -209,7 +213,7 @@ class Lane {
       // A handler may have had the device reset.
       if (this.fenced) return;
       if (done) {
-        queue.push(chain, this.write(queue, chain));
+        queue.push(chain, this.write(queue, chain, chain.region));
         work.release();
         answered = true;
       } else {
@@ -230,7 +234,8 @@ class Lane {
     if (held === undefined || heldBy === undefined || this.fenced) return;
     this.held = undefined;
     this.heldBy = undefined;
-    heldBy.push(held, this.write(heldBy, held));
+    // The memory may be another than when the buffer was popped.
+    heldBy.push(held, this.write(heldBy, held, undefined));
     work.release();
     host.publish(index);
     this.serve();
@@ -238,57 +243,51 @@ class Lane {
 
   /** Takes header and data out of the buffer, each byte once. */
   private read(queue: DeviceQueue, chain: Chain): void {
-    const { executor, work } = this;
-    const headerLength = executor.commandHeaderLength;
-    work.resultRoom = Math.max(0, chain.writableLength - executor.responseHeaderLength);
-    const first = chain.readableCount > 0 ? (chain.lengths[0] as number) : 0;
-    const address = first > 0 ? (chain.addresses[0] as number) : 0;
-    const region = first >= headerLength ? queue.memory.find(address, first) : undefined;
-    if (region !== undefined) {
-      executor.decode(work, region.view, address - region.base);
+    const { executor, work, commandHeader } = this;
+    const { region, readableLength } = chain;
+    const room = chain.writableLength - this.responseHeader;
+    work.resultRoom = Math.max(room, 0);
+    const inPlace = region !== undefined && readableLength >= commandHeader;
+    if (inPlace) {
+      executor.decode(work, region.view, chain.readableAt);
     } else {
       this.header.fill(0);
-      queue.read(chain, 0, this.header.subarray(0, headerLength));
+      queue.read(chain, 0, this.header.subarray(0, commandHeader));
       executor.decode(work, this.headerView, 0);
     }
     const limit = executor.dataLimit(work.opcode);
-    if (limit === 0) {
-      work.dataLength = 0;
-      return;
-    }
-    const supplied = Math.min(limit, Math.max(0, chain.readableLength - headerLength));
+    work.dataLength = 0;
+    if (limit === 0) return;
+    const supplied = Math.min(limit, Math.max(0, readableLength - commandHeader));
     const end = Math.min(limit, Math.max(KEPT_CAPACITY, supplied));
     const bytes = work.reserveData(end);
-    if (region !== undefined && first - headerLength >= supplied) {
-      copyBytes(bytes, 0, region.bytes, address - region.base + headerLength, supplied);
+    if (inPlace) {
+      copyBytes(bytes, 0, region.bytes, chain.readableAt + commandHeader, supplied);
     } else {
-      queue.read(chain, headerLength, bytes.subarray(0, supplied));
+      queue.read(chain, commandHeader, bytes.subarray(0, supplied));
     }
-    clearBytes(bytes, supplied, end);
+    work.clearData(supplied, end);
     work.dataLength = supplied;
   }
 
-  /** Writes the answer as far as the buffer goes; returns how many bytes that were. */
-  private write(queue: DeviceQueue, chain: Chain): number {
-    const { executor, work } = this;
-    const headerLength = executor.responseHeaderLength;
+  /**
+   * Writes the answer as far as the buffer goes; returns how many bytes that were.
+   *
+   * @param region the region that the buffer is known to lie in; the memory is asked when absent
+   */
+  private write(queue: DeviceQueue, chain: Chain, region: MemoryRegion | undefined): number {
+    const { executor, work, responseHeader } = this;
     const length = Math.min(executor.responseLength(work), chain.writableLength);
-    const { readableCount } = chain;
-    const first = chain.count > readableCount ? (chain.lengths[readableCount] as number) : 0;
-    if (length >= headerLength && first >= length) {
-      const address = chain.addresses[readableCount] as number;
-      const region = queue.memory.find(address, length);
-      if (region !== undefined) {
-        const at = address - region.base;
-        executor.encode(work, region.view, at);
-        copyBytes(region.bytes, at + headerLength, work.resultBytes, 0, length - headerLength);
-        return length;
-      }
+    if (region !== undefined && length >= responseHeader) {
+      const at = chain.writableAt;
+      executor.encode(work, region.view, at);
+      work.copyResult(region.bytes, region.view, at + responseHeader, length - responseHeader);
+      return length;
     }
     executor.encode(work, this.headerView, 0);
-    queue.write(chain, 0, this.header.subarray(0, Math.min(headerLength, length)));
-    if (length > headerLength) {
-      queue.write(chain, headerLength, work.resultBytes.subarray(0, length - headerLength));
+    queue.write(chain, 0, this.header.subarray(0, Math.min(responseHeader, length)));
+    if (length > responseHeader) {
+      queue.write(chain, responseHeader, work.resultBytes.subarray(0, length - responseHeader));
     }
     return length;
   }

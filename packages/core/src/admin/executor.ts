@@ -31,7 +31,7 @@ import type {
   CommandHandler,
   FamilyBinding,
 } from "./types.ts";
-import { CommandWork, clearBytes, KEPT_CAPACITY } from "./work.ts";
+import { CommandWork, KEPT_CAPACITY } from "./work.ts";
 
 /** Opcodes from here on may have another structure; none is served. */
 const OPCODE_LIMIT = 0x8000;
@@ -94,6 +94,8 @@ export class AdminExecutor {
   private readonly lists: CommandLists;
   private readonly bindings: FamilyBinding[] = [];
   private readonly byOpcode: (BoundCommand | undefined)[] = [];
+  /** The most data of each opcode. */
+  private readonly dataLimits: Uint32Array;
   private readonly states: GroupState[] = [];
   private readonly onFault: AdminExecutorOptions["onFault"];
   /** The commands whose handlers are waiting. */
@@ -119,8 +121,11 @@ export class AdminExecutor {
     this.tolerances = this.dialect === "virtio-1.4" ? (options.tolerances ?? STRICT) : STRICT;
     this.trace = options.trace;
     this.onFault = options.onFault;
+    const opcodes = this.families.flatMap(({ commands }) => commands.map((c) => c.opcode));
+    const length = 1 + Math.max(...opcodes);
+    this.dataLimits = new Uint32Array(length);
     this.lists = new CommandLists(
-      1 + Math.max(...this.families.flatMap(({ commands }) => commands.map((c) => c.opcode))),
+      length,
       INITIAL_OPCODES,
       (bound, groupType) => this.listedByTolerance(bound, groupType),
       this.format.oneList,
@@ -276,7 +281,7 @@ export class AdminExecutor {
 
   /** @internal How many bytes of data are copied for this opcode. */
   dataLimit(opcode: number): number {
-    return opcode < this.byOpcode.length ? (this.byOpcode[opcode]?.command.data.max ?? 0) : 0;
+    return opcode < this.dataLimits.length ? (this.dataLimits[opcode] as number) : 0;
   }
 
   /**
@@ -302,7 +307,7 @@ export class AdminExecutor {
     const { command } = bound;
     work.command = command;
     work.group = state.group;
-    work.reserveResult(Math.min(command.result.max, KEPT_CAPACITY));
+    work.reserveResult(bound.resultRoom);
     work.resultLength = command.result.min;
     if (command.usesMember && !state.group.hasMember(work.memberId)) {
       return this.finish(work, OUTCOME.INVALID_MEMBER);
@@ -354,33 +359,42 @@ export class AdminExecutor {
   }
 
   private finish(work: CommandWork, result: AdminOutcome): true {
-    let outcome = result;
-    if (outcome >>> 0 !== outcome || (statusOf(outcome) === 0 && outcome !== 0)) {
-      this.onFault?.(
-        new VirtioError("FAMILY_INVALID", {
-          path: work.command.name,
-          message: "the handler returned no outcome",
-          value: result,
-        }),
-        work.command,
-      );
-      outcome = OUTCOME.FAILED;
-    }
-    work.outcome = outcome;
-    if (outcome !== OUTCOME.OK && work.resultLength > 0) {
-      // What a handler wrote before it failed is not shown; the structure is there, all zero.
-      work.resultLength = work.command.result.min;
-      clearBytes(work.resultBytes, 0, roundUp(work.resultLength));
-    } else if (work.resultLength > 0) {
-      const most = Math.min(work.command.result.max, work.resultBytes.length);
-      const length = Math.min(Math.trunc(work.resultLength), most);
-      work.resultLength = length;
-      clearBytes(work.resultBytes, length, roundUp(length));
+    const length = work.resultLength;
+    if (result !== 0) {
+      work.outcome = this.failure(work, result);
     } else {
-      work.resultLength = 0;
+      work.outcome = 0;
+      if (length > 0) {
+        const most = Math.min(work.command.result.max, work.resultBytes.length);
+        work.resultLength = length <= most ? Math.trunc(length) : most;
+        work.padResult();
+      } else {
+        work.resultLength = 0;
+      }
     }
     if (work.trace !== undefined) this.emit(work, work.trace);
     return true;
+  }
+
+  /** What is answered when a handler returns this, which is not success. */
+  private failure(work: CommandWork, result: AdminOutcome): AdminOutcome {
+    // What a handler wrote before it failed is not shown; the structure is there, all zero.
+    if (work.resultLength > 0) {
+      work.resultLength = work.command.result.min;
+      work.clearResult();
+    } else {
+      work.resultLength = 0;
+    }
+    if (result >>> 0 === result && statusOf(result) !== 0) return result;
+    this.onFault?.(
+      new VirtioError("FAMILY_INVALID", {
+        path: work.command.name,
+        message: "the handler returned no outcome",
+        value: result,
+      }),
+      work.command,
+    );
+    return OUTCOME.FAILED;
   }
 
   /**
@@ -471,8 +485,11 @@ export class AdminExecutor {
       const isShared = command.groups === "any" || command.groups.length > 1;
       const needsGuard = this.format.oneList && isShared && binding.supports !== undefined;
       const handle = needsGuard ? supportedOnly(command, binding, handler) : handler;
-      const bound: BoundCommand = { command, family, binding, handler: handle };
+      const longest = binding.longestResult?.(command) ?? command.result.max;
+      const resultRoom = Math.min(longest, command.result.max, KEPT_CAPACITY);
+      const bound: BoundCommand = { command, family, binding, handler: handle, resultRoom };
       this.byOpcode[command.opcode] = bound;
+      this.dataLimits[command.opcode] = command.data.max;
       this.lists.addCommand(bound);
     }
   }

@@ -1,4 +1,5 @@
 /** Administration commands, both halves. */
+export { AdminBatch } from "./batch.ts";
 export { AdminChannel, type AdminChannelOptions } from "./channel.ts";
 export { AdminClient, type AdminClientOptions, openAdminClient } from "./client.ts";
 export type { CommandInterface, CommandInterfaceBinding } from "./command-interface.ts";

@@ -10,7 +10,12 @@ const CITE = "Basic Facilities of a Virtio Device / Device groups / Group admini
 /** `struct virtio_admin_cmd` up to `command_specific_data`: what the device reads, 24 bytes. */
 export const ADMIN_COMMAND_HEADER = struct(
   "virtio_admin_cmd",
-  { cite: CITE, doc: "The device-readable header of a group administration command.", size: 24 },
+  {
+    cite: CITE,
+    linux: "virtio_admin_cmd_hdr",
+    doc: "The device-readable header of a group administration command.",
+    size: 24,
+  },
   {
     opcode: { offset: 0, type: "le16", doc: "Which command it is." },
     group_type: { offset: 2, type: "le16", doc: "The type of the device group it is for." },
@@ -32,7 +37,12 @@ export const ADMIN_COMMAND_HEADER = struct(
 /** `struct virtio_admin_cmd` from `status` on: what the device writes, 8 bytes and the result. */
 export const ADMIN_RESPONSE_HEADER = struct(
   "virtio_admin_cmd_response",
-  { cite: CITE, doc: "The device-writable header of a group administration command.", size: 8 },
+  {
+    cite: CITE,
+    linux: "virtio_admin_cmd_status",
+    doc: "The device-writable header of a group administration command.",
+    size: 8,
+  },
   {
     status: { offset: 0, type: "le16", doc: "Whether the command succeeded, else the error." },
     status_qualifier: { offset: 2, type: "le16", doc: "What the error is about." },

@@ -4,6 +4,7 @@
  */
 import { refuseState, type StateChange } from "../device/saved-state.ts";
 import { SELF_GROUP } from "../group/self.ts";
+import { encodeOpcodeList, opcodeListLength } from "./commands/list.ts";
 import type { SavedLists } from "./saved-state.ts";
 import type {
   AdminCommand,
@@ -24,6 +25,8 @@ export interface BoundCommand {
   readonly binding: FamilyBinding;
   /** What carries it out. */
   readonly handler: CommandHandler;
+  /** How many bytes of result are zeroed before it runs. */
+  readonly resultRoom: number;
 }
 
 /** True when `command` is for groups of this type. */
@@ -43,6 +46,16 @@ export interface GroupLists {
   readonly used: Uint8Array;
   /** True from the first successful LIST_USE until the device is reset. */
   settled: boolean;
+  /** {@link supported} as LIST_QUERY answers it; `undefined` until it is asked for again. */
+  report: ListReport | undefined;
+}
+
+/** The answer to a LIST_QUERY, kept: a driver may ask for it again and again. */
+interface ListReport {
+  /** The list on the wire, whole words. */
+  readonly words: DataView;
+  /** The commands that are not in it and may come up. */
+  readonly unlisted: readonly BoundCommand[];
 }
 
 /** The lists of all group types that an owner knows. */
@@ -55,6 +68,8 @@ export class CommandLists implements OwnerLists {
   readonly #oneList: boolean;
   readonly #length: number;
   readonly #groups = new Map<number, GroupLists>();
+  /** The lists that were asked for last. */
+  #reported: GroupLists | undefined;
 
   /**
    * Makes lists without commands and groups.
@@ -90,6 +105,7 @@ export class CommandLists implements OwnerLists {
     const [shared] = this.#oneList ? this.#groups.values() : [];
     if (shared !== undefined) {
       shared.groupTypes.push(groupType);
+      shared.report = undefined;
       this.#groups.set(groupType, shared);
       return shared;
     }
@@ -99,6 +115,7 @@ export class CommandLists implements OwnerLists {
       supported: new Uint8Array(this.#length),
       used: new Uint8Array(this.#length),
       settled: false,
+      report: undefined,
     };
     this.#groups.set(groupType, lists);
     this.#restore(lists);
@@ -110,7 +127,33 @@ export class CommandLists implements OwnerLists {
     const lists = this.#groups.get(groupType);
     if (lists === undefined) return [];
     lists.supported.set(this.#offered(lists));
+    lists.report = undefined;
     return opcodesOf(lists.supported);
+  }
+
+  /** See {@link OwnerLists.longestReport}. */
+  get longestReport(): number {
+    return opcodeListLength([this.#length - 1]);
+  }
+
+  /** See {@link OwnerLists.report}. Hot path: while nothing comes up, nothing is allocated. */
+  report(groupType: number, target: DataView): number {
+    let lists = this.#reported;
+    if (lists?.groupType !== groupType) {
+      lists = this.#groups.get(groupType);
+      if (lists === undefined) return 0;
+      this.#reported = lists;
+    }
+    let report = lists.report;
+    if (report === undefined || this.#cameUp(lists, report.unlisted)) {
+      report = this.#makeReport(lists);
+    }
+    const { words } = report;
+    const length = words.byteLength;
+    for (let at = 0; at < length; at += 4) {
+      target.setUint32(at, words.getUint32(at, true), true);
+    }
+    return length;
   }
 
   /** See {@link OwnerLists.used}. */
@@ -127,6 +170,7 @@ export class CommandLists implements OwnerLists {
     if (opcodes.some((opcode) => offered[opcode] !== 1)) return "unsupported opcode";
     if (this.#unmet(lists, opcodes) !== undefined) return "unmet dependency";
     lists.supported.set(offered);
+    lists.report = undefined;
     lists.used.fill(0);
     for (const opcode of opcodes) lists.used[opcode] = 1;
     for (const opcode of this.#permanent) lists.used[opcode] = 1;
@@ -201,33 +245,63 @@ export class CommandLists implements OwnerLists {
     return {
       apply: () => {
         for (const opcode of saved.supported) lists.supported[opcode] = 1;
+        lists.report = undefined;
         lists.used.fill(0);
         for (const opcode of saved.used) lists.used[opcode] = 1;
         lists.settled = saved.settled;
       },
       undo: () => {
         lists.supported.set(before.supported);
+        lists.report = undefined;
         lists.used.set(before.used);
         lists.settled = before.settled;
       },
     };
   }
 
+  #cameUp(lists: GroupLists, unlisted: readonly BoundCommand[]): boolean {
+    for (let i = 0; i < unlisted.length; i++) {
+      if (this.#isOfferedFor(lists, unlisted[i] as BoundCommand)) return true;
+    }
+    return false;
+  }
+
+  #makeReport(lists: GroupLists): ListReport {
+    const { supported, groupTypes } = lists;
+    supported.set(this.#offered(lists));
+    const unlisted = this.#commands.filter(
+      (bound) =>
+        supported[bound.command.opcode] === 0 &&
+        groupTypes.some((groupType) => this.#isListed(bound, groupType)),
+    );
+    const words = new DataView(encodeOpcodeList(opcodesOf(supported)).buffer);
+    lists.report = { words, unlisted };
+    return lists.report;
+  }
+
   /** What LIST_QUERY reports now: what it reported before, and what came up since. */
-  #offered({ groupTypes, supported }: GroupLists): Uint8Array {
-    const offered = supported.slice();
+  #offered(lists: GroupLists): Uint8Array {
+    const offered = lists.supported.slice();
     for (const bound of this.#commands) {
       const { opcode } = bound.command;
-      if (offered[opcode] !== 0) continue;
-      if (groupTypes.some((groupType) => this.#isOffered(bound, groupType))) offered[opcode] = 1;
+      if (offered[opcode] === 0 && this.#isOfferedFor(lists, bound)) offered[opcode] = 1;
     }
     return offered;
   }
 
-  #isOffered(bound: BoundCommand, groupType: number): boolean {
+  #isOfferedFor({ groupTypes }: GroupLists, bound: BoundCommand): boolean {
     const { command, binding } = bound;
-    if (!appliesTo(command, groupType) && !this.#alsoListed(bound, groupType)) return false;
-    return binding.supports?.(command, groupType) !== false;
+    for (let i = 0; i < groupTypes.length; i++) {
+      const groupType = groupTypes[i] as number;
+      if (!this.#isListed(bound, groupType)) continue;
+      if (binding.supports?.(command, groupType) !== false) return true;
+    }
+    return false;
+  }
+
+  /** Whether the command can be in the list for a group type. */
+  #isListed(bound: BoundCommand, groupType: number): boolean {
+    return appliesTo(bound.command, groupType) || this.#alsoListed(bound, groupType);
   }
 
   /** Why the commands of this list do not go together, or `undefined`. */

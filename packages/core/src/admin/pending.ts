@@ -62,13 +62,7 @@ const LARGEST_U16 = 0xffff;
 const LARGEST_U64 = 2n ** 64n - 1n;
 const LOW_MASK = 0xffffffffn;
 
-/** What a command's promise is settled with. */
-export interface Settlers {
-  resolve(reply: AdminReply): void;
-  reject(error: unknown): void;
-}
-
-/** A command under way. */
+/** A command under way. Hot path: one of these is all that a command costs besides its promise. */
 export class PendingCommand {
   readonly opcode: number;
   readonly group: number;
@@ -90,13 +84,14 @@ export class PendingCommand {
   /** The timer of the next repetition. */
   backoff: unknown = undefined;
 
-  readonly #name: string | undefined;
-  readonly #format: Dialect;
-  readonly #settlers: Settlers;
-  readonly #timer: Timer;
-  #deadline: unknown = undefined;
-  #signal: AbortSignalLike | undefined = undefined;
-  #onAbort: (() => void) | undefined = undefined;
+  private readonly name: string | undefined;
+  private readonly format: Dialect;
+  private readonly onReply: (reply: AdminReply) => void;
+  private readonly onError: (error: unknown) => void;
+  private readonly timer: Timer;
+  private deadline: unknown = undefined;
+  private signal: AbortSignalLike | undefined = undefined;
+  private onAbort: (() => void) | undefined = undefined;
 
   /** @throws VirtioError `ADMIN_COMMAND` for a field that cannot be encoded. */
   constructor(
@@ -105,11 +100,12 @@ export class PendingCommand {
     format: Dialect,
     retry: RetryPolicy,
     timer: Timer,
-    settlers: Settlers,
+    onReply: (reply: AdminReply) => void,
+    onError: (error: unknown) => void,
   ) {
     const { opcode, group, member = 0, data = NO_BYTES, resultLength = 0 } = request;
-    checkU16("opcode", opcode);
-    checkU16("group", group);
+    if ((opcode & LARGEST_U16) !== opcode) refuseU16("opcode", opcode);
+    if ((group & LARGEST_U16) !== group) refuseU16("group", group);
     const small = typeof member === "number" && member >= 0 && member <= 0xffffffff;
     if (small && Number.isInteger(member)) {
       this.memberLow = member;
@@ -120,7 +116,7 @@ export class PendingCommand {
       this.memberHigh = Number(wide >> 32n);
     }
     const high = this.memberHigh;
-    this.key = high === 0 ? group * 2 ** 32 + this.memberLow : `${group}:${high}:${this.memberLow}`;
+    this.key = high === 0 ? keyOf(group, this.memberLow) : `${group}:${high}:${this.memberLow}`;
     this.opcode = opcode;
     this.group = group;
     this.data = data;
@@ -129,17 +125,18 @@ export class PendingCommand {
     this.retry = options.retry === false ? undefined : (options.retry ?? retry);
     this.exclusive = opcode === format.listUse.opcode;
     this.uses = this.exclusive ? decodeOpcodeList(data) : undefined;
-    this.#name = request.name;
-    this.#format = format;
-    this.#settlers = settlers;
-    this.#timer = timer;
+    this.name = request.name;
+    this.format = format;
+    this.onReply = onReply;
+    this.onError = onError;
+    this.timer = timer;
   }
 
   /** What to call it in errors. */
   get label(): string {
-    const { listQuery, listUse } = this.#format;
+    const { listQuery, listUse } = this.format;
     const named =
-      this.#name ??
+      this.name ??
       [listQuery, listUse].find(({ opcode }) => opcode === this.opcode)?.name ??
       `opcode 0x${this.opcode.toString(16).padStart(4, "0")}`;
     return `${named} (group 0x${this.group.toString(16)})`;
@@ -149,12 +146,12 @@ export class PendingCommand {
   watch(options: AdminExecuteOptions, abandon: (error: VirtioError) => void): void {
     const { signal, deadlineMs } = options;
     if (signal !== undefined) {
-      this.#signal = signal;
-      this.#onAbort = () => abandon(this.aborted(signal));
-      signal.addEventListener("abort", this.#onAbort);
+      this.signal = signal;
+      this.onAbort = () => abandon(this.aborted(signal));
+      signal.addEventListener("abort", this.onAbort);
     }
     if (deadlineMs !== undefined) {
-      this.#deadline = this.#timer.set(() => abandon(this.late(deadlineMs)), deadlineMs);
+      this.deadline = this.timer.set(() => abandon(this.late(deadlineMs)), deadlineMs);
     }
   }
 
@@ -178,29 +175,34 @@ export class PendingCommand {
 
   /** Settles the promise with a reply. Only the first settlement counts. */
   resolve(reply: AdminReply): void {
-    if (!this.#settle()) return;
-    this.#settlers.resolve(reply);
+    if (!this.settle()) return;
+    this.onReply(reply);
   }
 
   /** Settles the promise with an error. Only the first settlement counts. */
   reject(error: unknown): void {
-    if (!this.#settle()) return;
-    this.#settlers.reject(error);
+    if (!this.settle()) return;
+    this.onError(error);
   }
 
-  #settle(): boolean {
+  private settle(): boolean {
     if (this.settled) return false;
     this.settled = true;
-    if (this.#deadline !== undefined) this.#timer.clear(this.#deadline);
-    if (this.#signal !== undefined && this.#onAbort !== undefined) {
-      this.#signal.removeEventListener("abort", this.#onAbort);
+    if (this.deadline !== undefined) this.timer.clear(this.deadline);
+    if (this.signal !== undefined && this.onAbort !== undefined) {
+      this.signal.removeEventListener("abort", this.onAbort);
     }
     return true;
   }
 }
 
-function checkU16(path: string, value: number): void {
-  if (Number.isInteger(value) && value >= 0 && value <= LARGEST_U16) return;
+/** The key of a member whose id is a number: that of {@link PendingCommand.key}. */
+export function keyOf(group: number, member: number): number | string {
+  if (member <= 0xffffffff) return group * 2 ** 32 + member;
+  return `${group}:${Math.floor(member / 2 ** 32)}:${member >>> 0}`;
+}
+
+function refuseU16(path: string, value: number): never {
   throw new VirtioError("ADMIN_COMMAND", {
     path,
     message: "the field is an integer from 0 to 0xffff",

@@ -117,6 +117,13 @@ export type ListRefusal = "unsupported opcode" | "unmet dependency";
 export interface OwnerLists {
   /** The opcodes that LIST_QUERY reports for this group type, ascending. */
   supported(groupType: number): readonly number[];
+  /** The most bytes that {@link report} writes. */
+  readonly longestReport: number;
+  /**
+   * Writes what {@link supported} returns to the start of `target`, as LIST_QUERY answers it, and
+   * returns how many bytes that are: at most {@link longestReport}, for which there is room.
+   */
+  report(groupType: number, target: DataView): number;
   /** The opcodes that are legal for this group type now, ascending. */
   used(groupType: number): readonly number[];
   /** Replaces the list in use by these opcodes. Returns why not, and changes nothing then. */
@@ -145,6 +152,11 @@ export interface FamilyBinding extends StateHook {
    * is. Once offered, a command stays offered.
    */
   supports?(command: AdminCommand, groupType: number): boolean;
+  /**
+   * The longest result of this command here, where that is less than declared: as much is zeroed
+   * before the handler runs. Asked once, when the family is bound.
+   */
+  longestResult?(command: AdminCommand): number;
   /**
    * Why the driver cannot use this list, when commands depend on each other. Pure: a list that was
    * accepted once must be accepted after a reset.

@@ -26,7 +26,7 @@ const NOWHERE: DeviceGroup = {
 };
 
 /** Zeroes `bytes[from...end]`. Short runs are what there is: a loop is cheaper than `fill` there. */
-export function clearBytes(bytes: Uint8Array, from: number, end: number): void {
+function clearBytes(bytes: Uint8Array, from: number, end: number): void {
   if (end - from > LONGEST_LOOP) bytes.fill(0, from, end);
   else for (let i = from; i < end; i++) bytes[i] = 0;
 }
@@ -72,15 +72,47 @@ export class CommandWork implements AdminCall, CommandHeader {
     return this.dataBytes;
   }
 
+  /** Zeroes the data from `from` up to `end`. */
+  clearData(from: number, end: number): void {
+    clearBytes(this.dataBytes, from, end);
+  }
+
   /** Room for `length` bytes of result, and for whole words of them, zeroed. */
   reserveResult(length: number): void {
     const room = (length + WORD_BYTES - 1) & -WORD_BYTES;
     if (this.resultBytes.length < room) {
       this.resultBytes = new Uint8Array(room);
       this.result = new DataView(this.resultBytes.buffer);
+    } else if (room > LONGEST_LOOP) {
+      this.resultBytes.fill(0, 0, room);
     } else {
-      clearBytes(this.resultBytes, 0, room);
+      const { result } = this;
+      for (let at = 0; at < room; at += 4) result.setUint32(at, 0, true);
     }
+  }
+
+  /** Zeroes what pads the result to whole words. */
+  padResult(): void {
+    const { resultLength } = this;
+    const end = (resultLength + WORD_BYTES - 1) & -WORD_BYTES;
+    if (end !== resultLength) clearBytes(this.resultBytes, resultLength, end);
+  }
+
+  /** Zeroes the result, and what pads it. */
+  clearResult(): void {
+    clearBytes(this.resultBytes, 0, (this.resultLength + WORD_BYTES - 1) & -WORD_BYTES);
+  }
+
+  /** Copies the first `count` bytes of the result to `bytes`, `view` of the same, from `at` on. */
+  copyResult(bytes: Uint8Array, view: DataView, at: number, count: number): void {
+    if (count > LONGEST_LOOP) {
+      bytes.set(this.resultBytes.subarray(0, count), at);
+      return;
+    }
+    const { result, resultBytes } = this;
+    const whole = count & -4;
+    for (let i = 0; i < whole; i += 4) view.setUint32(at + i, result.getUint32(i, true), true);
+    for (let i = whole; i < count; i++) bytes[at + i] = resultBytes[i] as number;
   }
 
   /** Gives up what only a long command needed, and forgets who listens. */

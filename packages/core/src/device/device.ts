@@ -399,10 +399,12 @@ export class VirtioDevice
   }
 
   /** See {@link TransportFacingDevice.notify}. */
-  notify(index: number): void {
+  notify(index: number, next?: number): void {
     const slot = this.#slot(index);
     if (slot === undefined) return;
-    this.#trace?.emit({ op: "notify", queue: index });
+    // What the driver claims is for people alone: the ring says what there is, and a queue that was
+    // notified of nothing new is looked at as any other ("Driver Notifications").
+    this.#trace?.emit({ op: "notify", queue: index, ...(next === undefined ? {} : { next }) });
     this.#visit(slot);
   }
 
@@ -1133,6 +1135,7 @@ export class VirtioDevice
       eventIdx: features.has(FEATURE.VIRTIO_F_EVENT_IDX),
       indirect: features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
       packed: features.has(FEATURE.VIRTIO_F_RING_PACKED),
+      inOrder: features.has(FEATURE.VIRTIO_F_IN_ORDER),
     };
   }
 

@@ -20,7 +20,10 @@ export const FEATURE_DEPENDENCIES: readonly FeatureDependency[] = Object.values(
   .filter((bit) => bit > FEATURE.VIRTIO_F_VERSION_1)
   .map((feature) => ({ feature, requires: FEATURE.VIRTIO_F_VERSION_1 }));
 
-/** The features of virtqueues that a device offers by default; VIRTIO_F_RING_PACKED is on request. */
+/**
+ * The features of virtqueues that a device offers by default; VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER
+ * and VIRTIO_F_NOTIFICATION_DATA are on request.
+ */
 export const RING_FEATURES: readonly number[] = [
   FEATURE.VIRTIO_F_INDIRECT_DESC,
   FEATURE.VIRTIO_F_EVENT_IDX,
@@ -29,14 +32,14 @@ export const RING_FEATURES: readonly number[] = [
 
 /**
  * The device-independent features that either half of this project can live up to. A transport
- * brings some of them (SR-IOV, notification data), the platform others. VIRTIO_F_SUSPEND and
- * VIRTIO_F_IN_ORDER are not among them.
+ * brings some of them (SR-IOV), the platform others. VIRTIO_F_SUSPEND is not among them.
  */
 export const SUPPORTED_FEATURES: FeatureSet = FeatureSet.of(
   ...RING_FEATURES,
   FEATURE.VIRTIO_F_VERSION_1,
   FEATURE.VIRTIO_F_ACCESS_PLATFORM,
   FEATURE.VIRTIO_F_RING_PACKED,
+  FEATURE.VIRTIO_F_IN_ORDER,
   FEATURE.VIRTIO_F_ORDER_PLATFORM,
   FEATURE.VIRTIO_F_SR_IOV,
   FEATURE.VIRTIO_F_NOTIFICATION_DATA,

@@ -182,7 +182,7 @@ export interface DevicePort extends StateHook, PartsHook {
   readonly reservedFeatures: readonly number[];
   /**
    * Features that this transport brings, offered besides the device's own: VIRTIO_F_SR_IOV on a
-   * PCI device with that capability, VIRTIO_F_NOTIFICATION_DATA.
+   * PCI device with that capability.
    */
   readonly ownFeatures?: readonly number[];
   /** Used buffers are there in the queue of this index. */
@@ -289,8 +289,11 @@ export interface TransportFacingDevice {
   /**
    * An available buffer notification. Ignored before DRIVER_OK and for queues that are not enabled;
    * from a legacy driver it is what enables and starts.
+   *
+   * @param next what the driver says of where its next buffer will stand, 16 bits of anything: with
+   * VIRTIO_F_NOTIFICATION_DATA. It goes to the trace, and nothing depends on it.
    */
-  notify(index: number): void;
+  notify(index: number, next?: number): void;
   /**
    * Serves what is available in the queues that another thread or process writes (regions of memory
    * marked `concurrent`), as if the driver had notified of it, and tells the driver that

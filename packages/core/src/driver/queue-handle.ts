@@ -61,7 +61,7 @@ export class DriverQueueHandle {
    */
   notify(): void {
     const doorbell = this.#doorbell;
-    if (doorbell !== undefined && this.#queue.publish()) doorbell.ring();
+    if (doorbell !== undefined && this.#queue.publish()) doorbell.ring(this.#queue.index);
   }
 
   /**

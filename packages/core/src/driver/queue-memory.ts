@@ -65,6 +65,7 @@ export class QueueMemory {
       indirect: this.#features.has(FEATURE.VIRTIO_F_INDIRECT_DESC),
       packed: this.#packed,
       unflaggedLengths: this.#unflaggedLengths,
+      inOrder: this.#features.has(FEATURE.VIRTIO_F_IN_ORDER),
       ...(this.#indirectArea === undefined ? {} : { indirectArea: this.#indirectArea }),
     });
   }

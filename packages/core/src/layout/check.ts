@@ -9,6 +9,7 @@ import type {
   BitSpec,
   BusWidth,
   ChannelCommandSpec,
+  CommandsMeta,
   FieldSpec,
   Gate,
   LayoutMeta,
@@ -33,7 +34,7 @@ export function checkStruct(
   entries: readonly Entry<FieldSpec>[],
 ): void {
   checkMeta(findings, path, name, meta);
-  checkGate(findings, `${path}.gate`, meta.gate);
+  checkStructMeta(findings, path, meta);
   checkEntries(findings, path, "field", entries);
   for (const entry of entries) checkField(findings, entry);
   checkExtents(findings, path, meta.size, entries);
@@ -48,7 +49,7 @@ export function checkRegisters(
   entries: readonly Entry<FieldSpec>[],
 ): void {
   checkMeta(findings, path, name, meta);
-  checkGate(findings, `${path}.gate`, meta.gate);
+  checkStructMeta(findings, path, meta);
   const widths = busWidthsOf(meta.busWidth);
   if (widths === undefined) {
     findings.malformed(
@@ -73,10 +74,11 @@ export function checkCommands(
   findings: Findings,
   path: string,
   name: string,
-  meta: LayoutMeta,
+  meta: CommandsMeta,
   entries: readonly Entry<ChannelCommandSpec>[],
 ): void {
   checkMeta(findings, path, name, meta);
+  checkIdentifier(findings, `${path}.prefix`, meta.prefix);
   checkEntries(findings, path, "command", entries);
   const names = new Map<number, string>();
   for (const entry of entries) {
@@ -84,7 +86,7 @@ export function checkCommands(
     checkCommand(findings, entry);
     const other = names.get(code);
     if (other !== undefined) {
-      findings.invalid(`${entry.path}.code`, `the code is taken by ${other}`, code);
+      findings.invalid("code", `${entry.path}.code`, `the code is taken by ${other}`, code);
     }
     names.set(code, entry.name);
   }
@@ -109,6 +111,18 @@ function checkMeta(findings: Findings, path: string, name: string, meta: LayoutM
   }
   checkText(findings, `${path}.cite`, meta.cite);
   checkText(findings, `${path}.doc`, meta.doc);
+  if (meta.label !== undefined) checkText(findings, `${path}.label`, meta.label);
+}
+
+function checkStructMeta(findings: Findings, path: string, meta: StructMeta): void {
+  checkGate(findings, `${path}.gate`, meta.gate);
+  checkIdentifier(findings, `${path}.linux`, meta.linux);
+}
+
+/** What stands in C as it is, where there is one. */
+function checkIdentifier(findings: Findings, path: string, name: string | undefined): void {
+  if (name === undefined || isLayoutName(name)) return;
+  findings.malformed(path, "a name is a letter, then letters, digits and _", name);
 }
 
 function checkText(findings: Findings, path: string, text: unknown): void {
@@ -162,7 +176,12 @@ function checkEntries(
       );
     }
     if (names.has(entry.name)) {
-      findings.invalid(`${entry.path}.name`, `there is another ${what} of that name`, entry.name);
+      findings.invalid(
+        "name",
+        `${entry.path}.name`,
+        `there is another ${what} of that name`,
+        entry.name,
+      );
     }
     names.add(entry.name);
   }
@@ -171,7 +190,9 @@ function checkEntries(
 function checkField(findings: Findings, entry: Entry<FieldSpec>): void {
   const { spec, path } = entry;
   checkText(findings, `${path}.doc`, spec.doc);
+  if (spec.title !== undefined) checkText(findings, `${path}.title`, spec.title);
   if (spec.cite !== undefined) checkText(findings, `${path}.cite`, spec.cite);
+  checkIdentifier(findings, `${path}.linux`, spec.linux);
   checkGate(findings, `${path}.gate`, spec.gate);
   if (!isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes)) {
     findings.malformed(
@@ -213,9 +234,14 @@ function checkReset(findings: Findings, path: string, spec: FieldSpec, width: Sc
   if (!fitsWidth(spec.reset, 8)) {
     findings.malformed(`${path}.reset`, "a reset value is a whole number of 64 bits", spec.reset);
   } else if (spec.count !== undefined) {
-    findings.invalid(`${path}.reset`, "an array has no reset value", spec.reset);
+    findings.invalid("reset", `${path}.reset`, "an array has no reset value", spec.reset);
   } else if (!fitsWidth(spec.reset, width)) {
-    findings.invalid(`${path}.reset`, `the reset value does not fit ${spec.type}`, spec.reset);
+    findings.invalid(
+      "reset",
+      `${path}.reset`,
+      `the reset value does not fit ${spec.type}`,
+      spec.reset,
+    );
   }
 }
 
@@ -229,19 +255,26 @@ function checkBits(findings: Findings, entry: Entry<FieldSpec>, width: ScalarWid
       findings.malformed(where, "a name is a letter, then letters, digits and _", name);
     }
     checkText(findings, `${where}.doc`, bits.doc);
+    checkIdentifier(findings, `${where}.linux`, bits.linux);
     if (!isWhole(bits.at, 0, LAYOUT_LIMITS.bit)) {
       findings.malformed(`${where}.at`, `a bit is 0 to ${LAYOUT_LIMITS.bit}`, bits.at);
     } else if (!isWhole(run, 1, LAYOUT_LIMITS.bit + 1)) {
       findings.malformed(`${where}.width`, `a width is 1 to ${LAYOUT_LIMITS.bit + 1} bits`, run);
     } else if (bits.at >= 8 * width) {
-      findings.invalid(`${where}.at`, `a bit of ${spec.type} is 0 to ${8 * width - 1}`, bits.at);
+      findings.invalid(
+        "bits",
+        `${where}.at`,
+        `a bit of ${spec.type} is 0 to ${8 * width - 1}`,
+        bits.at,
+      );
     } else if (run > 8 * width - bits.at) {
-      findings.invalid(`${where}.width`, `bits reach beyond the end of ${spec.type}`, run);
+      findings.invalid("bits", `${where}.width`, `bits reach beyond the end of ${spec.type}`, run);
     } else {
       for (let bit = bits.at; bit < bits.at + run; bit++) {
         const other = owners[bit];
         if (other !== undefined) {
           findings.add({
+            rule: "overlap",
             severity: "error",
             code: "LAYOUT_OVERLAP",
             path: `${where}.at`,
@@ -269,6 +302,7 @@ function checkRegister(
   const { width, order } = SCALARS[spec.type];
   if (isWhole(spec.offset, 0, LAYOUT_LIMITS.bytes) && spec.offset % width !== 0) {
     findings.invalid(
+      "alignment",
       `${path}.offset`,
       `a ${spec.type} register stands at a multiple of ${width}`,
       spec.offset,
@@ -277,6 +311,7 @@ function checkRegister(
   const accessible = busWidths?.some((bits) => bits === 8 * width) ?? true;
   if (!accessible && spec.count === undefined) {
     findings.invalid(
+      "bus-width",
       `${path}.type`,
       `the bus has no access of ${8 * width} bits`,
       spec.type,
@@ -284,7 +319,12 @@ function checkRegister(
     );
   }
   if (byteOrder !== undefined && order !== undefined && order !== byteOrder) {
-    findings.invalid(`${path}.type`, `the registers are ${byteOrder}-endian`, spec.type);
+    findings.invalid(
+      "byte-order",
+      `${path}.type`,
+      `the registers are ${byteOrder}-endian`,
+      spec.type,
+    );
   }
 }
 
@@ -308,6 +348,7 @@ function checkCommand(findings: Findings, { spec, path }: Entry<ChannelCommandSp
   const implied = CODE_DIRECTIONS[code & 3];
   if (implied !== undefined && implied !== direction) {
     findings.add({
+      rule: "direction",
       severity: "warning",
       code: "LAYOUT_INVALID",
       path: `${path}.code`,

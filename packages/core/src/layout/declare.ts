@@ -10,6 +10,7 @@ import type {
   ChannelCommandSpec,
   ChannelCommandSpecs,
   CommandLayout,
+  CommandsMeta,
   Field,
   FieldBits,
   FieldOf,
@@ -63,6 +64,8 @@ export function struct<const F extends FieldSpecs>(
     name,
     cite: meta.cite,
     doc: meta.doc,
+    label: meta.label,
+    linux: meta.linux,
     size,
     alignment: alignment ?? 1,
     packed: alignment === undefined,
@@ -97,6 +100,8 @@ export function registers<const R extends RegisterSpecs>(
     name,
     cite: meta.cite,
     doc: meta.doc,
+    label: meta.label,
+    linux: meta.linux,
     size: sizeOf(meta, regs),
     busWidths: Object.freeze(busWidthsOf(meta.busWidth) ?? []),
     byteOrder: meta.byteOrder,
@@ -118,7 +123,7 @@ export function registers<const R extends RegisterSpecs>(
  */
 export function commands<const C extends ChannelCommandSpecs>(
   name: string,
-  meta: LayoutMeta,
+  meta: CommandsMeta,
   cmds: C,
 ): CommandLayout<{ readonly [K in keyof C]: ChannelCommandOf<C[K]> }> {
   const findings = new Findings();
@@ -129,6 +134,8 @@ export function commands<const C extends ChannelCommandSpecs>(
     name,
     cite: meta.cite,
     doc: meta.doc,
+    label: meta.label,
+    prefix: meta.prefix,
     commands: mapFrozen<ChannelCommandSpec, ChannelCommand>(cmds, (spec, command) => ({
       name: command,
       code: spec.code,
@@ -171,12 +178,15 @@ function finishFields(meta: LayoutMeta, specs: FieldSpecs): Readonly<Record<stri
     gate: finishGate(spec.gate),
     overlay: spec.overlay ?? false,
     doc: spec.doc,
+    title: spec.title,
     cite: spec.cite ?? meta.cite,
-    bits: mapFrozen<BitSpec, FieldBits>(spec.bits ?? {}, ({ at, width = 1, doc }) => ({
+    linux: spec.linux,
+    bits: mapFrozen<BitSpec, FieldBits>(spec.bits ?? {}, ({ at, width = 1, doc, linux }) => ({
       at,
       width,
       mask: (2 ** width - 1) * 2 ** at,
       doc,
+      linux,
     })),
   }));
 }

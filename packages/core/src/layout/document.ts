@@ -37,6 +37,8 @@ export interface BitsDocument {
   readonly width?: number;
   /** What the bits mean. */
   readonly doc: string;
+  /** What Linux's headers call the mask of the bits. */
+  readonly linux?: string;
 }
 
 /** A field or a register in a document. */
@@ -59,8 +61,12 @@ export interface FieldDocument {
   readonly overlay?: boolean;
   /** What the field is. */
   readonly doc: string;
+  /** What it is for in a few words. */
+  readonly title?: string;
   /** The section of the specification, where it is another than the layout's. */
   readonly cite?: string;
+  /** What Linux's headers call its offset. */
+  readonly linux?: string;
   /** The named bits. */
   readonly bits?: readonly BitsDocument[];
 }
@@ -73,6 +79,10 @@ export interface PayloadDocument {
   readonly cite: string;
   /** What it is. */
   readonly doc: string;
+  /** The label of its section in the specification's sources. */
+  readonly label?: string;
+  /** What Linux's headers call it, where they have it under another name. */
+  readonly linux?: string;
   /** The size in bytes without a `"rest"` field; absent: the end of the last field. */
   readonly size?: number;
   /** What has to be so for the structure to exist. */
@@ -125,6 +135,10 @@ export interface RegistersDocument extends DocumentHead {
   readonly cite: string;
   /** What it is. */
   readonly doc: string;
+  /** The label of its section in the specification's sources. */
+  readonly label?: string;
+  /** What Linux's headers call it, where they have it under another name. */
+  readonly linux?: string;
   /** The size in bytes without a `"rest"` field; absent: the end of the last register. */
   readonly size?: number;
   /** The widths of an access in bits. */
@@ -147,6 +161,10 @@ export interface CommandsDocument extends DocumentHead {
   readonly cite: string;
   /** What it is. */
   readonly doc: string;
+  /** The label of its section in the specification's sources. */
+  readonly label?: string;
+  /** What the specification writes before every name. */
+  readonly prefix?: string;
   /** The commands in the order of the declaration. */
   readonly commands: readonly ChannelCommandDocument[];
 }
@@ -179,6 +197,8 @@ function structBody(layout: StructLayout): PayloadDocument {
     name: layout.name,
     cite: layout.cite,
     doc: layout.doc,
+    ...given("label", layout.label),
+    ...given("linux", layout.linux),
     size: layout.size,
     ...given("gate", layout.gate),
     fields: fieldDocuments(layout),
@@ -190,6 +210,8 @@ function registersBody(layout: RegisterLayout) {
     name: layout.name,
     cite: layout.cite,
     doc: layout.doc,
+    ...given("label", layout.label),
+    ...given("linux", layout.linux),
     size: layout.size,
     busWidth: layout.busWidths,
     ...given("byteOrder", layout.byteOrder),
@@ -203,6 +225,8 @@ function commandsBody(layout: CommandLayout) {
     name: layout.name,
     cite: layout.cite,
     doc: layout.doc,
+    ...given("label", layout.label),
+    ...given("prefix", layout.prefix),
     commands: Object.values<ChannelCommand>(layout.commands).map((command) => ({
       name: command.name,
       code: command.code,
@@ -226,7 +250,9 @@ function fieldDocuments(layout: StructLayout | RegisterLayout): FieldDocument[] 
     ...given("gate", field.gate),
     ...given("overlay", field.overlay ? true : undefined),
     doc: field.doc,
+    ...given("title", field.title),
     ...given("cite", field.cite === layout.cite ? undefined : field.cite),
+    ...given("linux", field.linux),
     ...given("bits", bitsDocuments(field.bits)),
   }));
 }
@@ -236,11 +262,12 @@ function resetDocument(reset: number | bigint | undefined): number | string | un
 }
 
 function bitsDocuments(bits: Readonly<Record<string, FieldBits>>): BitsDocument[] | undefined {
-  const documents = Object.entries(bits).map(([name, { at, width, doc }]) => ({
+  const documents = Object.entries(bits).map(([name, { at, width, doc, linux }]) => ({
     name,
     at,
     ...given("width", width === 1 ? undefined : width),
     doc,
+    ...given("linux", linux),
   }));
   return documents.length === 0 ? undefined : documents;
 }

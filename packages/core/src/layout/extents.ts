@@ -27,19 +27,25 @@ export function checkExtents(
     const end = endOf(entry.spec);
     if (end === undefined) continue;
     if (end > LAYOUT_LIMITS.bytes) {
-      findings.invalid(`${entry.path}.offset`, `a layout ends by ${LAYOUT_LIMITS.bytes}`, offset);
+      findings.invalid(
+        "size",
+        `${entry.path}.offset`,
+        `a layout ends by ${LAYOUT_LIMITS.bytes}`,
+        offset,
+      );
     } else if (count !== "rest") {
       extents.push({ entry, start: offset, end });
     } else if (rest === undefined) {
       rest = entry;
     } else {
-      findings.invalid(`${entry.path}.count`, `only one field takes the rest`, count);
+      findings.invalid("size", `${entry.path}.count`, `only one field takes the rest`, count);
     }
   }
   checkOverlap(findings, extents);
   const last = extents.reduce((end, extent) => Math.max(end, extent.end), 0);
   if (rest !== undefined && rest.spec.offset < last) {
     findings.invalid(
+      "size",
       `${rest.path}.offset`,
       "a field that takes the rest begins after all others",
       rest.spec.offset,
@@ -47,9 +53,10 @@ export function checkExtents(
   }
   if (size === undefined || !sizeIsSound) return;
   if (size < last) {
-    findings.invalid(`${path}.size`, `the fields end at ${last}`, size);
+    findings.invalid("size", `${path}.size`, `the fields end at ${last}`, size);
   } else if (rest !== undefined && rest.spec.offset !== size) {
     findings.invalid(
+      "size",
       `${path}.size`,
       `the field that takes the rest begins at ${rest.spec.offset}`,
       size,
@@ -74,6 +81,7 @@ function checkOverlap(findings: Findings, extents: readonly Extent[]): void {
   for (const extent of sorted) {
     if (before !== undefined && extent.start < before.end) {
       findings.add({
+        rule: "overlap",
         severity: "error",
         code: "LAYOUT_OVERLAP",
         path: `${extent.entry.path}.offset`,

@@ -21,10 +21,30 @@ export const LAYOUT_LIMITS = {
   revision: 0xffff,
 } as const;
 
+/** What a layout is held against. Declared once; documentation is generated from it. */
+export const LAYOUT_RULES = {
+  form: "the document matches the layout schema, and a declaration its types",
+  name: "names are names of C, each once in its layout",
+  code: "every channel command has a code of its own",
+  direction: "the low bits of a command's code say what its direction says",
+  overlap: "no two fields, and no two names of bits, share bytes or bits by mistake",
+  size: "fields and the rest fit the size",
+  alignment: "a register stands at a multiple of its width",
+  "bus-width": "the bus can access every register whole",
+  "byte-order": "all registers have the byte order of their map",
+  reset: "a reset value fits its field",
+  bits: "named bits lie inside their field",
+} as const;
+
+/** The name of a rule of {@link LAYOUT_RULES}. */
+export type LayoutRule = keyof typeof LAYOUT_RULES;
+
 /** One thing that is wrong, or at least odd, about a layout. */
 export interface LayoutFinding {
   /** An `"error"` makes the layout unusable; a `"warning"` is for its author to think about. */
   readonly severity: "error" | "warning";
+  /** Which rule does not hold. */
+  readonly rule: LayoutRule;
   /** The code of the error that using the layout throws. */
   readonly code: Extract<ErrorCode, `LAYOUT_${string}`>;
   /** Where: `name.field.member` for a declaration, `layout.fields[2].offset` for a document. */
@@ -65,16 +85,17 @@ export class Findings {
 
   /** Adds an error about a member that is wrong whatever the others say: what a schema can tell. */
   malformed(path: string, message: string, value?: unknown, hint?: string): void {
-    this.#error(this.#malformed, path, message, value, hint);
+    this.#error(this.#malformed, "form", path, message, value, hint);
   }
 
   /** Adds an error about members that contradict each other. */
-  invalid(path: string, message: string, value?: unknown, hint?: string): void {
-    this.#error("LAYOUT_INVALID", path, message, value, hint);
+  invalid(rule: LayoutRule, path: string, message: string, value?: unknown, hint?: string): void {
+    this.#error("LAYOUT_INVALID", rule, path, message, value, hint);
   }
 
   #error(
     code: LayoutFinding["code"],
+    rule: LayoutRule,
     path: string,
     message: string,
     value: unknown,
@@ -82,6 +103,7 @@ export class Findings {
   ): void {
     this.add({
       severity: "error",
+      rule,
       code,
       path,
       message,

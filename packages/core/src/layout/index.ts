@@ -33,7 +33,7 @@ export {
   type RegistersDocument,
   type StructDocument,
 } from "./document.ts";
-export { LAYOUT_LIMITS, type LayoutFinding } from "./findings.ts";
+export { LAYOUT_LIMITS, LAYOUT_RULES, type LayoutFinding, type LayoutRule } from "./findings.ts";
 export { checkLayout, layoutFromJson } from "./read-document.ts";
 export {
   type CommandTable,
@@ -55,6 +55,7 @@ export type {
   ChannelCommands,
   ChannelDirection,
   CommandLayout,
+  CommandsMeta,
   Count,
   Field,
   FieldBits,

@@ -11,10 +11,10 @@ import type {
   AnyStructLayout,
   BitSpec,
   ChannelCommandSpec,
+  CommandsMeta,
   FieldSpec,
   Gate,
   Layout,
-  LayoutMeta,
   RegisterMeta,
   RegisterSpec,
   StructMeta,
@@ -57,21 +57,22 @@ type Members = Readonly<Record<string, unknown>>;
 
 const HEAD = ["$schema", "format", "version", "kind"];
 const META = ["name", "cite", "doc"];
+const NAMES = ["label", "linux"];
 const FIELD = {
   required: ["name", "offset", "type", "doc"],
-  optional: ["count", "access", "reset", "gate", "overlay", "cite", "bits"],
+  optional: ["count", "access", "reset", "gate", "overlay", "title", "cite", "linux", "bits"],
 };
-const STRUCT = { required: [...META, "fields"], optional: ["size", "gate"] };
+const STRUCT = { required: [...META, "fields"], optional: [...NAMES, "size", "gate"] };
 const REGISTERS = {
   required: [...META, "busWidth", "registers"],
-  optional: ["size", "byteOrder", "gate"],
+  optional: [...NAMES, "size", "byteOrder", "gate"],
 };
-const COMMANDS = { required: [...META, "commands"], optional: [] };
+const COMMANDS = { required: [...META, "commands"], optional: ["label", "prefix"] };
 const COMMAND = {
   required: ["name", "code", "direction", "doc"],
   optional: ["payload", "gate", "cite"],
 };
-const BITS = { required: ["name", "at", "doc"], optional: ["width"] };
+const BITS = { required: ["name", "at", "doc"], optional: ["width", "linux"] };
 const GATE = { required: [], optional: ["feature", "revision"] };
 
 interface Shape {
@@ -141,7 +142,7 @@ function readRegisters(findings: Findings, json: unknown): () => Layout {
 function readCommands(findings: Findings, json: unknown): () => Layout {
   const members = readMembers(findings, ROOT, json, COMMANDS, HEAD);
   const { name, commands: list } = members;
-  const meta = readMeta(findings, ROOT, members) as LayoutMeta;
+  const meta = readMeta(findings, ROOT, members) as CommandsMeta;
   const payloads = new Map<Entry<ChannelCommandSpec>, () => AnyStructLayout>();
   const path = `${ROOT}.commands`;
   const entries = readList(findings, path, list).map((item, index) => {
@@ -187,8 +188,14 @@ function readFields(findings: Findings, path: string, list: unknown): Entry<Fiel
 }
 
 function readMeta(findings: Findings, path: string, members: Members): object {
-  const { cite, doc, size, gate } = members;
-  return { cite, doc, ...(size === undefined ? {} : { size }), ...readGate(findings, path, gate) };
+  const { cite, doc, gate } = members;
+  const optional = ["label", "linux", "prefix", "size"].filter((name) => name in members);
+  return {
+    cite,
+    doc,
+    ...Object.fromEntries(optional.map((name) => [name, members[name]])),
+    ...readGate(findings, path, gate),
+  };
 }
 
 function readGate(findings: Findings, path: string, gate: unknown): { gate?: Gate } {
@@ -215,7 +222,7 @@ function readBits(
     if (typeof name !== "string" || !isLayoutName(name)) {
       findings.malformed(`${where}.name`, "a name is a letter, then letters, digits and _", name);
     } else if (bits.has(name)) {
-      findings.invalid(`${where}.name`, "there are other bits of that name", name);
+      findings.invalid("name", `${where}.name`, "there are other bits of that name", name);
     } else {
       bits.set(name, spec as unknown as BitSpec);
       bitPaths.set(name, where);

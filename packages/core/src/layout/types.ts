@@ -43,6 +43,8 @@ export interface BitSpec {
   readonly width?: number;
   /** What the bits mean. */
   readonly doc: string;
+  /** What Linux's headers call the mask of the bits. */
+  readonly linux?: string;
 }
 
 /** A field or a register, as declared. */
@@ -63,8 +65,12 @@ export interface FieldSpec {
   readonly overlay?: boolean;
   /** What the field is, in one sentence. */
   readonly doc: string;
+  /** What it is for in a few words: the heading of its description in the specification. */
+  readonly title?: string;
   /** The section of the specification, where it is another than the layout's. */
   readonly cite?: string;
+  /** What Linux's headers call its offset. */
+  readonly linux?: string;
   /** The named bits of the value, or of each element. */
   readonly bits?: Readonly<Record<string, BitSpec>>;
 }
@@ -87,6 +93,11 @@ export interface LayoutMeta {
   readonly cite: string;
   /** What it is, in one sentence. */
   readonly doc: string;
+  /**
+   * The label of its section in the specification's sources, without the `sec:` before it:
+   * `Virtio Transport Options / Virtio Over MMIO / MMIO Device Register Layout`.
+   */
+  readonly label?: string;
 }
 
 /** What a structure says about itself. */
@@ -98,6 +109,14 @@ export interface StructMeta extends LayoutMeta {
   readonly size?: number;
   /** What has to be so for the structure to exist. */
   readonly gate?: Gate;
+  /** What Linux's headers call the structure, where they have it under another name. */
+  readonly linux?: string;
+}
+
+/** What a set of channel commands says about itself. */
+export interface CommandsMeta extends LayoutMeta {
+  /** What the specification writes before every name: `CCW_CMD_`. */
+  readonly prefix?: string;
 }
 
 /** The width in bits of one access on a bus. */
@@ -146,6 +165,8 @@ export interface FieldBits {
   readonly mask: number;
   /** What the bits mean. */
   readonly doc: string;
+  /** What Linux's headers call the mask of the bits, or `undefined`. */
+  readonly linux: string | undefined;
 }
 
 /** A field of a finished layout. */
@@ -174,8 +195,12 @@ export interface Field<
   readonly overlay: boolean;
   /** What the field is. */
   readonly doc: string;
+  /** What it is for in a few words, or `undefined`. */
+  readonly title: string | undefined;
   /** The section of the specification; the layout's when the field has none of its own. */
   readonly cite: string;
+  /** What Linux's headers call its offset, or `undefined`. */
+  readonly linux: string | undefined;
   /** The named bits; an empty object when there are none. */
   readonly bits: Readonly<Record<B, FieldBits>>;
 }
@@ -198,6 +223,10 @@ export interface StructLayout<F extends Fields = Fields> {
   readonly cite: string;
   /** What it is. */
   readonly doc: string;
+  /** The label of its section in the specification's sources, or `undefined`. */
+  readonly label: string | undefined;
+  /** What Linux's headers call it, or `undefined`. */
+  readonly linux: string | undefined;
   /** The size in bytes, without the elements of a `"rest"` field, which begins here. */
   readonly size: number;
   /** The strictest natural alignment, in bytes, that all fields and the size obey; 1 if packed. */
@@ -225,6 +254,10 @@ export interface RegisterLayout<R extends Fields = Fields> {
   readonly cite: string;
   /** What it is. */
   readonly doc: string;
+  /** The label of its section in the specification's sources, or `undefined`. */
+  readonly label: string | undefined;
+  /** What Linux's headers call it, or `undefined`. */
+  readonly linux: string | undefined;
   /** The size in bytes, without the elements of a `"rest"` field, which begins here. */
   readonly size: number;
   /** The widths of an access in bits, ascending. */
@@ -277,6 +310,10 @@ export interface CommandLayout<C extends ChannelCommands = ChannelCommands> {
   readonly cite: string;
   /** What it is. */
   readonly doc: string;
+  /** The label of its section in the specification's sources, or `undefined`. */
+  readonly label: string | undefined;
+  /** What the specification writes before every name, or `undefined`. */
+  readonly prefix: string | undefined;
   /** The commands by name, in the order of the declaration. */
   readonly commands: C;
 }

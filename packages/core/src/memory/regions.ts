@@ -118,19 +118,12 @@ export class RegionMemory implements GuestMemory {
     return true;
   }
 
-  /** See {@link GuestMemory.find}. */
+  /** See {@link GuestMemory.find}. Small, so that what calls it for each segment has it inside. */
   find(address: number, length: number): MemoryRegion | undefined {
-    let region = this.latest;
-    let offset = address - region.base;
-    if (!(offset >= 0 && offset < region.length)) {
-      const found = this.sorted[this.indexBelow(address)];
-      if (found === undefined) return undefined;
-      offset = address - found.base;
-      if (!(offset < found.length)) return undefined;
-      region = found;
-      this.latest = found;
-    }
-    return length >= 0 && length <= region.length - offset ? region : undefined;
+    const region = this.latest;
+    const offset = address - region.base;
+    if (offset >= 0 && length > 0 && length <= region.length - offset) return region;
+    return this.search(address, length);
   }
 
   /** See {@link GuestMemory.contains}. */
@@ -177,6 +170,16 @@ export class RegionMemory implements GuestMemory {
       done += count;
     }
     return true;
+  }
+
+  /** What {@link find} does when the range is not inside the region found last, or is empty. */
+  private search(address: number, length: number): MemoryRegion | undefined {
+    const found = this.sorted[this.indexBelow(address)];
+    if (found === undefined) return undefined;
+    const offset = address - found.base;
+    if (!(offset < found.length)) return undefined;
+    this.latest = found;
+    return length >= 0 && length <= found.length - offset ? found : undefined;
   }
 
   /** True when regions that touch one another cover the range. */

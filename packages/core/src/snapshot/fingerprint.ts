@@ -4,7 +4,7 @@ import type { Layout } from "../layout/types.ts";
 import { crc32 } from "./crc32.ts";
 
 /** Members that say something to people alone. */
-const PROSE: ReadonlySet<string> = new Set(["doc", "cite"]);
+const PROSE: ReadonlySet<string> = new Set(["doc", "cite", "title", "label", "linux", "prefix"]);
 
 const ofLayouts = new WeakMap<Layout, string>();
 

@@ -58,10 +58,14 @@ function wordsOf(event: TraceEvent): string {
       const of = event.queue === undefined ? "configuration" : `queue ${event.queue}`;
       return `interrupt ${of}${event.vector === undefined ? "" : ` vector ${event.vector}`}`;
     }
+    case "notify": {
+      const { queue = 0, next } = event;
+      const claim = next === undefined ? "" : ` next_off ${next & 0x7fff} next_wrap ${next >>> 15}`;
+      return `notify queue ${queue}${claim}`;
+    }
     case "stop":
     case "resume":
     case "reset":
-    case "notify":
       return `${event.op}${event.queue === undefined ? "" : ` queue ${event.queue}`}`;
   }
 }

@@ -73,6 +73,11 @@ export interface SignalEvent {
    * interrupt and the reset of a device.
    */
   readonly queue?: number;
+  /**
+   * Where the driver says that the queue's next buffer will stand, for a `notify` with
+   * VIRTIO_F_NOTIFICATION_DATA: `next_off` in bits 0 to 14, `next_wrap` in bit 15.
+   */
+  readonly next?: number;
   /** The MSI-X vector or indicator bit, for `interrupt`. */
   readonly vector?: number;
   /** The status byte, for `status`. */

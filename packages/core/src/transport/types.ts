@@ -48,8 +48,14 @@ export interface InterruptListener {
 
 /** How one enabled queue is notified. */
 export interface QueueDoorbell {
-  /** Sends an available buffer notification. Never throws: failures reach {@link InterruptListener.failed}. */
-  ring(): void;
+  /**
+   * Sends an available buffer notification. Never throws: failures reach
+   * {@link InterruptListener.failed}.
+   *
+   * @param next where the queue's next buffer will stand, as `DriverQueue.index` has it: sent along
+   * where VIRTIO_F_NOTIFICATION_DATA is negotiated. 0 when absent, as in a ring that is not used yet.
+   */
+  ring(next?: number): void;
 }
 
 /** The largest configuration space a driver half reads, in bytes. */

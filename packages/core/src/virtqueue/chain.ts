@@ -1,20 +1,27 @@
 /**
  * The buffers that a device half pops, and their pool. Hot path: a chain is made once and filled
- * in place for every buffer after that; typed arrays keep its shape the same for all addresses.
+ * in place for every buffer after that; typed arrays keep its shape the same for all addresses. What
+ * every buffer needs are methods: a function of another module is looked up at each call.
  */
+import { VirtioError } from "../errors.ts";
 import { copyBytes } from "../memory/copy.ts";
-import type { GuestMemory } from "../memory/types.ts";
+import type { GuestMemory, MemoryRegion } from "../memory/types.ts";
 import type { Chain, DeviceQueue } from "./types.ts";
 
 /**
  * The most segments that one queue's popped buffers have together. A driver may let 32768 heads
- * share one long chain of descriptors; this bounds what remembering them costs, at 4 MiB.
+ * share one long chain of descriptors; this bounds what remembering them costs, at 4 MiB. Pairs are not counted: there is room for them
+ * in any chain.
  */
 export const SEGMENT_BUDGET = 8 * 32768;
 
 const FIRST_SEGMENTS = 8;
 /** A chain with room for more segments than this gives the room up when it goes back. */
 const KEPT_SEGMENTS = 64;
+const LONGEST_USED_LENGTH = 0xffffffff;
+
+/** What {@link PooledChain.written} is until the chain is pushed. */
+export const WAITING: number = -1;
 
 /** A {@link Chain} as its queue sees it: writable, and knowing whose it is. */
 export class PooledChain implements Chain {
@@ -25,15 +32,53 @@ export class PooledChain implements Chain {
   lengths: Float64Array = new Float64Array(FIRST_SEGMENTS);
   readableLength = 0;
   writableLength = 0;
+  region: MemoryRegion | undefined = undefined;
+  readableAt = 0;
+  writableAt = 0;
   /** The queue that popped it. */
   readonly owner: DeviceQueue;
   /** How many descriptors of a packed ring it takes; split rings do not count them. */
   descriptors = 1;
   /** True between pop and push. */
   held = false;
+  /** The chain that was given back before it: what a queue has to spare is a list. */
+  spare: PooledChain | undefined = undefined;
+  /** In a queue that uses buffers in order: the one popped next, and how many bytes this one got. */
+  after: PooledChain | undefined = undefined;
+  written = WAITING;
 
   constructor(owner: DeviceQueue) {
     this.owner = owner;
+  }
+
+  /** Fills it with a readable and a writable segment, both of them in `region`. */
+  fillPair(
+    region: MemoryRegion,
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
+  ): void {
+    const { addresses, lengths } = this;
+    const { base } = region;
+    addresses[0] = readable;
+    addresses[1] = writable;
+    lengths[0] = readableLength;
+    lengths[1] = writableLength;
+    this.region = region;
+    this.readableAt = readable - base;
+    this.writableAt = writable - base;
+    this.count = 2;
+    this.readableCount = 1;
+    this.readableLength = readableLength;
+    this.writableLength = writableLength;
+  }
+
+  /** The used length to report when `written` bytes are said to have been written. */
+  usedLength(written: number): number {
+    const { writableLength } = this;
+    if (written >= 0 && written <= writableLength && written <= LONGEST_USED_LENGTH) return written;
+    return Math.max(0, Math.min(written, writableLength, LONGEST_USED_LENGTH));
   }
 
   /** Makes room for twice as many segments. */
@@ -52,6 +97,16 @@ export class PooledChain implements Chain {
     this.addresses = new Float64Array(FIRST_SEGMENTS);
     this.lengths = new Float64Array(FIRST_SEGMENTS);
   }
+}
+
+/** The error of a chain that is pushed to a queue which does not hold it. */
+export function notHeld(chain: Chain): VirtioError {
+  return new VirtioError("QUEUE_CHAIN", {
+    path: "chain",
+    message: "the queue does not hold this buffer",
+    value: chain.head,
+    hint: "push each popped chain once, to the queue that popped it",
+  });
 }
 
 /** Copies readable bytes of `chain`, from offset `from` on, into `target`; returns how many. */

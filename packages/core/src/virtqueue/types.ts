@@ -3,7 +3,7 @@
  * a `driver.ts` behind these interfaces; a queue binds to one class when it is set up, so that
  * every hot call site stays monomorphic.
  */
-import type { DmaBlock, GuestMemory } from "../memory/types.ts";
+import type { DmaBlock, GuestMemory, MemoryRegion } from "../memory/types.ts";
 
 /** Where a virtqueue lies, as the transport was told (guest addresses). */
 export interface QueueAddresses {
@@ -27,6 +27,8 @@ export interface QueueInit extends QueueAddresses {
   readonly indirect: boolean;
   /** VIRTIO_F_RING_PACKED was negotiated: the ring is packed. It is split unless given. */
   readonly packed?: boolean;
+  /** VIRTIO_F_IN_ORDER was negotiated: buffers are used in the order in which they are available. */
+  readonly inOrder?: boolean;
   /**
    * Use Atomics on the indexes, or the flags: needed when the halves run on different threads or in
    * different processes, and done without being asked where `MemoryRegion.concurrent` says so. The
@@ -88,6 +90,7 @@ export const QUEUE_DEFECTS = {
   "segment-budget": "the buffers that the device holds have too many segments together",
   "used-id": "a used entry names a buffer that the device was not given",
   "used-length": "a used length is larger than the writable part of its buffer",
+  "used-order": "a used entry stands for a batch of more buffers than were used",
 } as const;
 
 /** One of {@link QUEUE_DEFECTS}. */
@@ -117,6 +120,16 @@ export interface Chain {
   readonly readableLength: number;
   /** The sum of the writable lengths, in bytes. */
   readonly writableLength: number;
+  /**
+   * Of one readable and one writable segment in the same region, as nearly all buffers are: that
+   * region, and where in its bytes the two start. Otherwise `undefined`, as the memory is asked then:
+   * and so it is by whoever has waited since the buffer was popped, as regions come and go.
+   */
+  readonly region: MemoryRegion | undefined;
+  /** Where in {@link region} the readable segment starts. */
+  readonly readableAt: number;
+  /** Where in {@link region} the writable segment starts. */
+  readonly writableAt: number;
 }
 
 /**
@@ -135,7 +148,10 @@ export interface DeviceQueue {
   readonly concurrent: boolean;
   /** Why the queue is broken, or `undefined`. A broken queue pops nothing until it is made anew. */
   readonly defect: QueueDefect | undefined;
-  /** How many popped buffers have not been pushed back. */
+  /**
+   * How many popped buffers have not been pushed back. With {@link QueueInit.inOrder} one that was
+   * pushed before an earlier one counts until that is pushed too.
+   */
   readonly outstanding: number;
   /**
    * How many descriptors were looked at since the queue was made. Buffers may share descriptors, so
@@ -165,6 +181,10 @@ export interface DeviceQueue {
    * Puts a used entry for `chain` into the ring, `written` bytes long (at most the chain's
    * writable length is reported). The chain goes back to the pool: it must not be touched
    * afterwards. The driver sees it after {@link publish}. Does nothing on a stopped queue.
+   *
+   * With {@link QueueInit.inOrder} the entry waits for those of all buffers that were popped before.
+   * Buffers that are written in full need none of their own when the next one is pushed before
+   * {@link publish}: its entry stands for the batch.
    *
    * @throws VirtioError `QUEUE_CHAIN` when the chain is not one that this queue has popped, or was
    * pushed before.
@@ -206,6 +226,11 @@ export interface DriverQueue {
   /** How many buffers were added and not reaped. */
   readonly outstanding: number;
   /**
+   * Where the buffer stands that is made visible next, in the form of {@link DeviceQueue.index}: as a
+   * notification with data has it, `next_off` in bits 0 to 14 and `next_wrap` in bit 15.
+   */
+  readonly index: number;
+  /**
    * Makes one buffer of the first `count` segments ready, the first `readableCount` of them
    * device-readable. Returns its id, below {@link size}, or -1 when there is no room or the queue
    * is broken (nothing changed). The device sees it after {@link publish}.
@@ -220,6 +245,18 @@ export interface DriverQueue {
     count: number,
     readableCount: number,
   ): number;
+  /**
+   * {@link add} for a buffer of one readable and one writable segment, as commands and requests
+   * have: without arrays, and faster.
+   *
+   * @throws VirtioError `VALUE_RANGE` as {@link add}
+   */
+  addPair(
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
+  ): number;
   /** Makes added buffers visible; true when the device asked to be notified of them. */
   publish(): boolean;
   /**
@@ -228,7 +265,10 @@ export interface DriverQueue {
    * none re-arms used buffer notifications, unless they are disabled.
    */
   reap(): number;
-  /** The bytes that the device wrote into the buffer reaped last; never more than it had room for. */
+  /**
+   * The bytes that the device wrote into the buffer reaped last; never more than it had room for.
+   * All of them for a buffer of a batch that has no used entry of its own.
+   */
   readonly usedLength: number;
   /** Asks the device for used buffer notifications; true when buffers came in meanwhile. */
   enableNotifications(): boolean;

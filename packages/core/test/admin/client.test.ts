@@ -453,11 +453,11 @@ async function hostile(write: (response: Uint8Array) => void, used: number) {
   const { port } = rig;
   const { queue } = port;
   let last: { id: number; address: number; length: number } | undefined;
-  const add = queue.add.bind(queue);
+  const add = queue.addPair.bind(queue);
   const usedRing = rig.device.queueAddress(port.index, "deviceArea", 0);
-  queue.add = (addresses, lengths, count, readable) => {
-    const id = add(addresses, lengths, count, readable);
-    last = { id, address: addresses[1]!, length: lengths[1]! };
+  queue.addPair = (readable, readableLength, address, length) => {
+    const id = add(readable, readableLength, address, length);
+    last = { id, address, length };
     return id;
   };
   let index = 0;

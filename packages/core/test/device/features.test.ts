@@ -15,6 +15,7 @@ const {
   VIRTIO_F_SR_IOV,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_IN_ORDER,
+  VIRTIO_F_NOTIFICATION_DATA,
 } = FEATURE;
 
 describe("offered features", () => {
@@ -61,15 +62,18 @@ describe("offered features", () => {
     expect(makeDevice().device.offeredFeatures.has(37)).toBe(false);
   });
 
-  it("have VIRTIO_F_RING_PACKED on request", () => {
-    const features = [...RING_FEATURES, VIRTIO_F_RING_PACKED];
-    expect(makeDevice().device.offeredFeatures.has(VIRTIO_F_RING_PACKED)).toBe(false);
-    expect(makeDevice({ features }).device.offeredFeatures.bits()).toEqual(
-      expect.arrayContaining(features),
-    );
-  });
+  it.each([VIRTIO_F_RING_PACKED, VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA])(
+    "have device-independent bit %i on request",
+    (bit) => {
+      const features = [...RING_FEATURES, bit];
+      expect(makeDevice().device.offeredFeatures.has(bit)).toBe(false);
+      expect(makeDevice({ features }).device.offeredFeatures.bits()).toEqual(
+        expect.arrayContaining(features),
+      );
+    },
+  );
 
-  it.each([VIRTIO_F_SUSPEND, VIRTIO_F_IN_ORDER, VIRTIO_F_ADMIN_VQ, 24, 44, 127, 128])(
+  it.each([VIRTIO_F_SUSPEND, VIRTIO_F_ADMIN_VQ, 24, 44, 127, 128])(
     "[features-device-4] cannot be made to have device-independent bit %i",
     (bit) => {
       expect(() => makeDevice({ features: [bit] })).toThrow(

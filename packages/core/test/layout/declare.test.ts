@@ -33,6 +33,8 @@ describe("struct", () => {
       gate: undefined,
       overlay: false,
       doc: "One byte.",
+      title: "Tag",
+      linux: "SAMPLE_TAG",
       cite: "this project",
       bits: {},
     });
@@ -274,6 +276,7 @@ describe("commands", () => {
     expect(checkLayout(layout)).toEqual([
       {
         severity: "warning",
+        rule: "direction",
         code: "LAYOUT_INVALID",
         path: "layout.commands[0].code",
         message: "to the channel subsystem the low bits of the code say write",

@@ -5,16 +5,22 @@ const META = { cite: "this project", doc: "A layout for tests." };
 /** A structure with every kind of member that a declaration can have. */
 export const SAMPLE_STRUCT = struct(
   "sample",
-  { ...META, size: 48, gate: { feature: 41, revision: 3 } },
   {
-    tag: { offset: 0, type: "u8", doc: "One byte.", reset: 7 },
+    ...META,
+    label: "A Chapter / A Section",
+    linux: "sample_hdr",
+    size: 48,
+    gate: { feature: 41, revision: 3 },
+  },
+  {
+    tag: { offset: 0, type: "u8", doc: "One byte.", title: "Tag", linux: "SAMPLE_TAG", reset: 7 },
     flags: {
       offset: 2,
       type: "be16",
       doc: "Flags.",
       access: "RW",
       bits: {
-        first: { at: 0, doc: "The first." },
+        first: { at: 0, doc: "The first.", linux: "SAMPLE_FIRST" },
         three: { at: 3, width: 3, doc: "Three of them." },
       },
     },
@@ -32,7 +38,14 @@ export const SAMPLE_STRUCT = struct(
 /** A register map with gaps, an array, a pair of widths and a rest. */
 export const SAMPLE_REGISTERS = registers(
   "sample_registers",
-  { ...META, busWidth: [32, 8], byteOrder: "little", gate: { revision: 1 } },
+  {
+    ...META,
+    label: "Elsewhere",
+    linux: "sample_regs",
+    busWidth: [32, 8],
+    byteOrder: "little",
+    gate: { revision: 1 },
+  },
   {
     Magic: { offset: 0, type: "le32", access: "R", reset: 0x74726976, doc: "The magic value." },
     Status: {
@@ -56,14 +69,18 @@ export const SAMPLE_REGISTERS = registers(
 );
 
 /** Commands with and without a payload. */
-export const SAMPLE_COMMANDS = commands("sample_commands", META, {
-  CCW_CMD_SAMPLE_READ: {
-    code: 0x92,
-    direction: "read",
-    payload: SAMPLE_STRUCT,
-    gate: { revision: 3 },
-    doc: "Reads the sample.",
-    cite: "elsewhere",
+export const SAMPLE_COMMANDS = commands(
+  "sample_commands",
+  { ...META, label: "There", prefix: "SAMPLE_" },
+  {
+    CCW_CMD_SAMPLE_READ: {
+      code: 0x92,
+      direction: "read",
+      payload: SAMPLE_STRUCT,
+      gate: { revision: 3 },
+      doc: "Reads the sample.",
+      cite: "elsewhere",
+    },
+    CCW_CMD_SAMPLE_RESET: { code: 0x33, direction: "control", doc: "Resets the sample." },
   },
-  CCW_CMD_SAMPLE_RESET: { code: 0x33, direction: "control", doc: "Resets the sample." },
-});
+);

@@ -20,7 +20,8 @@ import {
   setDriverOk,
 } from "./rig.ts";
 
-const { VIRTIO_F_EVENT_IDX, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET } = FEATURE;
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_IN_ORDER, VIRTIO_F_RING_PACKED, VIRTIO_F_RING_RESET } =
+  FEATURE;
 
 type Step =
   | { readonly op: "offer"; readonly queue: number; readonly notify: boolean }
@@ -53,16 +54,18 @@ const steps = fc.array(
 
 it("a device that was moved at any step serves its driver to the last buffer", () => {
   fc.assert(
-    fc.property(steps, fc.boolean(), fc.boolean(), (history, eventIdx, packed) => {
-      let side = new DeviceSide({ packed });
+    fc.property(steps, fc.tuple(fc.boolean(), fc.boolean(), fc.boolean()), (history, flags) => {
+      const [eventIdx, packed, inOrder] = flags;
+      let side = new DeviceSide({ packed, inOrder });
       const arena = new DmaArena(side.memory, BASE, LENGTH);
       const bits = [
         VIRTIO_F_RING_RESET,
         ...(eventIdx ? [VIRTIO_F_EVENT_IDX] : []),
         ...(packed ? [VIRTIO_F_RING_PACKED] : []),
+        ...(inOrder ? [VIRTIO_F_IN_ORDER] : []),
       ];
       negotiate(side.device, ...bits);
-      const format = { eventIdx, packed };
+      const format = { eventIdx, packed, inOrder };
       const queues = [0, 1].map((i) => new DriverSide(side.device, i, arena, format));
       setDriverOk(side.device);
       const offered = [0, 0];
@@ -99,7 +102,7 @@ it("a device that was moved at any step serves its driver to the last buffer", (
           reaped[step.queue] = 0;
         } else {
           const snapshot = takeSnapshot(side);
-          const target = new DeviceSide({ memory: side.memory, packed });
+          const target = new DeviceSide({ memory: side.memory, packed, inOrder });
           target.model.mode = "nothing";
           restoreSnapshot(target, decodeSnapshot(encodeSnapshot(snapshot)));
           target.model.mode = model.mode;

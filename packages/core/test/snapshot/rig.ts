@@ -196,6 +196,8 @@ export interface HalfOptions {
   readonly trace?: boolean;
   /** All devices offer VIRTIO_F_RING_PACKED. */
   readonly packed?: boolean;
+  /** All devices offer VIRTIO_F_IN_ORDER. */
+  readonly inOrder?: boolean;
 }
 
 /** The device half of an owner with three members, and no driver. */
@@ -213,11 +215,16 @@ export class DeviceSide {
   /** A register of the transport, saved by transports named `saving`. */
   register = 0;
 
-  constructor({ transport = "test", memory, trace = false, packed = false }: HalfOptions = {}) {
+  constructor(options: HalfOptions = {}) {
+    const { transport = "test", memory, trace = false, packed = false, inOrder = false } = options;
     this.memory = memory ?? createGuestMemory([{ base: BASE, bytes: new Uint8Array(LENGTH) }]);
     const more = {
       ...(trace ? { trace: { emit: () => undefined } } : {}),
-      ...(packed ? { features: [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED] } : {}),
+      features: [
+        ...RING_FEATURES,
+        ...(packed ? [FEATURE.VIRTIO_F_RING_PACKED] : []),
+        ...(inOrder ? [FEATURE.VIRTIO_F_IN_ORDER] : []),
+      ],
     };
     const connect = (device: VirtioDevice, name: string) => {
       device.connect({
@@ -306,7 +313,7 @@ export class DriverSide {
     device: VirtioDevice,
     index: number,
     arena: DmaArena,
-    { eventIdx = false, indirect = false, packed = false } = {},
+    { eventIdx = false, indirect = false, packed = false, inOrder = false } = {},
   ) {
     this.index = index;
     this.#arena = arena;
@@ -325,6 +332,7 @@ export class DriverSide {
       eventIdx,
       indirect,
       packed,
+      inOrder,
     });
     device.setQueueSize(index, QUEUE_SIZE);
     for (const area of ["descriptorArea", "driverArea", "deviceArea"] as const) {
@@ -397,13 +405,15 @@ export const listQuery = (group: number) => command(LIST_QUERY.opcode, group);
 /** An owner in the middle of its work: lists settled, a member provisioned, another at work. */
 export function busyOwner(options: HalfOptions = {}, features: readonly number[] = []) {
   const packed = features.includes(FEATURE.VIRTIO_F_RING_PACKED);
-  const side = new DeviceSide({ packed, ...options });
+  const inOrder = features.includes(FEATURE.VIRTIO_F_IN_ORDER);
+  const side = new DeviceSide({ packed, inOrder, ...options });
   const arena = new DmaArena(side.memory, BASE, LENGTH);
   const { device, family, members } = side;
   const rings = {
     eventIdx: features.includes(FEATURE.VIRTIO_F_EVENT_IDX),
     indirect: features.includes(FEATURE.VIRTIO_F_INDIRECT_DESC),
     packed,
+    inOrder,
   };
   negotiate(device, FEATURE.VIRTIO_F_ADMIN_VQ, ...features);
   const first = new DriverSide(device, 0, arena, rings);

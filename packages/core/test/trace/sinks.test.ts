@@ -52,6 +52,7 @@ const EVENTS: [TraceEvent, string][] = [
   [{ op: "parts", why: "status: wrong" }, "parts refused: status: wrong"],
   [{ op: "reset", queue: 3 }, "reset queue 3"],
   [{ op: "notify", queue: 1 }, "notify queue 1"],
+  [{ op: "notify", queue: 1, next: 0x8005 }, "notify queue 1 next_off 5 next_wrap 1"],
   [{ op: "interrupt" }, "interrupt configuration"],
   [{ op: "interrupt", queue: 1, vector: 2 }, "interrupt queue 1 vector 2"],
   [{ op: "needs-reset", why: "broken" }, "needs reset: broken"],
@@ -155,6 +156,7 @@ describe("the trace schema", () => {
     ["upper-case hex", { t_us: 1, op: "read", offset: 0, size: 1, data: "FF" }],
     ["an unknown member", { t_us: 1, op: "reset", colour: 1 }],
     ["a queue beyond 65535", { t_us: 1, op: "notify", queue: 65536 }],
+    ["a position beyond 16 bits", { t_us: 1, op: "notify", queue: 0, next: 65536 }],
     [
       "a buffer without descriptors",
       { t_us: 1, op: "buffer", queue: 0, readable: "", used: 0, written: "" },

@@ -80,6 +80,7 @@ function fuzzDevice(seed: number, seen: Map<string, number>): void {
     ...init,
     eventIdx: random.chance(50),
     indirect: random.chance(80),
+    inOrder: random.chance(50),
   });
   memory.lookUps = 0;
   const data = new Uint8Array(200).fill(seed);
@@ -131,10 +132,12 @@ function fuzzDriver(seed: number, seen: Map<string, number>): void {
   page.fill(0);
   const view = new DataView(page.buffer, page.byteOffset, PAGE);
   const startIndex = random.pick([0, 0xfffe, random.next() & 0xffff]);
+  const inOrder = random.chance(50);
   const driver = createDriverQueue({
     ...{ size, memory, descriptorArea, driverArea, deviceArea, startIndex },
     eventIdx: random.chance(50),
     indirect: false,
+    inOrder,
   });
   const used = deviceArea - 0x10000;
   const room = new Map<number, number>();
@@ -150,9 +153,11 @@ function fuzzDriver(seed: number, seen: Map<string, number>): void {
     driver.publish();
     const done = random.below(room.size + 1);
     const ids = [...room.keys()];
+    if (random.chance(10)) ids.reverse();
     for (let i = 0; i < done; i++) {
       const at = used + 4 + 8 * ((usedIdx + i) % size);
-      view.setUint32(at, random.chance(96) ? (ids[i] as number) : random.next() % 40, true);
+      const wrong = random.chance(50) ? random.pick(ids) : random.next() % 40;
+      view.setUint32(at, random.chance(96) ? (ids[i] as number) : wrong, true);
       view.setUint32(at + 4, random.chance(96) ? random.below(33) : random.next(), true);
     }
     usedIdx = (usedIdx + done) & 0xffff;
@@ -165,6 +170,8 @@ function fuzzDriver(seed: number, seen: Map<string, number>): void {
       const limit = room.get(id);
       if (limit === undefined) throw new Error(`id ${id} was not outstanding`);
       if (driver.usedLength > limit) throw new Error("more bytes were used than there was room");
+      const [oldest] = room.keys();
+      if (inOrder && id !== oldest) throw new Error(`id ${id} came back before ${oldest}`);
       room.delete(id);
     }
     if (driver.outstanding !== room.size) throw new Error("buffers are missing");
@@ -190,8 +197,8 @@ describe(`${RINGS} rings of garbage`, () => {
 
   it("the driver half neither throws nor hangs nor believes a wrong entry", () => {
     const seen = outcomesOf(RINGS, fuzzDriver);
-    for (const outcome of ["used-id", "used-length", "index-jump", "sound"]) {
-      expect(seen.get(outcome)).toBeGreaterThan(RINGS / 100);
+    for (const outcome of ["used-id", "used-length", "used-order", "index-jump", "sound"]) {
+      expect(seen.get(outcome)).toBeGreaterThan(RINGS / 200);
     }
   });
 });

@@ -14,11 +14,13 @@ export const SPLIT_DEFECTS: readonly string[] = [
   "next-range",
   "chain-loop",
   "indirect-nested",
+  "used-order",
 ];
 /** Those of driver halves, and those that small rings of garbage do not lead to. */
 export const BEYOND_GARBAGE: readonly string[] = [
   "used-id",
   "used-length",
+  "used-order",
   "total-length",
   "segment-budget",
 ];

@@ -396,6 +396,7 @@ describe("the table of defects", () => {
       "segment-budget",
       "used-id",
       "used-length",
+      "used-order",
     ]);
     const all = Object.keys(QUEUE_DEFECTS).filter((name) => !PACKED_DEFECTS.includes(name));
     expect([...crafted].sort()).toEqual(all.sort());

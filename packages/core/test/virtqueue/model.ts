@@ -16,6 +16,13 @@ interface Buffer {
   claimed: number;
 }
 
+/** A buffer that the device took; it may be done before an earlier one, and wait for it. */
+interface Popped {
+  readonly chain: Chain;
+  readonly buffer: Buffer;
+  done: boolean;
+}
+
 /** The queue of a run. */
 export interface Configuration {
   readonly size: number;
@@ -24,6 +31,7 @@ export interface Configuration {
   /** How many descriptors an indirect table has room for; 0 for none. */
   readonly tableEntries: number;
   readonly atomic: boolean;
+  readonly inOrder: boolean;
   /** How many entries both rings are ahead of where they start after a reset. */
   readonly ahead: number;
 }
@@ -39,6 +47,7 @@ export function configurations(sizes: readonly number[]): fc.Arbitrary<Configura
     indirect: fc.boolean(),
     tableEntries: fc.integer({ min: 0, max: 5 }),
     atomic: fc.boolean(),
+    inOrder: fc.boolean(),
     ahead: fc.constantFrom(0, 1, 0x7fff, 0xfffd, 0xffff),
   });
 }
@@ -101,7 +110,7 @@ export class Modelled {
   readonly #atStart: number;
   #added: Buffer[] = [];
   readonly #available: Buffer[] = [];
-  readonly #popped: { readonly chain: Chain; readonly buffer: Buffer }[] = [];
+  readonly #popped: Popped[] = [];
   #pushed: Buffer[] = [];
   readonly #used: Buffer[] = [];
   #freeDescriptors: number;
@@ -222,14 +231,14 @@ export class Modelled {
     const got = new Uint8Array(buffer.sent.length + 3);
     expect(device.read(chain, 0, got)).toBe(buffer.sent.length);
     expect(got.subarray(0, buffer.sent.length)).toEqual(buffer.sent);
-    this.#popped.push({ chain, buffer });
+    this.#popped.push({ chain, buffer, done: false });
     return [chain.readableCount, chain.readableLength, chain.writableLength, [...got]];
   }
 
   #push({ pick, stamp, short }: { pick: number; stamp: number; short: number }): void {
     const { device } = this.rig;
-    if (this.#popped.length === 0) return;
-    const [entry] = this.#popped.splice(pick % this.#popped.length, 1);
+    const held = this.#popped.filter(({ done }) => !done);
+    const entry = held[pick % held.length];
     if (entry === undefined) return;
     const { chain, buffer } = entry;
     const answer = pattern(chain.writableLength, stamp);
@@ -240,7 +249,15 @@ export class Modelled {
     buffer.answer = answer;
     buffer.claimed = Math.max(0, answer.length - short);
     device.push(chain, buffer.claimed);
-    this.#pushed.push(buffer);
+    entry.done = true;
+    // In order, it counts as used once all before it are.
+    const isNext = (each: Popped, i: number) => each.done && (i === 0 || !this.#config.inOrder);
+    for (;;) {
+      const at = this.#popped.findIndex(isNext);
+      const [used] = at < 0 ? [] : this.#popped.splice(at, 1);
+      if (used === undefined) return;
+      this.#pushed.push(used.buffer);
+    }
   }
 
   #complete(): void {
@@ -291,7 +308,7 @@ export class Modelled {
     for (let chain = device.pop(); chain !== undefined; chain = device.pop()) {
       device.push(chain, 0);
     }
-    for (const { chain } of this.#popped) device.push(chain, 0);
+    for (const { chain, done } of this.#popped) if (!done) device.push(chain, 0);
     device.publish();
     while (driver.reap() >= 0);
     expect([driver.free, driver.outstanding, driver.defect]).toEqual([

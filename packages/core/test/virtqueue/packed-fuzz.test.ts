@@ -67,6 +67,7 @@ function fuzzDevice(seed: number, seen: Map<string, number>): void {
     ...init,
     eventIdx: random.chance(50),
     indirect: random.chance(80),
+    inOrder: random.chance(50),
   });
   memory.lookUps = 0;
   const data = new Uint8Array(200).fill(seed);
@@ -126,10 +127,12 @@ function fuzzDriver(seed: number, seen: Map<string, number>): void {
   const view = new DataView(page.buffer, page.byteOffset, PAGE);
   let slot = random.below(size);
   let wrap = random.chance(50);
+  const inOrder = random.chance(50);
   const driver = createDriverQueue({
     ...{ size, memory, ...AREAS, packed: true, startIndex: slot | (wrap ? WRAP : 0) },
     eventIdx: random.chance(50),
     indirect: false,
+    inOrder,
   });
   const room = new Map<number, { readonly limit: number; readonly descriptors: number }>();
   for (let round = 0; round < 4; round++) {
@@ -161,6 +164,8 @@ function fuzzDriver(seed: number, seen: Map<string, number>): void {
       const buffer = room.get(id);
       if (buffer === undefined) throw new Error(`id ${id} was not outstanding`);
       if (driver.usedLength > buffer.limit) throw new Error("more was used than there was room");
+      const [oldest] = room.keys();
+      if (inOrder && id !== oldest) throw new Error(`id ${id} came back before ${oldest}`);
       room.delete(id);
     }
     if (driver.outstanding !== room.size) throw new Error("buffers are missing");

@@ -14,6 +14,7 @@ export interface RigOptions {
   readonly eventIdx?: boolean;
   readonly indirect?: boolean;
   readonly packed?: boolean;
+  readonly inOrder?: boolean;
   readonly tableEntries?: number;
   readonly atomic?: boolean;
   /** Where both halves start; as after a reset unless given. */
@@ -56,6 +57,7 @@ export function makeRig(options: RigOptions = {}): Rig {
     eventIdx: options.eventIdx ?? false,
     indirect: options.indirect ?? false,
     packed,
+    inOrder: options.inOrder ?? false,
     atomic,
     ...(options.startIndex === undefined ? {} : { startIndex: options.startIndex }),
   };

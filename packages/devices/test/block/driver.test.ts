@@ -16,7 +16,8 @@ import { expectBytes } from "./expect-bytes.ts";
 import { heldStorage, MEMORY_LENGTH, pattern, type SetUpOptions, setUp } from "./rig.ts";
 
 const SECTORS = 64;
-const { VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED } = FEATURE;
+const { VIRTIO_F_EVENT_IDX, VIRTIO_F_IN_ORDER, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED } =
+  FEATURE;
 
 async function open(setup: SetUpOptions = {}, options: BlockDriverOptions = {}) {
   const rig = await setUp(setup);
@@ -31,7 +32,12 @@ describe("the block driver", () => {
       sizeMax: fc.constantFrom(undefined, 200, 512, 1000, 65536),
       requestSize: fc.constantFrom(512, 1024, 4096, 65536),
       depth: fc.integer({ min: 1, max: 9 }),
-      ring: fc.subarray([VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED]),
+      ring: fc.subarray([
+        VIRTIO_F_EVENT_IDX,
+        VIRTIO_F_INDIRECT_DESC,
+        VIRTIO_F_RING_PACKED,
+        VIRTIO_F_IN_ORDER,
+      ]),
       features: fc.subarray([...BLOCK_DRIVER_FEATURES]),
       isSync: fc.boolean(),
     });
@@ -121,6 +127,54 @@ describe("the block driver", () => {
     expect(lengths).toEqual([full, full, full, [16, 512, 1]]);
     await rig.device.close();
   });
+
+  it.each([
+    ["[packed-list-driver-1+]", [VIRTIO_F_RING_PACKED]],
+    ["[packed-indirect-driver-3+]", [VIRTIO_F_RING_PACKED, VIRTIO_F_INDIRECT_DESC]],
+  ])("%s keeps to the device's number of segments over packed rings", async (_, ringFeatures) => {
+    const init = { sizeMax: 100, segMax: 6 };
+    const rig = await open({ init, ringFeatures }, { requestSize: 65536 });
+    expect(rig.device.features.has(VIRTIO_F_RING_PACKED)).toBe(true);
+    await rig.driver.write(0, pattern(5));
+    const lengths = rig.trace.events.flatMap((event) =>
+      event.op === "buffer" ? [event.descriptors.length] : [],
+    );
+    // Six segments of 100 bytes hold one sector, header and status aside.
+    expect(lengths).toEqual(new Array(5).fill(2 + init.segMax));
+    await rig.device.close();
+  });
+
+  it.each([false, true])(
+    "[reserved-features-device-5+] has requests answered in order, whichever is done first (packed %s)",
+    async (packed) => {
+      const { storage, held } = heldStorage(pattern(SECTORS));
+      const ringFeatures = [VIRTIO_F_IN_ORDER, ...(packed ? [VIRTIO_F_RING_PACKED] : [])];
+      const rig = await open({ init: { storage }, ringFeatures }, { depth: 4 });
+      const answered: number[] = [];
+      const reads = [0, 1, 2, 3].map(async (sector) => {
+        expectBytes(
+          await rig.driver.read(sector, 1),
+          pattern(SECTORS).subarray(sector * SECTOR_SIZE, (sector + 1) * SECTOR_SIZE),
+        );
+        answered.push(sector);
+      });
+      await new Promise((later) => setTimeout(later, 0));
+      expect(held.map(({ offset }) => offset / SECTOR_SIZE)).toEqual([0, 1, 2, 3]);
+      for (const [number, done] of [
+        [3, []],
+        [1, []],
+        [0, [0, 1]],
+        [2, [0, 1, 2, 3]],
+      ] as const) {
+        const request = held.find(({ offset }) => offset === number * SECTOR_SIZE);
+        await request?.complete();
+        await new Promise((later) => setTimeout(later, 0));
+        expect(answered).toEqual(done);
+      }
+      await Promise.all(reads);
+      await rig.device.close();
+    },
+  );
 
   it("spreads outstanding requests over the queues", async () => {
     const { storage, held } = heldStorage(pattern(SECTORS));

@@ -37,7 +37,7 @@ export async function setUp(options: SetUpOptions = {}) {
   const model = options.model ?? createBlock({ ...options.init, storage });
   const { memory, dma } = makeMemory(MEMORY_LENGTH);
   const trace = new MemorySink();
-  const features = [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED];
+  const features = [...RING_FEATURES, FEATURE.VIRTIO_F_RING_PACKED, FEATURE.VIRTIO_F_IN_ORDER];
   const core = new VirtioDevice({ model, memory, trace, features });
   const transport = new DirectTransport(core, dma);
   const up = () =>

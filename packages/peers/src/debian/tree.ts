@@ -22,6 +22,9 @@ interface Stamp {
   readonly entries: number;
 }
 
+/** Gets packages; an {@link AptRoot} is one that does. */
+export type Downloader = Pick<AptRoot, "download">;
+
 /** Where packages put what is used here; beside it, whoever uses a tree may have files of its own. */
 const COUNTED = ["boot", "usr"];
 const STAMP = "unpacked.json";
@@ -60,7 +63,7 @@ export function packagesOf(folder: string): readonly string[] {
  * @returns the folder
  */
 export async function unpack(
-  apt: AptRoot,
+  apt: Downloader,
   cache: string,
   name: string,
   packages: readonly Pinned[],
@@ -77,7 +80,7 @@ export async function unpack(
 }
 
 async function unpackAnew(
-  apt: AptRoot,
+  apt: Downloader,
   folder: string,
   packages: readonly Pinned[],
   progress: Progress,

@@ -1,6 +1,6 @@
 /** What a case is given: the transport, and benches to test it on. */
 import type { TransportDescription } from "@virtio-admin/core";
-import { FEATURE } from "@virtio-admin/core";
+import { FEATURE, featureName } from "@virtio-admin/core";
 import type { TransportFixture } from "../fixture.ts";
 import { DeviceBench, type DeviceBenchOptions } from "./device-bench.ts";
 import { DriverBench, type DriverBenchOptions } from "./driver-bench.ts";
@@ -38,6 +38,13 @@ export class ComplianceContext {
   /** Ends the case: its rule does not apply, and `reason` says why. */
   skip(reason: string): never {
     throw new Skipped(reason);
+  }
+
+  /** Skips a case about features that the transport cannot carry. */
+  needs(features: readonly number[]): void {
+    const reserved = features.find((feature) => !this.carries(feature));
+    if (reserved === undefined) return;
+    this.skip(`${featureName(reserved)} is reserved on this ${this.transport.name} transport`);
   }
 
   /** Skips a case about administration virtqueues where the transport cannot have any. */

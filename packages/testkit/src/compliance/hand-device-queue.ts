@@ -97,6 +97,13 @@ export class HandDeviceQueue {
     this.usedIndex = this.#nextUsed;
   }
 
+  /** Puts one entry for all of these buffers into the used ring, as is allowed in order. */
+  useBatch(ids: readonly number[], length: number): void {
+    this.use(ids.at(-1) ?? 0, length);
+    this.#nextUsed = (this.#nextUsed + ids.length - 1) & 0xffff;
+    this.usedIndex = this.#nextUsed;
+  }
+
   #walk(head: number): AvailableBuffer {
     const readable: Uint8Array[] = [];
     const writable: { address: number; length: number }[] = [];

@@ -92,6 +92,14 @@ export class HandPackedDeviceQueue {
     }
   }
 
+  /** Writes one used descriptor for all of these buffers, as is allowed in order. */
+  useBatch(ids: readonly number[], length: number): void {
+    const last = ids.at(-1) ?? 0;
+    const descriptors = ids.reduce((sum, id) => sum + (this.#lists.get(id) ?? 1), 0);
+    this.#lists.set(last, descriptors);
+    this.use(last, length);
+  }
+
   #isAvailable(): boolean {
     const flags = this.#descriptor(this.#next).getUint16(14, true);
     return (flags & (AVAIL | USED)) === (this.#wrap ? AVAIL : USED);

@@ -122,6 +122,18 @@ export class HandPackedRing {
     return new Uint8Array(buffer, byteOffset + DESCRIPTOR_BYTES * slot, DESCRIPTOR_BYTES).slice();
   }
 
+  /**
+   * The id in the descriptor that is number `index` of all that were ever written, once it is used.
+   */
+  usedIdAt(index: number): number | undefined {
+    const at = DESCRIPTOR_BYTES * (index % this.size);
+    const turn = Math.floor(index / this.size) % 2 === 0 ? AVAIL | USED : 0;
+    const flags = this.#descriptors.getUint16(at + 14, true);
+    return (flags & (AVAIL | USED)) === turn
+      ? this.#descriptors.getUint16(at + 12, true)
+      : undefined;
+  }
+
   /** Makes an indirect table of these descriptors. */
   indirectTable(descriptors: readonly PackedDescriptor[]): DmaBlock {
     const table = this.allocate(Math.max(1, descriptors.length) * DESCRIPTOR_BYTES, 16);

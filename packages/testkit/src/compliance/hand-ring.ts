@@ -116,6 +116,12 @@ export class HandRing {
     return this.#used.getUint16(INDEX_AT, true);
   }
 
+  /** The used entry that the used index `index` counts, whether or not it was ever written. */
+  usedEntry(index: number): UsedEntry {
+    const at = RING_AT + (index % this.size) * USED_ENTRY_BYTES;
+    return { id: this.#used.getUint32(at, true), length: this.#used.getUint32(at + 4, true) };
+  }
+
   /** The flags of the used ring. */
   get usedFlags(): number {
     return this.#used.getUint16(0, true);
@@ -208,11 +214,7 @@ export class HandRing {
     }
     const entries: UsedEntry[] = [];
     for (let i = 0; i < count; i++) {
-      const at = RING_AT + (this.#nextUsed % this.size) * USED_ENTRY_BYTES;
-      entries.push({
-        id: this.#used.getUint32(at, true),
-        length: this.#used.getUint32(at + 4, true),
-      });
+      entries.push(this.usedEntry(this.#nextUsed));
       this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
     }
     return entries;

@@ -116,6 +116,14 @@ export class ProbeModel implements DeviceModel {
     }
   }
 
+  /** Answers of what is held what was popped last. */
+  releaseLast(): void {
+    const last = this.#held.pop();
+    if (last === undefined) return;
+    answer(last.queue, last.chain);
+    this.host.publish(last.index);
+  }
+
   queueReset(index: number): void {
     this.queueResets.push(index);
   }

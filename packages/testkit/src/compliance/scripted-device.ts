@@ -57,7 +57,10 @@ export type DeviceCallName =
 export interface DeviceCall {
   /** What was asked. */
   readonly op: DeviceCallName;
-  /** The status that was written or read, or the feature bits of a word; else 0. */
+  /**
+   * The status that was written or read, the feature bits of a word, or where a notification with
+   * data says that the next buffer will stand; else 0.
+   */
   readonly value: number;
   /** The queue, or the word of features; else -1. */
   readonly queue: number;
@@ -304,8 +307,8 @@ export class ScriptedDevice implements TransportFacingDevice {
 
   endPolling(): void {}
 
-  notify(index: number): void {
-    this.#record("notify", 0, index);
+  notify(index: number, next = 0): void {
+    this.#record("notify", next, index);
     this.onNotify?.(index);
   }
 

@@ -11,13 +11,12 @@ import {
   SELF_GROUP,
   SR_IOV_GROUP,
   statusName,
-  VIRTQ_DESC,
 } from "@virtio-admin/core";
 import type { Playground } from "./playground.ts";
 import { FIELD_LIMIT, PREY_COMMANDS, PREY_MEMBERS } from "./prey.ts";
 import type { AttackContext } from "./ring-attacks.ts";
 import type { Tally } from "./tally.ts";
-import { DESC_FLAG, describeBuffer, type RawRing } from "./zone.ts";
+import type { BufferElement, HostileRing } from "./zone.ts";
 
 /** One command as it was put into a ring. */
 export interface SentCommand {
@@ -46,7 +45,7 @@ const MOST_SPLITS = 4;
 /** The command that makes all commands of a group legal; of one of the two unless given. */
 export function sendFullList(
   context: AttackContext,
-  ring: RawRing,
+  ring: HostileRing,
   group: number = context.random.oneIn(2) ? SELF_GROUP.id : PLATFORM_GROUP.id,
 ): SentCommand {
   const { ground } = context;
@@ -61,14 +60,14 @@ export function sendFullList(
 }
 
 /** A command whose answer waits until it is let go; `slot` keeps several apart. */
-export function sendLater(context: AttackContext, ring: RawRing, slot: number): SentCommand {
+export function sendLater(context: AttackContext, ring: HostileRing, slot: number): SentCommand {
   const at = slot * 64;
   writeHeader(context.ground, at, PREY_COMMANDS.later.opcode, SELF_GROUP.id, 0, 0);
   return put(context, ring, at, HEADER + context.random.below(24), 8 + context.random.below(64));
 }
 
 /** Any command: mostly one that nearly makes sense. */
-export function sendCommand(context: AttackContext, ring: RawRing): SentCommand {
+export function sendCommand(context: AttackContext, ring: HostileRing): SentCommand {
   const { ground, random } = context;
   const { zone, requests, requestBytes } = ground;
   const known = random.oneIn(2) ? PREY_COMMANDS.field.opcode : (random.pick(OPCODES) ?? 0);
@@ -158,44 +157,28 @@ function writeHeader(
 /** Makes a buffer of the request at `at` and of random room, in random pieces, and offers it. */
 function put(
   { ground, random, indirect }: AttackContext,
-  ring: RawRing,
+  ring: HostileRing,
   at: number,
   readable: number,
   writable: number,
 ): SentCommand {
   const { zone } = ground;
   const isTable = indirect && ground.tableUsed === 0 && random.oneIn(2);
-  const first = (ring.available * 2 * MOST_SPLITS) % ring.size;
   const room = ground.buffer(random, writable);
-  const parts: [number, number][] = [];
-  let count = 0;
-  const pieces = (address: number, length: number, flags: number): void => {
+  const elements: BufferElement[] = [];
+  const pieces = (address: number, length: number, isWritable: boolean): void => {
     let done = 0;
     for (let left = random.oneIn(2) ? 1 : 1 + random.below(MOST_SPLITS); left > 0; left--) {
       const here = left === 1 ? length - done : random.below(length - done + 1);
-      const entry = isTable ? ground.entry(count) : ring.at(first + count);
-      const next = isTable ? count + 1 : first + count + 1;
-      describeBuffer(zone, entry, address + done, here, flags | DESC_FLAG.next, next);
-      if (flags !== 0) parts.push([address + done - zone.base, here]);
+      elements.push({ address: address + done, length: here, writable: isWritable });
       done += here;
-      count++;
     }
   };
-  pieces(zone.base + ground.requests + at, readable, 0);
-  pieces(room, writable, DESC_FLAG.write);
-  const last = isTable ? ground.entry(count - 1) : ring.at(first + count - 1);
-  // The last descriptor ends the buffer.
-  zone.view.setUint16(last + VIRTQ_DESC.fields.flags.offset, DESC_FLAG.write, true);
-  if (isTable) {
-    describeBuffer(
-      zone,
-      ring.at(first),
-      ground.tableAddress,
-      count * VIRTQ_DESC.size,
-      DESC_FLAG.indirect,
-    );
-  }
-  ring.offer(first);
-  ring.publish();
-  return { head: first, readable, writable, parts };
+  pieces(zone.base + ground.requests + at, readable, false);
+  pieces(room, writable, true);
+  const parts = elements.flatMap(({ address, length, writable: isPart }) =>
+    isPart ? [[address - zone.base, length] as const] : [],
+  );
+  const head = ring.put(elements, isTable ? (index) => ground.entry(index) : undefined);
+  return { head, readable, writable, parts };
 }

@@ -13,12 +13,14 @@ import {
   DmaArena,
   type DriverDevice,
   effectiveStatus,
+  FEATURE,
   isVirtioError,
   LIST_QUERY,
   LIST_USE,
   openAdminClient,
   PLATFORM_GROUP,
   qualifierName,
+  RING_FEATURES,
   SELF_GROUP,
   STATUS,
   splitAreaSizes,
@@ -34,11 +36,13 @@ import {
   LiarDevice,
   LiarRing,
   type Lie,
+  type LyingRing,
 } from "./liar.ts";
 import { ManualTimer } from "./manual-timer.ts";
+import { LiarPackedRing } from "./packed-liar.ts";
 import { flush, macrotask, settlesAtOnce } from "./pause.ts";
 import { describe, Tally } from "./tally.ts";
-import type { HostileOptions, HostilePeer } from "./types.ts";
+import type { HostileOptions, HostilePeer, RingFormat } from "./types.ts";
 
 const MEMORY_BASE = 0x2000_0000;
 const MEMORY_BYTES = 0x1_0000;
@@ -65,13 +69,15 @@ class HostileDevice implements HostilePeer {
   readonly #tally: Tally;
   readonly #random: Random;
   readonly #fixture: TransportFixture;
+  readonly #rings: RingFormat;
   readonly #bytes = new Uint8Array(MEMORY_BYTES);
   readonly #view = new DataView(this.#bytes.buffer);
   #sessions = 0;
   #end = 0;
 
-  constructor({ fixture, seed }: HostileOptions) {
+  constructor({ fixture, seed, rings = "split" }: HostileOptions) {
     this.#fixture = fixture;
+    this.#rings = rings;
     this.#tally = new Tally(seed);
     this.#random = new Random(seed);
   }
@@ -98,6 +104,7 @@ class HostileDevice implements HostilePeer {
         this.#tally,
         this.#bytes,
         this.#view,
+        this.#rings,
       );
       try {
         if (await settlesAtOnce(this.#play(session))) continue;
@@ -130,7 +137,9 @@ class Session {
   readonly #connection: Connection;
   readonly #view: DataView;
   readonly #timer = new ManualTimer();
-  readonly #rings: LiarRing[] = [];
+  readonly #rings: LyingRing[] = [];
+  readonly #format: RingFormat;
+  readonly #isInOrder: boolean;
   /** Whether what the driver half reads is changed on its way, and once in how many times. */
   #bytesLieOneIn = 0;
   #pending = 0;
@@ -145,13 +154,21 @@ class Session {
     tally: Tally,
     bytes: Uint8Array,
     view: DataView,
+    format: RingFormat,
   ) {
     this.#random = random;
+    this.#format = format;
+    this.#isInOrder = random.oneIn(2);
     this.#tally = tally;
     this.#view = view;
     const memory = createGuestMemory([{ base: MEMORY_BASE, bytes }]);
     this.#arena = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
-    this.#device = new LiarDevice(memory, random);
+    this.#device = new LiarDevice(memory, random, [
+      ...RING_FEATURES,
+      ...(format === "packed" ? [FEATURE.VIRTIO_F_RING_PACKED] : []),
+      ...(this.#isInOrder ? [FEATURE.VIRTIO_F_IN_ORDER] : []),
+      FEATURE.VIRTIO_F_NOTIFICATION_DATA,
+    ]);
     this.#connection = fixture.connect(this.#device, {
       dma: this.#arena,
       lie: (value, bytes) => this.#answer(value, bytes),
@@ -175,7 +192,8 @@ class Session {
     const client = openAdminClient(device, { timer: this.#timer, maxWaiting: 8, slots: 4 });
     const entropy = new EntropyDriver(device, { bufferSize: 64 });
     for (const handle of [device.queue(0), ...device.adminQueues]) {
-      const ring = new LiarRing(this.#device, handle.index, MEMORY_BASE, this.#view);
+      const Ring = this.#format === "packed" ? LiarPackedRing : LiarRing;
+      const ring = new Ring(this.#device, handle.index, MEMORY_BASE, this.#view);
       this.#rings[handle.index] = ring;
     }
     for (let i = 0; i < SESSION_ACTIONS && device.failure === undefined; i++) {
@@ -237,7 +255,7 @@ class Session {
         this.#use(ring, true);
         break;
       case 2:
-        ring.publish((ring.used + 1 + ring.outstanding.length + random.below(0x8000)) & 0xffff);
+        ring.jump(random);
         break;
       case 3:
         ring.scribble(random);
@@ -272,12 +290,12 @@ class Session {
   }
 
   /** Uses a buffer, with an answer of any contents; of more bytes than it has, if told so. */
-  #use(ring: LiarRing, isTooLong: boolean): void {
+  #use(ring: LyingRing, isTooLong: boolean): void {
     const random = this.#random;
     const { outstanding } = ring;
     if (outstanding.length === 0) return;
-    const [head] = outstanding.splice(random.below(outstanding.length), 1);
-    const pieces = ring.writable(head ?? 0);
+    const number = random.below(outstanding.length);
+    const pieces = ring.writable(outstanding[number] ?? 0);
     const room = pieces.reduce((sum, [, length]) => sum + length, 0);
     const isGood = random.oneIn(3);
     const isEmpty = random.oneIn(4);
@@ -293,7 +311,9 @@ class Session {
       }
     }
     const length = random.oneIn(3) ? random.below(room + 1) : room;
-    ring.use(head ?? 0, isTooLong ? room + 1 + random.below(2 ** 31) : length);
+    // In order, a buffer that is not the next one is the last of a batch, or a lie.
+    const asBatch = this.#isInOrder && !random.oneIn(6);
+    ring.useNumber(number, isTooLong ? room + 1 + random.below(2 ** 31) : length, asBatch);
   }
 
   #resetQueue(device: DriverDevice, index: number): void {
@@ -422,7 +442,7 @@ class Session {
     if (random.oneIn(4)) return "bytes";
     const lie = random.oneIn(6) ? "admin place" : (random.pick(LIES) ?? "bytes");
     // A driver half reads ten thousand times before it gives such a device up.
-    return lie === "status after reset" && random.oneIn(2) ? "bytes" : lie;
+    return lie === "status after reset" && random.oneIn(3) ? "bytes" : lie;
   }
 
   #startLying(lie: Lie): void {

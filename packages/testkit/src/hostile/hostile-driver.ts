@@ -14,11 +14,12 @@ import {
 import { EntropyDriver } from "@virtio-admin/devices";
 import type { Random } from "../random.ts";
 import { BUSY_HANDLERS, CommandSteps } from "./command-steps.ts";
+import { PACKED_ATTACKS } from "./packed-attacks.ts";
 import { macrotask } from "./pause.ts";
 import type { Attack } from "./playground.ts";
 import { PREY_ADMIN_QUEUES, PREY_QUEUE, SMALL_QUEUE } from "./prey.ts";
 import { Quarry, RUNNING, SETTLED } from "./quarry.ts";
-import { breakHoard, breakRing, mendHoard, noise, oddBuffer, overwrite } from "./ring-attacks.ts";
+import { type RingAttacks, SPLIT_ATTACKS } from "./ring-attacks.ts";
 import { describe } from "./tally.ts";
 import type { HostileOptions, HostilePeer } from "./types.ts";
 
@@ -41,12 +42,14 @@ class HostileDriver implements HostilePeer {
   readonly side = "driver" as const;
   readonly #quarry: Quarry;
   readonly #commands: CommandSteps;
+  readonly #attacks: RingAttacks;
   /** Free bytes of the arena after the first honest turn. */
   #freeBytes: number | undefined;
 
   constructor(options: HostileOptions) {
     this.#quarry = new Quarry(options);
     this.#commands = new CommandSteps(this.#quarry);
+    this.#attacks = options.rings === "packed" ? PACKED_ATTACKS : SPLIT_ATTACKS;
   }
 
   get steps(): number {
@@ -114,10 +117,10 @@ class HostileDriver implements HostilePeer {
   #afterRevival(isEarly: boolean): undefined {
     if (!isEarly) return;
     const context = this.#quarry.context();
-    const ring = this.#quarry.freshRing(PREY_QUEUE.entropy);
+    this.#quarry.freshRing(PREY_QUEUE.entropy);
     const attack = this.#quarry.random.oneIn(2)
-      ? breakRing(context, ring)
-      : oddBuffer(context, ring);
+      ? this.#attacks.breakRing(context, PREY_QUEUE.entropy)
+      : this.#attacks.oddBuffer(context, PREY_QUEUE.entropy);
     const { resets } = this.#quarry.device;
     this.#quarry.ground.settle();
     this.#quarry.device.writeStatus(RUNNING);
@@ -143,15 +146,15 @@ class HostileDriver implements HostilePeer {
     const random = this.#quarry.random;
     const index = this.#quarry.pickQueue();
     const context = this.#quarry.context();
-    const ring = this.#quarry.freshRing(index);
+    this.#quarry.freshRing(index);
     const kind = random.below(10);
     const isEntropy = index === PREY_QUEUE.entropy;
     const attack =
       kind === 0
-        ? noise(context, ring)
+        ? this.#attacks.noise(context, index)
         : kind < 5 && isEntropy
-          ? oddBuffer(context, ring)
-          : breakRing(context, ring);
+          ? this.#attacks.oddBuffer(context, index)
+          : this.#attacks.breakRing(context, index);
     this.#strike(index, attack);
     // Nobody can tell where the device stands in a ring of noise.
     if (kind === 0) this.#quarry.device.reset();
@@ -168,11 +171,16 @@ class HostileDriver implements HostilePeer {
   #judge(index: number, attack: Attack, resets: number): void {
     const device = this.#quarry.device;
     const ring = this.#quarry.ground.ring(index);
-    const trespass = this.#quarry.ground.trespass(index);
+    const trespass = this.#quarry.ground.trespass(index, attack.expected !== "nothing");
     if (trespass >= 0) {
       this.#quarry.tally.violate(`queue ${index}: written at 0x${trespass.toString(16)}`);
     }
     if (device.resets !== resets || attack.expected === undefined) return;
+    if (attack.expected === "nothing") {
+      if (!device.broken) this.#quarry.tally.count(attack.counts ?? "queue: nothing to use");
+      else this.#quarry.tally.violate(`queue ${index}: broken by a descriptor of another turn`);
+      return;
+    }
     if (attack.expected !== "none") {
       if (!device.broken)
         this.#quarry.tally.violate(`queue ${index}: ${attack.expected} was not found`);
@@ -181,6 +189,7 @@ class HostileDriver implements HostilePeer {
     const id = ring.take();
     if (id === attack.head && ring.usedLength === attack.room && !device.broken) {
       this.#quarry.tally.count("queue: odd buffer used");
+      if (attack.counts !== undefined) this.#quarry.tally.count(attack.counts);
       return;
     }
     const found = `${id}, ${ring.usedLength} bytes`;
@@ -192,7 +201,8 @@ class HostileDriver implements HostilePeer {
   async #overwrite(): Promise<void> {
     await this.#quarry.reviveUnlessRunning();
     const index = this.#quarry.pickQueue();
-    overwrite(this.#quarry.context(), this.#quarry.freshRing(index));
+    this.#quarry.freshRing(index);
+    this.#attacks.overwrite(this.#quarry.context(), index);
     this.#quarry.notify(index);
     // What the rings say now may go on for long; the device puts it off by timers.
     await macrotask();
@@ -205,11 +215,14 @@ class HostileDriver implements HostilePeer {
   #attackHoard(isCostly: boolean): undefined {
     // The large queue is set up for this alone.
     this.#quarry.device.reset();
-    this.#quarry.reviveBeside([PREY_QUEUE.hoard], true);
-    const attack = breakHoard(this.#quarry.context(), isCostly);
+    const needed = isCostly ? [FEATURE.VIRTIO_F_INDIRECT_DESC] : [];
+    this.#quarry.reviveBeside([PREY_QUEUE.hoard], true, needed);
+    const attack = this.#attacks.breakHoard(this.#quarry.context(), isCostly, () =>
+      this.#quarry.device.notify(PREY_QUEUE.hoard),
+    );
     this.#quarry.ground.hoard.settle();
     this.#strike(PREY_QUEUE.hoard, attack);
-    mendHoard(this.#quarry.ground);
+    this.#attacks.mendHoard(this.#quarry.ground);
     this.#quarry.device.reset();
   }
 

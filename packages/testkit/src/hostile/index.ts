@@ -2,4 +2,4 @@
 export { HOSTILE_CLASSES } from "./classes.ts";
 export { hostileDevice } from "./hostile-device.ts";
 export { hostileDriver } from "./hostile-driver.ts";
-export type { HostileOptions, HostilePeer } from "./types.ts";
+export type { HostileOptions, HostilePeer, RingFormat } from "./types.ts";

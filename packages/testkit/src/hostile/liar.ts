@@ -66,7 +66,7 @@ export class LiarDevice extends VirtioDevice {
   #generation = 0;
 
   /** Makes the device; it is honest until {@link lie} is set. */
-  constructor(memory: GuestMemory, random: Random) {
+  constructor(memory: GuestMemory, random: Random, features: readonly number[]) {
     let host: DeviceHost | undefined;
     const refuses = (): string | undefined => (this.#lies("features refused") ? "no" : undefined);
     const model: DeviceModel = {
@@ -82,7 +82,7 @@ export class LiarDevice extends VirtioDevice {
       reset: () => undefined,
       refuseFeatures: () => refuses(),
     };
-    super({ model, memory, admin: IDLE });
+    super({ model, memory, features, admin: IDLE });
     this.host = host as unknown as DeviceHost;
     this.#random = random;
   }
@@ -167,8 +167,30 @@ export class LiarDevice extends VirtioDevice {
   }
 }
 
-/** The device's end of one ring, written without any rule. */
-export class LiarRing {
+/** The device's end of one ring of any format, written without any rule. */
+export interface LyingRing {
+  /** Heads, or ids, that the driver has made available and that were not used. */
+  readonly outstanding: readonly number[];
+  /** Learns what the driver has made available. */
+  look(): void;
+  /** The writable pieces of a buffer: offsets in the region, and lengths. */
+  writable(head: number): [number, number][];
+  /** Uses the buffer that is number `at` of {@link outstanding}; with all before it, as a batch. */
+  useNumber(at: number, length: number, asBatch: boolean): void;
+  /** Uses what there may not be. */
+  use(id: number, length: number): void;
+  /** Claims more than there is. */
+  jump(random: Random): void;
+  /** Writes what the driver is to tell of. */
+  ask(random: Random): void;
+  /** Fills all that is the device's to write with noise. */
+  scribble(random: Random): void;
+  /** The driver set the ring up anew. */
+  restart(): void;
+}
+
+/** The device's end of one split ring, written without any rule. */
+export class LiarRing implements LyingRing {
   /** The used index as it was written last. */
   used = 0;
   readonly #view: DataView;
@@ -226,6 +248,18 @@ export class LiarRing {
       at = table + view.getUint16(at + next.offset, true) * VIRTQ_DESC.size;
     }
     return pieces;
+  }
+
+  /** See {@link LyingRing.useNumber}. */
+  useNumber(at: number, length: number, asBatch: boolean): void {
+    const heads = this.outstanding.splice(asBatch ? 0 : at, asBatch ? at + 1 : 1);
+    this.use(heads.at(-1) ?? 0, length);
+    if (heads.length > 1) this.publish((this.used + heads.length - 1) & 0xffff);
+  }
+
+  /** See {@link LyingRing.jump}. */
+  jump(random: Random): void {
+    this.publish((this.used + 1 + this.outstanding.length + random.below(0x8000)) & 0xffff);
   }
 
   /** Writes one used entry and, unless it is to stay hidden, the index behind it. */

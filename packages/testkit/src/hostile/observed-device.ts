@@ -87,11 +87,11 @@ export class ObservedDevice extends VirtioDevice {
     super.resetQueue(index);
   }
 
-  override notify(index: number): void {
+  override notify(index: number, next?: number): void {
     this.changes++;
     if (this.queueEnabled(index)) this.notifications++;
     else this.#tally.count("notification: of no queue");
-    super.notify(index);
+    super.notify(index, next);
   }
 
   override writeConfig(offset: number, source: Uint8Array): void {

@@ -7,15 +7,25 @@ import {
   VIRTQ_DESC,
 } from "@virtio-admin/core";
 import type { Random } from "../random.ts";
+import { describePacked, RawPackedRing } from "./packed-zone.ts";
 import { HOARD_QUEUE, PREY_ADMIN_QUEUES, PREY_QUEUE, SMALL_QUEUE } from "./prey.ts";
-import { allowTable, DESC_FLAG, describeBuffer, RawRing, ZONE_SPLIT, Zone } from "./zone.ts";
+import type { RingFormat } from "./types.ts";
+import {
+  allowTable,
+  DESC_FLAG,
+  describeBuffer,
+  type HostileRing,
+  RawRing,
+  ZONE_SPLIT,
+  Zone,
+} from "./zone.ts";
 
 // Programs of channels reach 2^31: what no channel program may touch lies above.
 const ARENA_BASE = 0x1000_0000;
 const ARENA_BYTES = 0x4_0000;
 const ZONE_BASE = 0x1_4000_0000;
 const HOARD_BASE = 0x2_0000_0000;
-const HOARD_BYTES = 0xc000;
+const HOARD_BYTES = 0x1_0000;
 const BULK_BASE = 0x3_0000_0000;
 /** 1024 descriptors of it are more than 2^32 bytes. */
 const BULK_BYTES = 5 << 20;
@@ -30,8 +40,13 @@ const ZONE_BYTES = BUFFERS_AT + BUFFER_BYTES + 1024;
 
 /** What an attack is to come to; `expected` is left out where nobody can tell. */
 export interface Attack {
-  /** The defect that the device must find; `none` when it must use the buffer. */
-  readonly expected?: QueueDefect | "none";
+  /**
+   * The defect that the device must find; `none` when it must use the buffer, `nothing` when there is
+   * none for it to use.
+   */
+  readonly expected?: QueueDefect | "none" | "nothing";
+  /** The class that it is of; told by what is expected unless given. */
+  readonly counts?: string;
   /** The head of the buffer that is used, and the bytes that it has room for. */
   readonly head?: number;
   /** How many bytes the device may write into it. */
@@ -49,7 +64,7 @@ export class Playground {
   /** The large ring. */
   readonly hoard: Zone;
   /** The rings by queue index. */
-  readonly rings: readonly RawRing[];
+  readonly rings: readonly HostileRing[];
   /** Where the indirect table lies in the zone. */
   readonly table: number;
   /** Where requests are written in the zone. */
@@ -68,9 +83,11 @@ export class Playground {
   tableUsed = 0;
   /** A table of more bytes than one chain may have: its address. */
   readonly heavyTable: number;
+  /** A table of as many entries as the large ring, of one byte each: its address. Packed alone. */
+  readonly wideTable: number;
 
   /** Lays everything out. */
-  constructor() {
+  constructor(format: RingFormat = "split") {
     this.zone = new Zone(ZONE_BASE, ZONE_BYTES);
     this.hoard = new Zone(HOARD_BASE, HOARD_BYTES);
     this.memory = createGuestMemory([
@@ -80,25 +97,39 @@ export class Playground {
       { base: BULK_BASE, bytes: new Uint8Array(BULK_BYTES) },
     ]);
     this.arena = new DmaArena(this.memory, ARENA_BASE, ARENA_BYTES);
-    const rings: RawRing[] = [];
-    rings[PREY_QUEUE.entropy] = new RawRing(this.zone, SMALL_QUEUE);
-    rings[PREY_QUEUE.hoard] = new RawRing(this.hoard, HOARD_QUEUE);
+    const Ring = format === "packed" ? RawPackedRing : RawRing;
+    const rings: HostileRing[] = [];
+    rings[PREY_QUEUE.entropy] = new Ring(this.zone, SMALL_QUEUE);
+    rings[PREY_QUEUE.hoard] = new Ring(this.hoard, HOARD_QUEUE);
     for (let i = 0; i < PREY_ADMIN_QUEUES; i++) {
-      rings[PREY_QUEUE.admin + i] = new RawRing(this.zone, SMALL_QUEUE);
+      rings[PREY_QUEUE.admin + i] = new Ring(this.zone, SMALL_QUEUE);
     }
     this.rings = rings;
     this.table = this.zone.place(TABLE_ENTRIES * VIRTQ_DESC.size);
     this.requests = this.zone.place(REQUEST_BYTES);
     const heavy = this.hoard.place(HOARD_QUEUE * VIRTQ_DESC.size);
     this.heavyTable = this.hoard.base + heavy;
-    this.#fillHoard(heavy);
+    const wide = format === "packed" ? this.hoard.place(HOARD_QUEUE * VIRTQ_DESC.size) : heavy;
+    this.wideTable = this.hoard.base + wide;
+    if (format === "packed") this.#fillPackedHoard(heavy, wide);
+    else this.#fillHoard(heavy);
     this.zone.settle();
     this.hoard.settle();
   }
 
   /** The ring of a queue. */
-  ring(index: number): RawRing {
+  ring(index: number): HostileRing {
+    return this.rings[index] as HostileRing;
+  }
+
+  /** The same, where rings are split. */
+  splitRing(index: number): RawRing {
     return this.rings[index] as RawRing;
+  }
+
+  /** The same, where rings are packed. */
+  packedRing(index: number): RawPackedRing {
+    return this.rings[index] as RawPackedRing;
   }
 
   /** The offset of entry `index` of the indirect table, which counts as used from now on. */
@@ -125,11 +156,18 @@ export class Playground {
     return this.buffers + random.below(this.bufferBytes - length);
   }
 
-  /** Where the device wrote something that it must not have written: an address, or -1. */
-  trespass(queue: number): number {
-    this.ring(queue).allow();
+  /**
+   * Where the device wrote something that it must not have written: an address, or -1.
+   *
+   * @param used false where it had no buffer to use
+   */
+  trespass(queue: number, used: boolean = true): number {
+    const ring = this.ring(queue);
+    // With its start, a device says of every queue when it wants to be notified.
+    for (const each of this.rings) each.allowEvent();
+    if (used) ring.allow();
     if (queue === PREY_QUEUE.hoard) return this.hoard.changed();
-    allowTable(this.zone, this.table, this.tableUsed);
+    if (used) allowTable(this.zone, this.table, this.tableUsed, ring.tableFlagsAt);
     return this.zone.changed();
   }
 
@@ -141,13 +179,22 @@ export class Playground {
   /** One chain through the whole large ring, and a table that is too long in bytes. */
   #fillHoard(heavy: number): void {
     const { hoard } = this;
-    const ring = this.ring(PREY_QUEUE.hoard);
+    const ring = this.splitRing(PREY_QUEUE.hoard);
     for (let i = 0; i < HOARD_QUEUE; i++) {
       const isLast = i === HOARD_QUEUE - 1;
       const flags = isLast ? 0 : DESC_FLAG.next;
       describeBuffer(hoard, ring.at(i), BULK_BASE + i, 1, flags, i + 1);
       const at = heavy + i * VIRTQ_DESC.size;
       describeBuffer(hoard, at, BULK_BASE, BULK_BYTES, flags, isLast ? 0 : i + 1);
+    }
+  }
+
+  /** A table that is too long in bytes, and one that many buffers share. */
+  #fillPackedHoard(heavy: number, wide: number): void {
+    for (let i = 0; i < HOARD_QUEUE; i++) {
+      const at = i * VIRTQ_DESC.size;
+      describePacked(this.hoard, heavy + at, BULK_BASE, BULK_BYTES, 0);
+      describePacked(this.hoard, wide + at, BULK_BASE + i, 1, 0);
     }
   }
 }

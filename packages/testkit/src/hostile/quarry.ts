@@ -27,7 +27,7 @@ import {
 import type { AttackContext } from "./ring-attacks.ts";
 import { describe, Tally } from "./tally.ts";
 import type { HostileOptions } from "./types.ts";
-import type { RawRing } from "./zone.ts";
+import type { HostileRing } from "./zone.ts";
 
 /** The status with FEATURES_OK and all before it. */
 export const SETTLED = STATUS.ACKNOWLEDGE | STATUS.DRIVER | STATUS.FEATURES_OK;
@@ -44,6 +44,8 @@ const OPTIONAL: readonly number[] = [
   FEATURE.VIRTIO_F_INDIRECT_DESC,
   FEATURE.VIRTIO_F_EVENT_IDX,
   FEATURE.VIRTIO_F_RING_RESET,
+  FEATURE.VIRTIO_F_IN_ORDER,
+  FEATURE.VIRTIO_F_NOTIFICATION_DATA,
 ];
 
 /** One device under attack. */
@@ -53,7 +55,7 @@ export class Quarry {
   /** Where chance comes from. */
   readonly random: Random;
   /** The memory. */
-  readonly ground: Playground = new Playground();
+  readonly ground: Playground;
   /** The commands. */
   readonly family: PreyFamily = new PreyFamily();
   /** The device. */
@@ -68,7 +70,8 @@ export class Quarry {
   #revivals = 0;
 
   /** Makes the device, and connects it. */
-  constructor({ fixture, seed }: HostileOptions) {
+  constructor({ fixture, seed, rings = "split" }: HostileOptions) {
+    this.ground = new Playground(rings);
     const tally = new Tally(seed);
     const random = new Random(seed);
     this.tally = tally;
@@ -84,6 +87,7 @@ export class Quarry {
       {
         model: watchedModel(hoardingEntropy(random), note),
         memory: this.ground.memory,
+        features: [...OPTIONAL, ...(rings === "packed" ? [FEATURE.VIRTIO_F_RING_PACKED] : [])],
         admin: watchedAdmin(admin, PREY_QUEUE.admin, note),
       },
       tally,
@@ -99,7 +103,7 @@ export class Quarry {
   }
 
   /** A ring whose table, and the common one, hold nothing of earlier attacks. */
-  freshRing(index: number): RawRing {
+  freshRing(index: number): HostileRing {
     const ring = this.ground.ring(index);
     ring.clearTable();
     this.ground.clearTable();
@@ -116,7 +120,8 @@ export class Quarry {
   notify(index: number): void {
     const device = this.device;
     const { notifications } = device;
-    this.#doorbells[index]?.ring();
+    // Whatever it says of where the next buffer will stand, as far as it says anything.
+    this.#doorbells[index]?.ring(this.random.below(0x10000));
     // A poke may have moved or closed the way through the bus.
     if (device.notifications === notifications) device.notify(index);
   }
@@ -151,7 +156,7 @@ export class Quarry {
   /** A random choice of what is offered. */
   features(): FeatureSet {
     const left = OPTIONAL.filter(() => this.random.oneIn(3));
-    return this.device.offeredFeatures.without(...left, FEATURE.VIRTIO_F_NOTIFICATION_DATA);
+    return this.device.offeredFeatures.without(...left);
   }
 
   /** Goes from reset to FEATURES_OK, beside the bus. */
@@ -163,10 +168,14 @@ export class Quarry {
     device.writeStatus(SETTLED);
   }
 
-  /** Goes from reset to DRIVER_OK beside the bus, with these queues. */
-  reviveBeside(indexes: readonly number[], isStarted: boolean): void {
+  /** Goes from reset to DRIVER_OK beside the bus, with these queues, and these features at least. */
+  reviveBeside(
+    indexes: readonly number[],
+    isStarted: boolean,
+    needed: readonly number[] = [],
+  ): void {
     const device = this.device;
-    this.begin(this.features());
+    this.begin(this.features().with(...needed));
     for (const index of indexes) {
       if (device.queueSizeMax(index) === 0) continue;
       const ring = this.ground.ring(index);

@@ -19,6 +19,22 @@ export interface AttackContext {
   readonly indirect: boolean;
 }
 
+/** The attacks of one format, each on the queue of an index. */
+export interface RingAttacks {
+  /** One of the defects of small rings. */
+  breakRing(context: AttackContext, index: number): Attack;
+  /** One of those that take a device that keeps buffers; it may `notify` of the first of them. */
+  breakHoard(context: AttackContext, costly: boolean, notify: () => void): Attack;
+  /** Puts back what that changed for good. */
+  mendHoard(ground: Playground): void;
+  /** A legal buffer. */
+  oddBuffer(context: AttackContext, index: number): Attack;
+  /** Anything. */
+  noise(context: AttackContext, index: number): Attack;
+  /** The device's own ring as a buffer. */
+  overwrite(context: AttackContext, index: number): void;
+}
+
 type RingAttack = (context: AttackContext, ring: RawRing) => Attack;
 
 const { next: NEXT, write: WRITE, indirect: INDIRECT } = DESC_FLAG;
@@ -160,15 +176,15 @@ const WITH_INDIRECT = ALL.filter((name) => name !== "indirect-not-negotiated");
 const WITHOUT = ALL.filter((name) => !NEEDS_INDIRECT.has(name));
 
 /** One of the defects. */
-export function breakRing(context: AttackContext, ring: RawRing): Attack {
+function breakRing(context: AttackContext, ring: RawRing): Attack {
   const name = context.random.pick(context.indirect ? WITH_INDIRECT : WITHOUT);
   const attack = name === undefined ? undefined : DEFECTS[name];
   return attack?.(context, ring) ?? {};
 }
 
 /** The defects that take a device that keeps buffers; `costly` allows the one of many segments. */
-export function breakHoard({ ground, random, indirect }: AttackContext, costly: boolean): Attack {
-  const ring = ground.ring(PREY_QUEUE.hoard);
+function breakHoard({ ground, random, indirect }: AttackContext, costly: boolean): Attack {
+  const ring = ground.splitRing(PREY_QUEUE.hoard);
   if (costly) {
     // Head i is a chain of the descriptors from i on: the first 320 are 276,000 together.
     for (let head = 0; head < 320; head++) ring.offer(head);
@@ -191,13 +207,13 @@ export function breakHoard({ ground, random, indirect }: AttackContext, costly: 
 }
 
 /** Puts the descriptor back that {@link breakHoard} changes. */
-export function mendHoard(ground: Playground): void {
-  const ring = ground.ring(PREY_QUEUE.hoard);
+function mendHoard(ground: Playground): void {
+  const ring = ground.splitRing(PREY_QUEUE.hoard);
   describeBuffer(ground.hoard, ring.at(HOARD_QUEUE - 1), ground.bulk, 1, 0);
 }
 
 /** A buffer for entropy that is legal, and odd. */
-export function oddBuffer({ ground, random, indirect }: AttackContext, ring: RawRing): Attack {
+function oddBuffer({ ground, random, indirect }: AttackContext, ring: RawRing): Attack {
   const { zone } = ground;
   const isTable = indirect && random.oneIn(2);
   const count = 1 + random.below(6);
@@ -220,7 +236,7 @@ export function oddBuffer({ ground, random, indirect }: AttackContext, ring: Raw
 }
 
 /** Random descriptors and entries, biased to what nearly makes sense. */
-export function noise({ ground, random }: AttackContext, ring: RawRing): Attack {
+function noise({ ground, random }: AttackContext, ring: RawRing): Attack {
   const { zone } = ground;
   for (let i = 0; i < ring.size; i++) {
     const at = ring.at(i);
@@ -246,7 +262,7 @@ export function noise({ ground, random }: AttackContext, ring: RawRing): Attack 
 }
 
 /** Has the device write over its own rings and tables. */
-export function overwrite({ ground, random }: AttackContext, ring: RawRing): Attack {
+function overwrite({ ground, random }: AttackContext, ring: RawRing): Attack {
   const { zone } = ground;
   const { areas } = ring;
   const target = random.pick([
@@ -275,7 +291,7 @@ function table(
 }
 
 /** A place outside guest memory, or across its end: address halves and length. */
-function unmapped(ground: Playground, random: Random): readonly [number, number, number] {
+export function unmapped(ground: Playground, random: Random): readonly [number, number, number] {
   const length = random.oneIn(2) ? LONGEST : 1 + random.below(4096);
   switch (random.below(5)) {
     case 0:
@@ -294,3 +310,13 @@ function unmapped(ground: Playground, random: Random): readonly [number, number,
     }
   }
 }
+
+/** Those of split rings. */
+export const SPLIT_ATTACKS: RingAttacks = {
+  breakRing: (context, index) => breakRing(context, context.ground.splitRing(index)),
+  breakHoard,
+  mendHoard,
+  oddBuffer: (context, index) => oddBuffer(context, context.ground.splitRing(index)),
+  noise: (context, index) => noise(context, context.ground.splitRing(index)),
+  overwrite: (context, index) => void overwrite(context, context.ground.splitRing(index)),
+};

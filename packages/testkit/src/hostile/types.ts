@@ -1,10 +1,15 @@
 /** What the hostile driver and the hostile device have in common. */
 import type { TransportFixture } from "../fixture.ts";
 
+/** The formats of virtqueues. */
+export type RingFormat = "split" | "packed";
+
 /** What a hostile peer is made from. */
 export interface HostileOptions {
   /** The transport that both halves speak. */
   readonly fixture: TransportFixture;
+  /** The format of the rings; split unless given. */
+  readonly rings?: RingFormat;
   /** Where its random numbers start: the same seed takes the same steps. */
   readonly seed: number;
 }

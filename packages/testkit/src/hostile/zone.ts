@@ -95,8 +95,50 @@ export class Zone {
   }
 }
 
+/** One element of a buffer. */
+export interface BufferElement {
+  /** Its guest address. */
+  readonly address: number;
+  /** Its length in bytes. */
+  readonly length: number;
+  /** True for a device-writable one. */
+  readonly writable: boolean;
+}
+
+/** What a virtqueue in a zone is to those who do not care for its format. */
+export interface HostileRing {
+  /** How many entries it has. */
+  readonly size: number;
+  /** Where it is. */
+  readonly areas: QueueAddresses;
+  /** The length of the used buffer that {@link take} found. */
+  readonly usedLength: number;
+  /** What changes when a buffer is used that was not taken. */
+  readonly used: number;
+  /** Where the flags of a descriptor of a table are. */
+  readonly tableFlagsAt: number;
+  /** Puts everything into the state in which a driver sets a queue up. */
+  restart(): void;
+  /** Forgets the descriptors of earlier attacks. */
+  clearTable(): void;
+  /**
+   * Makes a buffer of these elements and shows it to the device: in the ring, or in the table whose
+   * entries lie where `table` says. Returns its head, or id.
+   */
+  put(elements: readonly BufferElement[], table?: (index: number) => number): number;
+  /** The next used buffer's head, or -1 when there is none. */
+  take(): number;
+  /** The device may have used buffers: written what they name, and what tells of them. */
+  allow(): void;
+  /** The device may have said when it wants to be notified. */
+  allowEvent(): void;
+}
+
+/** How far apart buffers begin in a table, so that two that follow each other share no descriptor. */
+const BUFFER_STRIDE = 8;
+
 /** A split virtqueue in a zone, written without any rule. */
-export class RawRing {
+export class RawRing implements HostileRing {
   /** How many entries it has. */
   readonly size: number;
   /** Where it is. */
@@ -189,11 +231,38 @@ export class RawRing {
     return view.getUint32(at + VIRTQ_USED_ELEM.fields.id.offset, true);
   }
 
-  /** The device may have written its ring, and what the table's writable descriptors name. */
+  /** See {@link HostileRing.put}. */
+  put(elements: readonly BufferElement[], table?: (index: number) => number): number {
+    const { next: NEXT, write: WRITE, indirect: INDIRECT } = DESC_FLAG;
+    const head = (this.available * BUFFER_STRIDE) % this.size;
+    elements.forEach(({ address, length, writable }, i) => {
+      const at = table?.(i) ?? this.at(head + i);
+      const isLast = i + 1 === elements.length;
+      const flags = (writable ? WRITE : 0) | (isLast ? 0 : NEXT);
+      const next = (table === undefined ? head : 0) + i + 1;
+      describeBuffer(this.#zone, at, address, length, flags, isLast ? 0 : next);
+    });
+    if (table !== undefined) {
+      const start = this.#zone.base + table(0);
+      const bytes = elements.length * VIRTQ_DESC.size;
+      describeBuffer(this.#zone, this.at(head), start, bytes, INDIRECT);
+    }
+    this.offer(head);
+    this.publish();
+    return head;
+  }
+
+  /** See {@link HostileRing.allow}: its ring, and what the table's writable descriptors name. */
   allow(): void {
     this.#zone.allow(this.areas.deviceArea, this.#usedBytes);
-    allowTable(this.#zone, this.#descriptors, this.size);
+    allowTable(this.#zone, this.#descriptors, this.size, this.tableFlagsAt);
   }
+
+  /** See {@link HostileRing.allowEvent}: before it uses anything it writes the 0 that is there. */
+  allowEvent(): void {}
+
+  /** See {@link HostileRing.tableFlagsAt}. */
+  readonly tableFlagsAt: number = DESC.flags.offset;
 }
 
 /** Writes one descriptor; the address comes in halves, because 2^64-1 is one of them. */
@@ -227,10 +296,10 @@ export function describeBuffer(
 }
 
 /** The device may have written what writable descriptors of this table name. */
-export function allowTable(zone: Zone, table: number, entries: number): void {
+export function allowTable(zone: Zone, table: number, entries: number, flagsAt: number): void {
   const { view } = zone;
   for (let i = 0, at = table; i < entries; i++, at += VIRTQ_DESC.size) {
-    if ((view.getUint16(at + DESC.flags.offset, true) & DESC_FLAG.write) === 0) continue;
+    if ((view.getUint16(at + flagsAt, true) & DESC_FLAG.write) === 0) continue;
     const high = view.getUint32(at + DESC.addr.offset + 4, true);
     const address = high * WORD + view.getUint32(at + DESC.addr.offset, true);
     zone.allow(address, view.getUint32(at + DESC.len.offset, true));

@@ -4,11 +4,13 @@ import {
   type HostilePeer,
   hostileDevice,
   hostileDriver,
+  type RingFormat,
 } from "@virtio-admin/testkit";
 import { describe, expect, it } from "vitest";
 import { directFixture, type Faults } from "./direct.ts";
 
 const TIMEOUT_MS = 120_000;
+const FORMATS: readonly RingFormat[] = ["split", "packed"];
 
 async function take(peer: HostilePeer, steps: number): Promise<HostilePeer> {
   await peer.run(steps);
@@ -22,13 +24,16 @@ const deviceWith = (faults: Faults, steps: number) =>
   take(hostileDevice({ fixture: directFixture(faults), seed: 5 }), steps);
 
 describe("a hostile driver", { timeout: TIMEOUT_MS }, () => {
-  it("finds nothing wrong with devices that behave, and reaches every class", async () => {
-    const peer = await driverWith({}, 8000);
-    expect(peer.violations).toEqual([]);
-    const unreached = HOSTILE_CLASSES.driver.filter((name) => !peer.counts.has(name));
-    expect(unreached).toEqual([]);
-    expect(peer.steps).toBe(8000);
-  });
+  it.each(FORMATS)(
+    "finds nothing wrong with devices that behave, and reaches every class of %s rings",
+    async (rings) => {
+      const peer = await take(hostileDriver({ fixture: directFixture(), seed: 5, rings }), 8000);
+      expect(peer.violations).toEqual([]);
+      const unreached = HOSTILE_CLASSES[rings].driver.filter((name) => !peer.counts.has(name));
+      expect(unreached).toEqual([]);
+      expect(peer.steps).toBe(8000);
+    },
+  );
 
   it("takes the same steps from the same seed, and others from another", async () => {
     const runs = [5, 5, 6].map((seed) =>
@@ -51,6 +56,24 @@ describe("a hostile driver", { timeout: TIMEOUT_MS }, () => {
       1000,
     );
     expect(peer.violations.join("\n")).toMatch(/written at 0x140000008/);
+  });
+
+  it("sees a device that uses a descriptor of a packed ring out of its turn", async () => {
+    const peer = await take(
+      hostileDriver({
+        fixture: directFixture({
+          afterNotify: ({ memory }) => {
+            // The word of id and flags in the first descriptor of the first ring.
+            const region = memory.find(0x1_4000_0040, 16);
+            if (region !== undefined) region.bytes[0x40 + 15] = 0x80;
+          },
+        }),
+        seed: 5,
+        rings: "packed",
+      }),
+      1000,
+    );
+    expect(peer.violations.join("\n")).toMatch(/queue \d: (written at|a legal buffer)/);
   });
 
   it("sees a device that asks for a reset without a reason", async () => {
@@ -94,12 +117,15 @@ describe("a hostile driver", { timeout: TIMEOUT_MS }, () => {
 });
 
 describe("a hostile device", { timeout: TIMEOUT_MS }, () => {
-  it("finds nothing wrong with drivers that behave, and reaches every class", async () => {
-    const peer = await deviceWith({}, 8000);
-    expect(peer.violations).toEqual([]);
-    const unreached = HOSTILE_CLASSES.device.filter((name) => !peer.counts.has(name));
-    expect(unreached).toEqual([]);
-  });
+  it.each(FORMATS)(
+    "finds nothing wrong with drivers that behave, and reaches every class of %s rings",
+    async (rings) => {
+      const peer = await take(hostileDevice({ fixture: directFixture(), seed: 5, rings }), 8000);
+      expect(peer.violations).toEqual([]);
+      const unreached = HOSTILE_CLASSES[rings].device.filter((name) => !peer.counts.has(name));
+      expect(unreached).toEqual([]);
+    },
+  );
 
   it("takes the same steps from the same seed", async () => {
     const runs = [7, 7].map((seed) => take(hostileDevice({ fixture: directFixture(), seed }), 600));

@@ -24,7 +24,11 @@ const OFFSET = {
  */
 export const LEGACY_WRITE_DATA = struct(
   "virtio_admin_cmd_legacy_common_cfg_wr_data",
-  { cite: CITE, doc: "Where a legacy register is written, and with what." },
+  {
+    cite: CITE,
+    linux: "virtio_admin_cmd_legacy_wr_data",
+    doc: "Where a legacy register is written, and with what.",
+  },
   {
     offset: OFFSET,
     reserved: { offset: 1, type: "u8", count: 7, doc: "Reserved; the device ignores it." },
@@ -39,7 +43,7 @@ export const LEGACY_WRITE_DATA = struct(
  */
 export const LEGACY_READ_DATA = struct(
   "virtio_admin_cmd_legacy_common_cfg_rd_data",
-  { cite: CITE, doc: "Where a legacy register is read." },
+  { cite: CITE, linux: "virtio_admin_cmd_legacy_rd_data", doc: "Where a legacy register is read." },
   { offset: OFFSET },
 );
 
@@ -57,7 +61,11 @@ export const LEGACY_READ_RESULT = struct(
 /** One entry of LEGACY_NOTIFY_INFO, 16 bytes. */
 export const LEGACY_NOTIFY_ENTRY = struct(
   "virtio_pci_legacy_notify_info",
-  { cite: CITE, doc: "A place where a write of a queue's index notifies a member." },
+  {
+    cite: CITE,
+    linux: "virtio_admin_cmd_notify_info_data",
+    doc: "A place where a write of a queue's index notifies a member.",
+  },
   {
     flags: { offset: 0, type: "u8", doc: "Whose BAR it is; 0 ends the list." },
     bar: { offset: 1, type: "u8", doc: "The BAR, 1 to 5." },
@@ -82,7 +90,11 @@ export const LEGACY_NOTIFY_ENTRIES: number = LEGACY_NOTIFY_PLACES_MAX + 1;
 /** The result of LEGACY_NOTIFY_INFO, 64 bytes: 4 entries, each a {@link LEGACY_NOTIFY_ENTRY}. */
 export const LEGACY_NOTIFY_INFO_RESULT = struct(
   "virtio_admin_cmd_legacy_notify_info_result",
-  { cite: CITE, doc: "Where a member that a legacy driver uses is notified." },
+  {
+    cite: CITE,
+    linux: "virtio_admin_cmd_notify_info_result",
+    doc: "Where a member that a legacy driver uses is notified.",
+  },
   {
     entries: {
       offset: 0,

@@ -108,15 +108,10 @@ export function encodeOpcodeList(opcodes: readonly number[], length?: number): U
     });
   }
   const bytes = new Uint8Array(size);
-  writeOpcodeList(opcodes, bytes);
-  return bytes;
-}
-
-/** Sets the bits of these opcodes in `bytes`, which are zero and long enough. */
-function writeOpcodeList(opcodes: readonly number[], bytes: Uint8Array): void {
   for (const opcode of opcodes) {
     bytes[opcode >>> 3] = (bytes[opcode >>> 3] as number) | (1 << (opcode & 7));
   }
+  return bytes;
 }
 
 /**
@@ -156,11 +151,10 @@ export function listFamily(
     commands: [query, use],
     bind({ lists }) {
       return {
+        longestResult: (command) => (command === query ? lists.longestReport : command.result.max),
         handlers: {
           [query.opcode]: (call) => {
-            const opcodes = lists.supported(call.group.type.id);
-            writeOpcodeList(opcodes, call.resultBytes);
-            call.resultLength = opcodeListLength(opcodes);
+            call.resultLength = lists.report(call.group.type.id, call.result);
             return OUTCOME.OK;
           },
           [use.opcode]: (call) => {

@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, WAITING, writeChain } from "../chain.ts";
 import { VIRTQ_CHAIN_MAX_LENGTH } from "../split/layout.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import { PVIRTQ_DESC } from "./layout.ts";
@@ -34,15 +34,16 @@ const ID_MASK = 0xffff;
 const F_NEXT = PVIRTQ_DESC.fields.flags.bits.next.mask << 16;
 const F_WRITE = PVIRTQ_DESC.fields.flags.bits.write.mask << 16;
 const F_INDIRECT = PVIRTQ_DESC.fields.flags.bits.indirect.mask << 16;
+const F_KIND = F_NEXT | F_WRITE | F_INDIRECT;
 const F_AVAIL = PVIRTQ_DESC.fields.flags.bits.avail.mask << 16;
 const F_USED = PVIRTQ_DESC.fields.flags.bits.used.mask << 16;
 /** The two bits that a wrap counter turns over. */
 const TURN = F_AVAIL | F_USED;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const PAIR = 2;
 
 /** The highest upper half of an address that a number can hold, and that memory can cover. */
 const HIGHEST_ADDRESS_HIGH = 0x1fffff;
-const LONGEST_USED_LENGTH = 0xffffffff;
 /** No text bounds a buffer id but its 16 bits. */
 const IDS = 0x10000;
 /** No event suppression structure is this. */
@@ -67,16 +68,24 @@ export class PackedDeviceQueue implements DeviceQueue {
   private readonly deviceEventWords: Uint32Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
+  private readonly inOrder: boolean;
 
   private broken: QueueDefect | undefined = undefined;
   private mode = SERVING;
   /** Buffers popped and not pushed. */
   private held = 0;
+  /** The segments of the buffers that are held, of those that are no pairs. */
   private heldSegments = 0;
   private looked = 0;
   /** 1 for the id of each buffer that is held; as long as the ring until an id is beyond it. */
   private heldIds: Uint8Array;
-  private readonly pool: PooledChain[] = [];
+  /** The chain that was given back last. */
+  private spare: PooledChain | undefined = undefined;
+  /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
+  private oldest: PooledChain | undefined = undefined;
+  private newest: PooledChain | undefined = undefined;
+  /** With `inOrder`: the batch at the first unpublished descriptor can take one more buffer. */
+  private batchOpen = false;
 
   /** The descriptor that is looked at next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -124,6 +133,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.deviceEventWords = rings.deviceEventWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
+    this.inOrder = init.inOrder === true;
     this.heldIds = new Uint8Array(size);
     this.nextAvail = rings.offset;
     this.availMark = rings.wrap === 1 ? F_AVAIL : F_USED;
@@ -190,22 +200,28 @@ export class PackedDeviceQueue implements DeviceQueue {
       if ((word & TURN) !== this.availMark) return undefined;
     }
 
-    const chain = this.pool.pop() ?? new PooledChain(this);
-    const defect = this.walk(chain, word);
-    if (defect !== undefined) return this.fail(defect);
+    const chain = this.spare ?? new PooledChain(this);
+    if (!this.takePair(chain, word)) {
+      const defect = this.walk(chain, word);
+      if (defect !== undefined) return this.fail(defect);
+    }
     const taken = this.taken + chain.descriptors;
     if (taken > this.size) return this.fail("ring-overrun");
     const { head } = chain;
     if (head >= this.heldIds.length) this.growIds();
     if (this.heldIds[head] !== 0) return this.fail("head-outstanding");
-    const segments = this.heldSegments + chain.count;
-    if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
+    if (chain.region === undefined) {
+      const segments = this.heldSegments + chain.count;
+      if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
+      this.heldSegments = segments;
+    }
 
+    this.spare = chain.spare;
     this.taken = taken;
-    this.heldSegments = segments;
     this.heldIds[head] = 1;
     this.held++;
     chain.held = true;
+    if (this.inOrder) this.enqueue(chain);
     let next = this.nextAvail + chain.descriptors;
     if (next >= this.size) {
       next -= this.size;
@@ -218,25 +234,27 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
-    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) {
-      throw new VirtioError("QUEUE_CHAIN", {
-        path: "chain",
-        message: "the queue does not hold this buffer",
-        value: chain.head,
-        hint: "push each popped chain once, to the queue that popped it",
-      });
-    }
+    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
+    chain.held = false;
+    if (this.inOrder) this.pushInOrder(chain, written);
+    else this.use(chain, written, this.unpublished === 0);
+  }
+
+  /** Writes the used descriptor of a buffer, and takes the buffer back. */
+  private use(chain: PooledChain, written: number, isFirst: boolean): void {
     const { head, descriptors } = chain;
-    const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH)) >>> 0;
-    const at = this.nextUsed * DESC_SIZE;
-    const word = head | this.usedMark | (length === 0 ? 0 : F_WRITE);
-    this.descriptors.setUint32(at + DESC_LEN, length, true);
-    if (this.unpublished === 0) {
+    const length = chain.usedLength(written) >>> 0;
+    const flags = length === 0 ? 0 : F_WRITE;
+    if (isFirst) {
       // The driver looks at one descriptor: while that is not used, it sees none behind it.
+      const at = this.publishedUsed * DESC_SIZE;
+      this.descriptors.setUint32(at + DESC_LEN, length, true);
       this.descriptors.setUint16(at + DESC_WORD, head, true);
-      this.firstWord = word;
+      this.firstWord = head | this.publishedMark | flags;
     } else {
-      this.descriptors.setUint32(at + DESC_WORD, word, true);
+      const at = this.nextUsed * DESC_SIZE;
+      this.descriptors.setUint32(at + DESC_LEN, length, true);
+      this.descriptors.setUint32(at + DESC_WORD, head | this.usedMark | flags, true);
     }
     this.unpublished += descriptors;
     let next = this.nextUsed + descriptors;
@@ -246,12 +264,16 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     this.nextUsed = next;
 
-    chain.held = false;
     this.heldIds[head] = 0;
     this.held--;
-    this.heldSegments -= chain.count;
-    chain.shrink();
-    this.pool.push(chain);
+    if (chain.region === undefined) {
+      this.heldSegments -= chain.count;
+      chain.shrink();
+    }
+    // Memory that is taken out meanwhile is not kept by a chain that is to spare.
+    chain.region = undefined;
+    chain.spare = this.spare;
+    this.spare = chain;
   }
 
   /** See {@link DeviceQueue.publish}. */
@@ -320,6 +342,34 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.mode = STOPPED;
   }
 
+  private enqueue(chain: PooledChain): void {
+    chain.written = WAITING;
+    chain.after = undefined;
+    if (this.newest === undefined) this.oldest = chain;
+    else this.newest.after = chain;
+    this.newest = chain;
+  }
+
+  /**
+   * Uses the buffers that are done and have none before them that is not. The first of them that the
+   * driver cannot see yet begins a batch, which grows as long as every buffer of it but the last was
+   * written in full: that is what the driver takes a buffer for that has no used descriptor
+   * ("In-order use of descriptors"). Only that one has no flags yet: a later one must not change.
+   */
+  private pushInOrder(done: PooledChain, written: number): void {
+    done.written = Math.max(0, written);
+    let chain = this.oldest;
+    while (chain !== undefined && chain.written !== WAITING) {
+      const { after, writableLength } = chain;
+      const inBatch = this.unpublished === 0 || this.batchOpen;
+      this.use(chain, chain.written, inBatch);
+      this.batchOpen = inBatch && chain.written >= writableLength;
+      chain = after;
+    }
+    this.oldest = chain;
+    if (chain === undefined) this.newest = undefined;
+  }
+
   private fail(defect: QueueDefect): undefined {
     this.broken = defect;
     return undefined;
@@ -358,6 +408,41 @@ export class PackedDeviceQueue implements DeviceQueue {
     const id = this.descriptors.getUint16(at + DESC_WORD, true);
     const length = this.descriptors.getUint32(at + DESC_LEN, true);
     return id | this.publishedMark | (length === 0 ? 0 : F_WRITE);
+  }
+
+  /**
+   * Fills `chain` from the descriptor that is next, whose `id` and `flags` are `word`, and the one
+   * behind it, when they are what nearly all buffers are: a readable and a writable one, in one
+   * region, neither a table. False otherwise, and then {@link walk} looks at everything anew and
+   * tells what is wrong, if anything is.
+   */
+  private takePair(chain: PooledChain, word: number): boolean {
+    const { descriptors, memory, nextAvail, availMark } = this;
+    if ((word & F_KIND) !== F_NEXT) return false;
+    const wraps = nextAvail + 1 === this.size;
+    const at = nextAvail * DESC_SIZE;
+    const secondAt = wraps ? 0 : at + DESC_SIZE;
+    const secondWord = descriptors.getUint32(secondAt + DESC_WORD, true);
+    const secondMark = wraps ? availMark ^ TURN : availMark;
+    if ((secondWord & TURN) !== secondMark || (secondWord & F_KIND) !== F_WRITE) return false;
+    const high = descriptors.getUint32(at + DESC_ADDR_HIGH, true);
+    const secondHigh = descriptors.getUint32(secondAt + DESC_ADDR_HIGH, true);
+    if ((high | secondHigh) !== 0) return false;
+    const readable = descriptors.getUint32(at + DESC_ADDR, true);
+    const writable = descriptors.getUint32(secondAt + DESC_ADDR, true);
+    // As signed numbers, so that what is 2^31 bytes and more is left to walk too.
+    const readableLength = descriptors.getInt32(at + DESC_LEN, true);
+    const writableLength = descriptors.getInt32(secondAt + DESC_LEN, true);
+    if (readableLength <= 0 || writableLength <= 0) return false;
+    const region = memory.find(readable, readableLength);
+    if (region === undefined) return false;
+    const writableAt = writable - region.base;
+    if (!(writableAt >= 0 && writableLength <= region.length - writableAt)) return false;
+    this.looked += PAIR;
+    chain.head = secondWord & ID_MASK;
+    chain.descriptors = PAIR;
+    chain.fillPair(region, readable, readableLength, writable, writableLength);
+    return true;
   }
 
   /**
@@ -463,6 +548,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.looked += visited;
     chain.head = id;
     chain.descriptors = descriptors;
+    chain.region = undefined;
     chain.count = count;
     chain.readableCount = readableCount;
     chain.readableLength = readableLength;

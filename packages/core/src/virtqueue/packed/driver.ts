@@ -37,6 +37,8 @@ const F_USED = PVIRTQ_DESC.fields.flags.bits.used.mask << 16;
 /** The two bits that a wrap counter turns over. */
 const TURN = F_AVAIL | F_USED;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const LONGEST_USED_LENGTH = 0xffffffff;
+const PAIR = 2;
 
 /**
  * The driver half of a packed virtqueue. Making one writes the initial state of all three parts: no
@@ -54,6 +56,7 @@ export class PackedDriverQueue implements DriverQueue {
   private readonly driverEventWords: Uint32Array | undefined;
   private readonly deviceEventWords: Uint32Array | undefined;
   private readonly eventIdx: boolean;
+  private readonly inOrder: boolean;
   /** The indirect tables, one for each id, and how many descriptors each has room for. */
   private readonly tables: DmaBlock | undefined;
   private readonly tableEntries: number;
@@ -64,14 +67,18 @@ export class PackedDriverQueue implements DriverQueue {
   private added = 0;
   private freeCount: number;
   private freeId = 0;
-  /** For each free id the one after it. */
+  /** For each free id the one after it; with `inOrder` for every id, and they go round. */
   private readonly nextId: Uint16Array;
   /** For the id of each outstanding buffer: how many descriptors it has, else 0. */
   private readonly descriptorCount: Uint16Array;
   /** How many buffers were added before it: an index would repeat while the device keeps it. */
   private readonly order: Float64Array;
-  /** How many bytes the device may write into it. */
-  private readonly writableLength: Float64Array;
+  /** How many bytes the device may write into it, as far as a used length can say. */
+  private readonly writableLength: Uint32Array;
+
+  /** What {@link addPair} hands to {@link add}. */
+  private readonly pairAddresses: Float64Array = new Float64Array(PAIR);
+  private readonly pairLengths: Float64Array = new Float64Array(PAIR);
 
   /** The descriptor that is written next, and how AVAIL and USED stand in it once available. */
   private nextAvail: number;
@@ -86,6 +93,10 @@ export class PackedDriverQueue implements DriverQueue {
   /** The descriptor that is reaped next, and how AVAIL and USED stand in it once used. */
   private nextUsed: number;
   private usedMark: number;
+  /** With `inOrder`: the id that comes back next, and the batch that is being reaped. */
+  private oldestId = 0;
+  private batchLeft = 0;
+  private batchLength = 0;
   private wantsNotifications = true;
   /** The driver event suppression structure as it was written last. */
   private told = EVENT_ENABLE;
@@ -109,13 +120,14 @@ export class PackedDriverQueue implements DriverQueue {
     this.deviceEventWords = rings.deviceEventWords;
     this.eventIdx = init.eventIdx;
     this.unflaggedLengths = init.unflaggedLengths === true;
+    this.inOrder = init.inOrder === true;
     this.tables = init.indirect ? init.indirectArea : undefined;
     this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
-    this.nextId = Uint16Array.from({ length: size }, (_, id) => id + 1);
+    this.nextId = Uint16Array.from({ length: size }, (_, id) => (id + 1) % size);
     this.descriptorCount = new Uint16Array(size);
     this.order = new Float64Array(size);
-    this.writableLength = new Float64Array(size);
+    this.writableLength = new Uint32Array(size);
     this.nextAvail = rings.offset;
     this.availMark = rings.wrap === 1 ? F_AVAIL : F_USED;
     this.nextUsed = rings.offset;
@@ -148,6 +160,13 @@ export class PackedDriverQueue implements DriverQueue {
     return this.added;
   }
 
+  /** See {@link DriverQueue.index}. */
+  get index(): number {
+    const slot = this.nextAvail - this.unpublished;
+    const mark = slot < 0 ? this.availMark ^ TURN : this.availMark;
+    return (slot < 0 ? slot + this.size : slot) | (mark === F_AVAIL ? WRAP : 0);
+  }
+
   /** See {@link DriverQueue.add}. */
   add(
     addresses: ArrayLike<number>,
@@ -165,18 +184,53 @@ export class PackedDriverQueue implements DriverQueue {
     const id = this.freeId;
     if (inTable) this.fillTable(id, addresses, lengths, count, readableCount);
     else this.fillList(id, addresses, lengths, count, readableCount);
-    let next = this.nextAvail + needed;
-    if (next >= size) {
-      next -= size;
-      this.availMark ^= TURN;
+    this.commit(id, needed);
+    return id;
+  }
+
+  /** See {@link DriverQueue.addPair}. */
+  addPair(
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
+  ): number {
+    if (
+      this.tableEntries >= PAIR ||
+      this.broken !== undefined ||
+      this.freeCount < PAIR ||
+      // What lies below 2^32 and is shorter than 2^31 bytes, as nearly all is, is written as it is.
+      readable >>> 0 !== readable ||
+      writable >>> 0 !== writable ||
+      (readableLength | 0) !== readableLength ||
+      (writableLength | 0) !== writableLength ||
+      readableLength <= 0 ||
+      writableLength <= 0
+    ) {
+      const { pairAddresses, pairLengths } = this;
+      pairAddresses[0] = readable;
+      pairAddresses[1] = writable;
+      pairLengths[0] = readableLength;
+      pairLengths[1] = writableLength;
+      return this.add(pairAddresses, pairLengths, PAIR, 1);
     }
-    this.nextAvail = next;
-    this.unpublished += needed;
-    this.order[id] = this.addedEver++;
-    this.freeId = this.nextId[id] as number;
-    this.freeCount -= needed;
-    this.descriptorCount[id] = needed;
-    this.added++;
+    const { descriptors, availMark } = this;
+    const id = this.freeId;
+    const first = this.nextAvail;
+    const wraps = first + 1 === this.size;
+    const at = first * DESC_SIZE;
+    descriptors.setUint32(at + DESC_ADDR, readable, true);
+    descriptors.setUint32(at + DESC_ADDR_HIGH, 0, true);
+    descriptors.setUint32(at + DESC_LEN, readableLength, true);
+    const secondAt = wraps ? 0 : at + DESC_SIZE;
+    const secondMark = wraps ? availMark ^ TURN : availMark;
+    descriptors.setUint32(secondAt + DESC_ADDR, writable, true);
+    descriptors.setUint32(secondAt + DESC_ADDR_HIGH, 0, true);
+    descriptors.setUint32(secondAt + DESC_LEN, writableLength, true);
+    descriptors.setUint32(secondAt + DESC_WORD, id | secondMark | F_WRITE, true);
+    this.expose(first, id | availMark | F_NEXT);
+    this.writableLength[id] = writableLength;
+    this.commit(id, PAIR);
     return id;
   }
 
@@ -195,6 +249,7 @@ export class PackedDriverQueue implements DriverQueue {
   /** See {@link DriverQueue.reap}. */
   reap(): number {
     if (this.broken !== undefined) return -1;
+    if (this.batchLeft > 0) return this.reapOfBatch();
     let word = this.nextWord();
     if ((word & TURN) !== this.usedMark) {
       if (!this.askForNext()) return -1;
@@ -202,22 +257,44 @@ export class PackedDriverQueue implements DriverQueue {
       if ((word & TURN) !== this.usedMark) return -1;
     }
 
-    const { size } = this;
     const id = word & ID_MASK;
-    if (id >= size) return this.fail("used-id");
+    if (id >= this.size) return this.fail("used-id");
     const count = this.descriptorCount[id] as number;
     if (count === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
-    if ((this.order[id] as number) >= this.publishedEver) return this.fail("used-id");
+    if (this.unpublished > 0 && (this.order[id] as number) >= this.publishedEver) {
+      return this.fail("used-id");
+    }
     // Without the write flag the length is reserved.
     const at = this.nextUsed * DESC_SIZE;
     const isLength = (word & F_WRITE) !== 0 || this.unflaggedLengths;
     const length = isLength ? this.descriptors.getUint32(at + DESC_LEN, true) : 0;
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
+    if (this.inOrder) {
+      // All that were added before it are used too: the descriptor stands for every one of them.
+      const before = (this.order[id] as number) - (this.order[this.oldestId] as number);
+      this.batchLeft = before + 1;
+      this.batchLength = length;
+      return this.reapOfBatch();
+    }
 
-    this.descriptorCount[id] = 0;
     this.nextId[id] = this.freeId;
     this.freeId = id;
+    return this.takeBack(id, length);
+  }
+
+  /** The next buffer of the batch; all of them but the last are taken as written in full. */
+  private reapOfBatch(): number {
+    const id = this.oldestId;
+    this.oldestId = this.nextId[id] as number;
+    const isLast = --this.batchLeft === 0;
+    return this.takeBack(id, isLast ? this.batchLength : (this.writableLength[id] as number));
+  }
+
+  private takeBack(id: number, length: number): number {
+    const { size } = this;
+    const count = this.descriptorCount[id] as number;
+    this.descriptorCount[id] = 0;
     this.freeCount += count;
     this.added--;
     let next = this.nextUsed + count;
@@ -235,6 +312,7 @@ export class PackedDriverQueue implements DriverQueue {
     if (this.broken !== undefined) return false;
     this.wantsNotifications = true;
     if (!this.eventIdx) this.tell(EVENT_ENABLE);
+    if (this.batchLeft > 0) return true;
     if ((this.nextWord() & TURN) === this.usedMark) return true;
     return this.askForNext() && (this.nextWord() & TURN) === this.usedMark;
   }
@@ -326,9 +404,26 @@ export class PackedDriverQueue implements DriverQueue {
     this.firstWord = word;
   }
 
+  /** Takes `count` descriptors, which are filled, for the buffer of this id. */
+  private commit(id: number, count: number): void {
+    const { size } = this;
+    let next = this.nextAvail + count;
+    if (next >= size) {
+      next -= size;
+      this.availMark ^= TURN;
+    }
+    this.nextAvail = next;
+    this.unpublished += count;
+    this.order[id] = this.addedEver++;
+    this.freeId = this.nextId[id] as number;
+    this.freeCount -= count;
+    this.descriptorCount[id] = count;
+    this.added++;
+  }
+
   private noteLength(id: number, total: number, readable: number): void {
     if (total > LONGEST_CHAIN) throw outOfRange("lengths", total, "a sum up to 2^32");
-    this.writableLength[id] = total - readable;
+    this.writableLength[id] = Math.min(total - readable, LONGEST_USED_LENGTH);
   }
 
   private fail(defect: QueueDefect): -1 {

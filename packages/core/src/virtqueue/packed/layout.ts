@@ -14,6 +14,7 @@ export const PVIRTQ_DESC = struct(
   "pvirtq_desc",
   {
     cite: "The Virtqueue Descriptor Format",
+    linux: "vring_packed_desc",
     doc: "One element of a buffer, or a buffer that was used.",
   },
   {
@@ -40,6 +41,7 @@ export const PVIRTQ_EVENT_SUPPRESS = struct(
   "pvirtq_event_suppress",
   {
     cite: "Event Suppression Structure Format",
+    linux: "vring_packed_desc_event",
     doc: "When one side wants to be notified by the other.",
   },
   {

@@ -7,7 +7,7 @@
  */
 import { VirtioError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/types.ts";
-import { PooledChain, readChain, SEGMENT_BUDGET, writeChain } from "../chain.ts";
+import { notHeld, PooledChain, readChain, SEGMENT_BUDGET, WAITING, writeChain } from "../chain.ts";
 import type { Chain, DeviceQueue, DeviceQueueInit, QueueDefect } from "../types.ts";
 import {
   availEventOffset,
@@ -29,6 +29,7 @@ const DESC_SIZE = VIRTQ_DESC.size;
 const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
 const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
 const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
+const F_KIND = F_NEXT | F_WRITE | F_INDIRECT;
 const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
 const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
 const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
@@ -42,10 +43,10 @@ const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
 const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
 const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const PAIR = 2;
 
 /** The highest upper half of an address that a number can hold, and that memory can cover. */
 const HIGHEST_ADDRESS_HIGH = 0x1fffff;
-const LONGEST_USED_LENGTH = 0xffffffff;
 
 /** What a queue does; beyond SERVING nothing is popped, and STOPPED is the end. */
 const SERVING = 0;
@@ -65,18 +66,24 @@ export class SplitDeviceQueue implements DeviceQueue {
   private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
   private readonly indirect: boolean;
+  private readonly inOrder: boolean;
   private readonly usedEventAt: number;
   private readonly availEventAt: number;
 
   private broken: QueueDefect | undefined = undefined;
   private mode = SERVING;
-  /** Buffers popped and not pushed. */
-  private held = 0;
+  /** The segments of the buffers that are held, of those that are no pairs. */
   private heldSegments = 0;
   private looked = 0;
   /** 1 for the head of each buffer that is held. */
   private readonly heldHeads: Uint8Array;
-  private readonly pool: PooledChain[] = [];
+  /** The chain that was given back last. */
+  private spare: PooledChain | undefined = undefined;
+  /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
+  private oldest: PooledChain | undefined = undefined;
+  private newest: PooledChain | undefined = undefined;
+  /** With `inOrder`: the batch that began at the published index can take one more buffer. */
+  private batchOpen = false;
 
   /** The index of the available entry that is popped next. */
   private nextAvail: number;
@@ -114,6 +121,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
     this.indirect = init.indirect;
+    this.inOrder = init.inOrder === true;
     this.usedEventAt = usedEventOffset(init.size);
     this.availEventAt = availEventOffset(init.size);
     this.heldHeads = new Uint8Array(init.size);
@@ -136,7 +144,7 @@ export class SplitDeviceQueue implements DeviceQueue {
 
   /** See {@link DeviceQueue.outstanding}. */
   get outstanding(): number {
-    return this.held;
+    return (this.nextAvail - this.nextUsed) & 0xffff;
   }
 
   /** See {@link DeviceQueue.visited}. */
@@ -162,25 +170,27 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.pop}. */
   pop(): Chain | undefined {
     const next = this.nextAvail;
-    if (this.broken !== undefined || this.mode !== SERVING) return undefined;
     if (next === this.seenAvail && !this.lookForBuffers()) return undefined;
 
-    const entry = (next & (this.size - 1)) * AVAIL_ENTRY_SIZE;
+    const { size } = this;
+    const entry = (next & (size - 1)) * AVAIL_ENTRY_SIZE;
     const head = this.avail.getUint16(AVAIL_RING + entry, true);
-    if (head >= this.size) return this.fail("head-range");
+    if (head >= size) return this.fail("head-range");
     if (this.heldHeads[head] !== 0) return this.fail("head-outstanding");
 
-    const chain = this.pool.pop() ?? new PooledChain(this);
-    const defect = this.walk(chain, head);
-    if (defect !== undefined) return this.fail(defect);
-    const segments = this.heldSegments + chain.count;
-    if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
-
-    this.heldSegments = segments;
+    const chain = this.spare ?? new PooledChain(this);
+    if (!this.takePair(chain, head)) {
+      const defect = this.walk(chain, head);
+      if (defect !== undefined) return this.fail(defect);
+      const segments = this.heldSegments + chain.count;
+      if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
+      this.heldSegments = segments;
+    }
+    this.spare = chain.spare;
     this.heldHeads[head] = 1;
-    this.held++;
     chain.head = head;
     chain.held = true;
+    if (this.inOrder) this.enqueue(chain);
     this.nextAvail = (next + 1) & 0xffff;
     return chain;
   }
@@ -188,27 +198,29 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
-    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) {
-      throw new VirtioError("QUEUE_CHAIN", {
-        path: "chain",
-        message: "the queue does not hold this buffer",
-        value: chain.head,
-        hint: "push each popped chain once, to the queue that popped it",
-      });
-    }
-    const next = this.nextUsed;
-    const entry = USED_RING + (next & (this.size - 1)) * USED_ELEM_SIZE;
-    const length = Math.max(0, Math.min(written, chain.writableLength, LONGEST_USED_LENGTH));
-    this.used.setUint32(entry + USED_ELEM_ID, chain.head, true);
-    this.used.setUint32(entry + USED_ELEM_LEN, length, true);
-    this.nextUsed = (next + 1) & 0xffff;
-
+    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
     chain.held = false;
-    this.heldHeads[chain.head] = 0;
-    this.held--;
-    this.heldSegments -= chain.count;
-    chain.shrink();
-    this.pool.push(chain);
+    if (this.inOrder) this.pushInOrder(chain, written);
+    else this.use(chain, written, this.nextUsed);
+  }
+
+  /** Writes the used entry of a buffer at `index`, and takes the buffer back. */
+  private use(chain: PooledChain, written: number, index: number): void {
+    const { head } = chain;
+    const entry = USED_RING + (index & (this.size - 1)) * USED_ELEM_SIZE;
+    this.used.setUint32(entry + USED_ELEM_ID, head, true);
+    this.used.setUint32(entry + USED_ELEM_LEN, chain.usedLength(written), true);
+    this.nextUsed = (this.nextUsed + 1) & 0xffff;
+
+    this.heldHeads[head] = 0;
+    if (chain.region === undefined) {
+      this.heldSegments -= chain.count;
+      chain.shrink();
+    }
+    // Memory that is taken out meanwhile is not kept by a chain that is to spare.
+    chain.region = undefined;
+    chain.spare = this.spare;
+    this.spare = chain;
   }
 
   /** See {@link DeviceQueue.publish}. */
@@ -263,6 +275,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   hold(): void {
     if (this.mode !== SERVING) return;
     this.mode = HELD;
+    this.seenAvail = this.nextAvail;
     this.toldNotifications = this.wantsNotifications;
   }
 
@@ -278,10 +291,41 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.stop}. */
   stop(): void {
     this.mode = STOPPED;
+    this.seenAvail = this.nextAvail;
   }
 
+  private enqueue(chain: PooledChain): void {
+    chain.written = WAITING;
+    chain.after = undefined;
+    if (this.newest === undefined) this.oldest = chain;
+    else this.newest.after = chain;
+    this.newest = chain;
+  }
+
+  /**
+   * Uses the buffers that are done and have none before them that is not. What the driver cannot see
+   * yet is one batch as long as every buffer of it but the last was written in full, which is what the
+   * driver takes a buffer without an entry for ("In-order use of descriptors").
+   */
+  private pushInOrder(done: PooledChain, written: number): void {
+    done.written = Math.max(0, written);
+    let chain = this.oldest;
+    while (chain !== undefined && chain.written !== WAITING) {
+      const { after, writableLength } = chain;
+      const first = this.nextUsed === this.publishedUsed;
+      const inBatch = first || this.batchOpen;
+      this.use(chain, chain.written, inBatch ? this.publishedUsed : this.nextUsed);
+      this.batchOpen = inBatch && chain.written >= writableLength;
+      chain = after;
+    }
+    this.oldest = chain;
+    if (chain === undefined) this.newest = undefined;
+  }
+
+  /** A queue that is broken, held back or stopped has seen all that it pops. */
   private fail(defect: QueueDefect): undefined {
     this.broken = defect;
+    this.seenAvail = this.nextAvail;
     return undefined;
   }
 
@@ -290,6 +334,7 @@ export class SplitDeviceQueue implements DeviceQueue {
    * of the next, and looks again: it may have come before the driver could see the question.
    */
   private lookForBuffers(): boolean {
+    if (this.broken !== undefined || this.mode !== SERVING) return false;
     if (this.readAvailIdx()) return true;
     if (!this.eventIdx || !this.wantsNotifications || this.broken !== undefined) return false;
     if (this.availEvent === this.nextAvail) return false;
@@ -314,6 +359,38 @@ export class SplitDeviceQueue implements DeviceQueue {
   private writeAvailEvent(index: number): void {
     this.availEvent = index;
     store16(this.used, this.usedWords, this.availEventAt, index);
+  }
+
+  /**
+   * Fills `chain` from the two descriptors that start at `head`, when they are what nearly all
+   * buffers are: a readable and a writable one, in one region, neither a table. False otherwise, and
+   * then {@link walk} looks at everything anew and tells what is wrong, if anything is.
+   */
+  private takePair(chain: PooledChain, head: number): boolean {
+    const { descriptors, memory } = this;
+    const at = head * DESC_SIZE;
+    const flagsNext = descriptors.getUint32(at + DESC_FLAGS_NEXT, true);
+    const second = flagsNext >>> 16;
+    if ((flagsNext & F_KIND) !== F_NEXT || second >= this.size) return false;
+    const secondAt = second * DESC_SIZE;
+    const secondFlags = descriptors.getUint32(secondAt + DESC_FLAGS_NEXT, true);
+    if ((secondFlags & F_KIND) !== F_WRITE) return false;
+    const high = descriptors.getUint32(at + DESC_ADDR_HIGH, true);
+    const secondHigh = descriptors.getUint32(secondAt + DESC_ADDR_HIGH, true);
+    if ((high | secondHigh) !== 0) return false;
+    const readable = descriptors.getUint32(at + DESC_ADDR, true);
+    const writable = descriptors.getUint32(secondAt + DESC_ADDR, true);
+    // As signed numbers, so that what is 2^31 bytes and more is left to walk too.
+    const readableLength = descriptors.getInt32(at + DESC_LEN, true);
+    const writableLength = descriptors.getInt32(secondAt + DESC_LEN, true);
+    if (readableLength <= 0 || writableLength <= 0) return false;
+    const region = memory.find(readable, readableLength);
+    if (region === undefined) return false;
+    const writableAt = writable - region.base;
+    if (!(writableAt >= 0 && writableLength <= region.length - writableAt)) return false;
+    this.looked += PAIR;
+    chain.fillPair(region, readable, readableLength, writable, writableLength);
+    return true;
   }
 
   /**
@@ -405,6 +482,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
 
     this.looked += before + visited;
+    chain.region = undefined;
     chain.count = count;
     chain.readableCount = readableCount;
     chain.readableLength = readableLength;

@@ -41,6 +41,8 @@ const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
 const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
 const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
+const PAIR = 2;
+const LONGEST_USED_LENGTH = 0xffffffff;
 
 /**
  * The driver half of a split virtqueue. Making one writes the initial state of both rings: flags
@@ -57,6 +59,7 @@ export class SplitDriverQueue implements DriverQueue {
   private readonly availWords: Uint16Array | undefined;
   private readonly usedWords: Uint16Array | undefined;
   private readonly eventIdx: boolean;
+  private readonly inOrder: boolean;
   private readonly usedEventAt: number;
   private readonly availEventAt: number;
   /** The indirect tables, one for each head, and how many descriptors each has room for. */
@@ -64,19 +67,25 @@ export class SplitDriverQueue implements DriverQueue {
   private readonly tableEntries: number;
 
   private broken: QueueDefect | undefined = undefined;
-  private added = 0;
   private freeCount: number;
   private freeHead = 0;
-  /** For each descriptor the one after it, in its buffer or in the free list. */
+  /**
+   * For each descriptor the one after it, in its buffer or in the free list; with `inOrder` the one
+   * behind it in the table, whatever became of it.
+   */
   private readonly nextDescriptor: Uint16Array;
-  /** For the head of each outstanding buffer: how many descriptors it has, else 0. */
-  private readonly descriptorCount: Uint16Array;
-  /** The last descriptor of the buffer. */
-  private readonly tail: Uint16Array;
+  /**
+   * For the head of each outstanding buffer: how many descriptors it has, in the low half, and the
+   * last of them, in the high half; else 0.
+   */
+  private readonly taken: Uint32Array;
   /** How many buffers were added before it: an index would repeat while the device keeps it. */
   private readonly order: Float64Array;
-  /** How many bytes the device may write into it. */
-  private readonly writableLength: Float64Array;
+  /** How many bytes the device may write into it, as far as a used length can say. */
+  private readonly writableLength: Uint32Array;
+  /** What {@link addPair} hands to {@link add}. */
+  private readonly pairAddresses: Float64Array = new Float64Array(PAIR);
+  private readonly pairLengths: Float64Array = new Float64Array(PAIR);
 
   /** The index of the available entry that is written next. */
   private nextAvail: number;
@@ -89,6 +98,10 @@ export class SplitDriverQueue implements DriverQueue {
   private nextUsed: number;
   /** The used idx as it was read last. */
   private seenUsed: number;
+  /** With `inOrder`: the buffer that comes back next, and the batch that is being reaped. */
+  private oldestHead = 0;
+  private batchLeft = 0;
+  private batchLength = 0;
   private wantsNotifications = true;
   /** The used_event that was written last. */
   private usedEvent: number;
@@ -110,16 +123,16 @@ export class SplitDriverQueue implements DriverQueue {
     this.availWords = rings.availWords;
     this.usedWords = rings.usedWords;
     this.eventIdx = init.eventIdx;
+    this.inOrder = init.inOrder === true;
     this.usedEventAt = usedEventOffset(size);
     this.availEventAt = availEventOffset(size);
     this.tables = init.indirect ? init.indirectArea : undefined;
     this.tableEntries = Math.floor((this.tables?.length ?? 0) / (size * DESC_SIZE));
     this.freeCount = size;
-    this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => index + 1);
-    this.descriptorCount = new Uint16Array(size);
-    this.tail = new Uint16Array(size);
+    this.nextDescriptor = Uint16Array.from({ length: size }, (_, index) => (index + 1) % size);
+    this.taken = new Uint32Array(size);
     this.order = new Float64Array(size);
-    this.writableLength = new Float64Array(size);
+    this.writableLength = new Uint32Array(size);
     this.nextAvail = rings.start;
     this.publishedAvail = rings.start;
     this.nextUsed = rings.start;
@@ -145,7 +158,12 @@ export class SplitDriverQueue implements DriverQueue {
 
   /** See {@link DriverQueue.outstanding}. */
   get outstanding(): number {
-    return this.added;
+    return (this.nextAvail - this.nextUsed) & 0xffff;
+  }
+
+  /** See {@link DriverQueue.index}. */
+  get index(): number {
+    return this.publishedAvail;
   }
 
   /** See {@link DriverQueue.add}. */
@@ -167,16 +185,51 @@ export class SplitDriverQueue implements DriverQueue {
     const tail = inTable
       ? this.fillTable(head, addresses, lengths, count, readableCount)
       : this.fillChain(head, addresses, lengths, count, readableCount);
-    const nextAvail = this.nextAvail;
-    const entry = (nextAvail & (size - 1)) * AVAIL_ENTRY_SIZE;
-    this.avail.setUint16(AVAIL_RING + entry, head, true);
-    this.nextAvail = (nextAvail + 1) & 0xffff;
-    this.order[head] = this.addedEver++;
-    this.freeHead = this.nextDescriptor[tail] as number;
-    this.freeCount -= needed;
-    this.descriptorCount[head] = needed;
-    this.tail[head] = tail;
-    this.added++;
+    this.commit(head, tail, needed);
+    return head;
+  }
+
+  /** See {@link DriverQueue.addPair}. */
+  addPair(
+    readable: number,
+    readableLength: number,
+    writable: number,
+    writableLength: number,
+  ): number {
+    if (
+      this.tableEntries >= PAIR ||
+      this.broken !== undefined ||
+      this.freeCount < PAIR ||
+      // What lies below 2^32 and is shorter than 2^31 bytes, as nearly all is, is written as it is.
+      readable >>> 0 !== readable ||
+      writable >>> 0 !== writable ||
+      (readableLength | 0) !== readableLength ||
+      (writableLength | 0) !== writableLength ||
+      readableLength <= 0 ||
+      writableLength <= 0
+    ) {
+      const { pairAddresses, pairLengths } = this;
+      pairAddresses[0] = readable;
+      pairAddresses[1] = writable;
+      pairLengths[0] = readableLength;
+      pairLengths[1] = writableLength;
+      return this.add(pairAddresses, pairLengths, PAIR, 1);
+    }
+    const { descriptors } = this;
+    const head = this.freeHead;
+    const tail = this.nextDescriptor[head] as number;
+    const at = head * DESC_SIZE;
+    descriptors.setUint32(at + DESC_ADDR, readable, true);
+    descriptors.setUint32(at + DESC_ADDR_HIGH, 0, true);
+    descriptors.setUint32(at + DESC_LEN, readableLength, true);
+    descriptors.setUint32(at + DESC_FLAGS_NEXT, F_NEXT | (tail << 16), true);
+    const tailAt = tail * DESC_SIZE;
+    descriptors.setUint32(tailAt + DESC_ADDR, writable, true);
+    descriptors.setUint32(tailAt + DESC_ADDR_HIGH, 0, true);
+    descriptors.setUint32(tailAt + DESC_LEN, writableLength, true);
+    descriptors.setUint32(tailAt + DESC_FLAGS_NEXT, F_WRITE, true);
+    this.writableLength[head] = writableLength;
+    this.commit(head, tail, PAIR);
     return head;
   }
 
@@ -200,28 +253,52 @@ export class SplitDriverQueue implements DriverQueue {
   /** See {@link DriverQueue.reap}. */
   reap(): number {
     const next = this.nextUsed;
-    if (this.broken !== undefined) return -1;
+    if (this.batchLeft > 0) return this.reapOfBatch();
     if (next === this.seenUsed && !this.lookForBuffers()) return -1;
 
-    const { size } = this;
+    const { size, used, taken } = this;
     const entry = USED_RING + (next & (size - 1)) * USED_ELEM_SIZE;
-    const id = this.used.getUint32(entry + USED_ELEM_ID, true);
-    const length = this.used.getUint32(entry + USED_ELEM_LEN, true);
+    const id = used.getUint32(entry + USED_ELEM_ID, true);
+    const length = used.getUint32(entry + USED_ELEM_LEN, true);
     if (id >= size) return this.fail("used-id");
-    const count = this.descriptorCount[id] as number;
-    if (count === 0) return this.fail("used-id");
+    const descriptors = taken[id] as number;
+    if (descriptors === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
-    if ((this.order[id] as number) >= this.publishedEver) return this.fail("used-id");
+    if (
+      this.nextAvail !== this.publishedAvail &&
+      (this.order[id] as number) >= this.publishedEver
+    ) {
+      return this.fail("used-id");
+    }
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
+    if (this.inOrder) {
+      // All that were added before it are used too: the entry stands for every one of them.
+      const before = (this.order[id] as number) - (this.order[this.oldestHead] as number);
+      if (before >= ((this.seenUsed - next) & 0xffff)) return this.fail("used-order");
+      this.batchLeft = before + 1;
+      this.batchLength = length;
+      return this.reapOfBatch();
+    }
 
-    this.descriptorCount[id] = 0;
-    this.nextDescriptor[this.tail[id] as number] = this.freeHead;
+    this.nextDescriptor[descriptors >>> 16] = this.freeHead;
     this.freeHead = id;
-    this.freeCount += count;
-    this.added--;
-    this.nextUsed = (next + 1) & 0xffff;
+    return this.takeBack(id, length);
+  }
+
+  /** The next buffer of the batch; all of them but the last are taken as written in full. */
+  private reapOfBatch(): number {
+    const head = this.oldestHead;
+    this.oldestHead = this.nextDescriptor[(this.taken[head] as number) >>> 16] as number;
+    const isLast = --this.batchLeft === 0;
+    return this.takeBack(head, isLast ? this.batchLength : (this.writableLength[head] as number));
+  }
+
+  private takeBack(head: number, length: number): number {
+    this.freeCount += (this.taken[head] as number) & 0xffff;
+    this.taken[head] = 0;
+    this.nextUsed = (this.nextUsed + 1) & 0xffff;
     this.usedLength = length;
-    return id;
+    return head;
   }
 
   /** See {@link DriverQueue.enableNotifications}. */
@@ -310,11 +387,25 @@ export class SplitDriverQueue implements DriverQueue {
 
   private noteLength(head: number, total: number, readable: number): void {
     if (total > LONGEST_CHAIN) throw outOfRange("lengths", total, "a sum up to 2^32");
-    this.writableLength[head] = total - readable;
+    this.writableLength[head] = Math.min(total - readable, LONGEST_USED_LENGTH);
   }
 
+  /** Offers the chain from `head` to `tail`, whose descriptors are filled. */
+  private commit(head: number, tail: number, count: number): void {
+    const next = this.nextAvail;
+    const entry = (next & (this.size - 1)) * AVAIL_ENTRY_SIZE;
+    this.avail.setUint16(AVAIL_RING + entry, head, true);
+    this.nextAvail = (next + 1) & 0xffff;
+    this.order[head] = this.addedEver++;
+    this.freeHead = this.nextDescriptor[tail] as number;
+    this.freeCount -= count;
+    this.taken[head] = (tail << 16) | count;
+  }
+
+  /** A broken queue has seen all that it will. */
   private fail(defect: QueueDefect): -1 {
     this.broken = defect;
+    this.seenUsed = this.nextUsed;
     return -1;
   }
 
@@ -323,6 +414,7 @@ export class SplitDriverQueue implements DriverQueue {
    * the next, and looks again: it may have come before the device could see the question.
    */
   private lookForBuffers(): boolean {
+    if (this.broken !== undefined) return false;
     if (this.readUsedIdx()) return true;
     if (!this.eventIdx || !this.wantsNotifications || this.broken !== undefined) return false;
     if (this.usedEvent === this.nextUsed) return false;

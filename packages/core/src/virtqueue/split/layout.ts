@@ -12,7 +12,7 @@ export const SPLIT_QUEUE_MAX_SIZE = 32768;
 /** One entry of the descriptor table, or of an indirect table. */
 export const VIRTQ_DESC = struct(
   "virtq_desc",
-  { cite: "The Virtqueue Descriptor Table", doc: "One element of a buffer." },
+  { cite: "The Virtqueue Descriptor Table", linux: "vring_desc", doc: "One element of a buffer." },
   {
     addr: { offset: 0, type: "le64", doc: "The guest address of the element." },
     len: { offset: 8, type: "le32", doc: "Its length in bytes." },
@@ -21,9 +21,21 @@ export const VIRTQ_DESC = struct(
       type: "le16",
       doc: "What the element is.",
       bits: {
-        next: { at: 0, doc: "The buffer goes on in the descriptor that `next` names." },
-        write: { at: 1, doc: "Device-writable; device-readable when clear." },
-        indirect: { at: 2, doc: "The element is a table of descriptors." },
+        next: {
+          at: 0,
+          linux: "VRING_DESC_F_NEXT",
+          doc: "The buffer goes on in the descriptor that `next` names.",
+        },
+        write: {
+          at: 1,
+          linux: "VRING_DESC_F_WRITE",
+          doc: "Device-writable; device-readable when clear.",
+        },
+        indirect: {
+          at: 2,
+          linux: "VRING_DESC_F_INDIRECT",
+          doc: "The element is a table of descriptors.",
+        },
       },
     },
     next: { offset: 14, type: "le16", doc: "The index of the descriptor after this one." },
@@ -33,13 +45,23 @@ export const VIRTQ_DESC = struct(
 /** The available ring; `used_event` follows the last entry. */
 export const VIRTQ_AVAIL = struct(
   "virtq_avail",
-  { cite: "The Virtqueue Available Ring", doc: "The buffers that the driver offers." },
+  {
+    cite: "The Virtqueue Available Ring",
+    linux: "vring_avail",
+    doc: "The buffers that the driver offers.",
+  },
   {
     flags: {
       offset: 0,
       type: "le16",
       doc: "What the driver asks for, without VIRTIO_F_EVENT_IDX.",
-      bits: { no_interrupt: { at: 0, doc: "No used buffer notifications are needed." } },
+      bits: {
+        no_interrupt: {
+          at: 0,
+          linux: "VRING_AVAIL_F_NO_INTERRUPT",
+          doc: "No used buffer notifications are needed.",
+        },
+      },
     },
     idx: { offset: 2, type: "le16", doc: "Where the driver puts the next entry, modulo 2^16." },
     ring: { offset: 4, type: "le16", count: "rest", doc: "Heads of descriptor chains." },
@@ -49,7 +71,11 @@ export const VIRTQ_AVAIL = struct(
 /** One entry of the used ring. */
 export const VIRTQ_USED_ELEM = struct(
   "virtq_used_elem",
-  { cite: "The Virtqueue Used Ring", doc: "A buffer that the device gives back." },
+  {
+    cite: "The Virtqueue Used Ring",
+    linux: "vring_used_elem",
+    doc: "A buffer that the device gives back.",
+  },
   {
     id: { offset: 0, type: "le32", doc: "The head of the buffer's descriptor chain." },
     len: { offset: 4, type: "le32", doc: "How many bytes the device wrote into it." },
@@ -59,13 +85,23 @@ export const VIRTQ_USED_ELEM = struct(
 /** The used ring: its entries, of type `virtq_used_elem`, begin here; `avail_event` follows. */
 export const VIRTQ_USED = struct(
   "virtq_used",
-  { cite: "The Virtqueue Used Ring", doc: "The buffers that the device has used." },
+  {
+    cite: "The Virtqueue Used Ring",
+    linux: "vring_used",
+    doc: "The buffers that the device has used.",
+  },
   {
     flags: {
       offset: 0,
       type: "le16",
       doc: "What the device asks for, without VIRTIO_F_EVENT_IDX.",
-      bits: { no_notify: { at: 0, doc: "No available buffer notifications are needed." } },
+      bits: {
+        no_notify: {
+          at: 0,
+          linux: "VRING_USED_F_NO_NOTIFY",
+          doc: "No available buffer notifications are needed.",
+        },
+      },
     },
     idx: { offset: 2, type: "le16", doc: "Where the device puts the next entry, modulo 2^16." },
   },

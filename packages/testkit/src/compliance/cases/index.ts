@@ -13,10 +13,12 @@ import { DRIVER_ADMIN_COMMAND_CASES } from "./driver-admin-commands.ts";
 import { DRIVER_ADMIN_OBJECT_CASES } from "./driver-admin-objects.ts";
 import { DRIVER_ADMIN_PARTS_CASES } from "./driver-admin-parts.ts";
 import { DRIVER_ADMIN_PLACE_CASES } from "./driver-admin-place.ts";
+import { DRIVER_IN_ORDER_CASES } from "./driver-in-order.ts";
 import { DRIVER_PACKED_QUEUE_CASES } from "./driver-packed-queues.ts";
 import { DRIVER_PROPOSAL_V5_CASES } from "./driver-proposal-v5.ts";
 import { DRIVER_QUEUE_CASES } from "./driver-queues.ts";
 import { FEATURE_CASES } from "./features.ts";
+import { IN_ORDER_CASES } from "./in-order.ts";
 import { LEGACY_ACCESS_CASES } from "./legacy-access.ts";
 import { PACKED_RING_CASES } from "./packed-rings.ts";
 import { PROPOSAL_V5_CASES } from "./proposal-v5.ts";
@@ -34,6 +36,7 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...QUEUE_CASES,
   ...RING_CASES,
   ...PACKED_RING_CASES,
+  ...IN_ORDER_CASES,
   ...ADMIN_PLACE_CASES,
   ...ADMIN_LIST_CASES,
   ...ADMIN_COMMAND_CASES,
@@ -45,6 +48,7 @@ export const COMPLIANCE_CASES: readonly ComplianceCase[] = [
   ...BRING_UP_CASES,
   ...DRIVER_QUEUE_CASES,
   ...DRIVER_PACKED_QUEUE_CASES,
+  ...DRIVER_IN_ORDER_CASES,
   ...DRIVER_ADMIN_PLACE_CASES,
   ...DRIVER_ADMIN_COMMAND_CASES,
   ...DRIVER_ADMIN_OBJECT_CASES,

@@ -1,0 +1,57 @@
+/**
+ * Measures one path, in a process that has seen no other: a program of a user's uses one ring format
+ * and one transport too, and what an engine has seen of others would slow it down. C comes first,
+ * as v86 brings a whole emulator along.
+ */
+import { cReference } from "./c-twin.ts";
+import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
+import { PATHS } from "./paths.ts";
+import { v86Reference } from "./v86-queue.ts";
+
+/** How many round trips are outstanding at a time. */
+export const OUTSTANDING: readonly number[] = [1, 32, 128];
+
+/** One row of the report; `over_x` is our time ÷ theirs, `null` where there is no reference. */
+export interface Row {
+  readonly path: string;
+  readonly outstanding: number;
+  readonly ns: number;
+  readonly over_c: number | null;
+  readonly over_v86: number | null;
+  readonly spread: number;
+  /** Paths with members: our time ÷ that of the same commands to a group of one. */
+  readonly over_one?: number;
+  readonly over_one_spread?: number;
+}
+
+/** Measures the path of this name. */
+export async function measurePath(name: string): Promise<readonly Row[]> {
+  const subject = await PATHS[name]?.();
+  if (subject === undefined) throw new Error(`no path ${name}`);
+  const c = cReference(subject.format ?? "split");
+  const toC: (Paired | undefined)[] = [];
+  const toOne: (Paired | undefined)[] = [];
+  for (const outstanding of OUTSTANDING) {
+    toC.push(typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding));
+    const { baseline } = subject;
+    toOne.push(baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES)));
+  }
+  const v86 = subject.format === "two-threads" ? undefined : await v86Reference();
+  const rows: Row[] = [];
+  for (const [i, outstanding] of OUTSTANDING.entries()) {
+    const toV86 = v86 && (await measurePairs(subject, v86, outstanding));
+    const [ofC, ofOne] = [toC[i], toOne[i]];
+    rows.push({
+      path: subject.path,
+      outstanding,
+      ns: (ofC ?? toV86)?.nanoseconds ?? Number.NaN,
+      over_c: ofC?.ratio ?? null,
+      over_v86: toV86?.ratio ?? null,
+      spread: ofC?.spread ?? toV86?.spread ?? Number.NaN,
+      ...(ofOne === undefined ? {} : { over_one: ofOne.ratio, over_one_spread: ofOne.spread }),
+    });
+  }
+  if (typeof c !== "string") await c.close?.();
+  await subject.close?.();
+  return rows;
+}

@@ -1,0 +1,1 @@
+export { compareWithHeaders, type HeaderComparison, type HeaderVerdict } from "./compare.ts";
