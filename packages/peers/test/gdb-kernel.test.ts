@@ -147,7 +147,7 @@ beforeEach(async () => {
   device = new VirtioDevice({ model: createEntropy(), memory: peer.memory });
   subchannel = new CcwDevice({ device, subchannelId: OURS });
   channel.take(subchannel);
-  ended = stops.run().catch((error: unknown) => error);
+  ended = stops.run().catch((error: unknown) => ({ failed: error }));
 });
 
 afterEach(async () => {
@@ -361,7 +361,7 @@ describe("a kernel", () => {
     await open();
     writeProgram(SET_VIRTIO_REV, [0, 1, 0, 0]);
     void kernel.call("ssch", OURS, ORB_AT);
-    expect(await ended).toMatchObject({ code: "HOST_UNSUPPORTED" });
+    expect(await ended).toMatchObject({ failed: { code: "HOST_UNSUPPORTED" } });
   });
 });
 

@@ -255,9 +255,9 @@ async function withChannelGuest(
     await guest.result("end", STEP_TIME);
     const how = await guest.gone(STEP_TIME);
     expect(how === "QEMU ended (0)", how);
-    const adapter = `${guest.rings} adapter interrupts`;
-    const { unsolicited } = guest;
-    return [...notes, unsolicited > 0 ? `${adapter}, ${unsolicited} of subchannels` : adapter];
+    const { adapter, subchannel } = guest.interrupts;
+    expect(adapter > 0 && subchannel > 0, `${adapter} and ${subchannel} interrupts came`);
+    return [...notes, `${adapter} adapter interrupts, ${subchannel} of subchannels`];
   } catch (error) {
     console(guest.lastLines);
     throw error;

@@ -43,7 +43,7 @@ const irb = accessors(IRB);
 /** The subchannel information block up to the flags, and the bit of them that enables. */
 const SCHIB_BYTES = 8;
 const ENABLED = { at: 5, mask: 0x80 };
-/** DIAGNOSE with the subcode in register 2, the device in 4, as every kernel has it. */
+/** DIAGNOSE 0x500 as the kernel has it: what it names are registers 2 and 4. */
 const DIAGNOSE = Buffer.from("83240500", "hex");
 /** START SUBCHANNEL of the one in register 1, with the block at register 2. */
 const START_SUBCHANNEL = Buffer.from("b2332000", "hex");

@@ -77,10 +77,8 @@ export function placeOf(subchannelId: number): string {
 export class LinuxGuest {
   /** The machine's memory. */
   readonly memory: RegionMemory;
-  /** How often the doorbell was rung. */
-  rings = 0;
-  /** How many unsolicited interrupts of subchannels there were. */
-  unsolicited = 0;
+  /** How many interrupts our devices raised, besides those at the end of a program. */
+  readonly interrupts = { subchannel: 0, adapter: 0 };
   readonly #machine: MachineProcess;
   readonly #monitor: QemuMonitor;
   readonly #client: GdbClient;
@@ -116,9 +114,12 @@ export class LinuxGuest {
     connections.results.on("data", (bytes: Buffer) => results.push(bytes));
     connections.console.on("data", (bytes: Buffer) => console.push(bytes));
     for (const each of Object.values(connections)) each.on("error", () => each.destroy());
-    this.#stops.run().catch((error: unknown) => {
-      this.#results.end(`the debugger ended (${error instanceof Error ? error.message : error})`);
-    });
+    // What a guest says last may come here after the end of its debugger.
+    const silent = new Promise((resolve) => connections.results.once("close", resolve));
+    this.#stops.run().then(
+      () => silent.then(() => this.#results.end("QEMU ended")),
+      (error: unknown) => this.#results.end(error instanceof Error ? error.message : `${error}`),
+    );
   }
 
   /** Starts QEMU, and boots. @throws VirtioError `TRANSPORT`, `HOST_UNSUPPORTED` */
@@ -157,7 +158,7 @@ export class LinuxGuest {
       await machine?.close();
       throw error;
     } finally {
-      // QEMU has read it.
+      // QEMU has read it: it answers its monitor once it has made the machine.
       folder.remove();
     }
   }
@@ -217,14 +218,14 @@ export class LinuxGuest {
   #interrupt(device: CcwDevice, interrupt: CcwInterrupt): void {
     if (interrupt.kind === "subchannel") {
       if (interrupt.ending !== undefined) return;
-      this.unsolicited += 1;
+      this.interrupts.subchannel += 1;
       this.#channel.interrupt(device);
       return;
     }
     const { adapter } = device.save().indicators;
     // Devices share a summary: QEMU interrupts only when it has set it.
     if (adapter !== undefined) this.memory.write(Number(adapter.summary), CLEAR);
-    this.rings += 1;
+    this.interrupts.adapter += 1;
     this.#bell.write(RING);
   }
 }

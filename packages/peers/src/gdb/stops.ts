@@ -39,11 +39,11 @@ export class Stops {
   }
 
   /**
-   * Runs the machine until it is gone, or somebody fails.
+   * Runs the machine until it is gone, and answers how that showed.
    *
-   * @throws VirtioError `TRANSPORT` when it is gone; what a handler throws
+   * @throws what a handler throws; the machine is stopped then
    */
-  async run(): Promise<never> {
+  async run(): Promise<unknown> {
     try {
       for (;;) {
         for (const errand of this.#errands.splice(0)) await errand.work();
@@ -55,14 +55,15 @@ export class Stops {
     } catch (error) {
       this.#failure = { error };
       for (const errand of this.#errands.splice(0)) errand.refuse(error);
-      throw error;
+      if (!this.#running) throw error;
+      return error;
     }
   }
 
   /**
    * Does something while the machine is stopped, wherever that may be.
    *
-   * @throws what {@link run} throws when that ends before
+   * @throws what ends {@link run}, when that is before
    */
   whileStopped<Result>(work: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
