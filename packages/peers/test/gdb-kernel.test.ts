@@ -31,6 +31,9 @@ const IDLE = 0x2000n;
 const STRIDE = 0x400;
 const FUNCTIONS_AT = 0x4000;
 const DIAGNOSE = 0x10;
+const SCRATCH = 0x8000;
+const RING = 0x3600;
+const PARAMETER = 0x1234;
 const READ_STATUS = 0x72;
 const SET_VIRTIO_REV = 0x83;
 const SLI = 0x20;
@@ -79,7 +82,20 @@ class FakeKernel implements FakeProcessor {
   }
 
   step(): void {
-    this.#peer.address += 2n;
+    if (this.#peer.address !== BigInt(SCRATCH)) {
+      this.#peer.address += 2n;
+      return;
+    }
+    // An instruction in between: it is START SUBCHANNEL, and what it says is noted.
+    const id = Number(this.#peer.general(1));
+    const block = new Uint8Array(ORB.size);
+    this.#peer.memory.read(Number(this.#peer.general(2)), block);
+    const parameter = orb.interruption_parameter.get(new DataView(block.buffer), 0);
+    this.executed.push(`start 0x${id.toString(16)} ${parameter}`);
+    // Whatever it changes is put back.
+    this.#peer.setGeneral(1, 0n);
+    this.#peer.registers[PSW_MASK] = 0n;
+    this.#peer.address = 0n;
   }
 
   runs(): boolean {
@@ -127,11 +143,11 @@ beforeEach(async () => {
   peer.processor = kernel;
   client = await GdbClient.open(peer.socket);
   stops = new Stops(client);
-  channel = new KernelChannel(client, stops, peer.memory);
+  channel = new KernelChannel(client, stops, peer.memory, SCRATCH);
   device = new VirtioDevice({ model: createEntropy(), memory: peer.memory });
   subchannel = new CcwDevice({ device, subchannelId: OURS });
   channel.take(subchannel);
-  ended = stops.run().catch((error: unknown) => error);
+  ended = stops.run().catch((error: unknown) => ({ failed: error }));
 });
 
 afterEach(async () => {
@@ -148,6 +164,7 @@ function writeProgram(command: number, data: readonly number[]): void {
   const view = new DataView(block.buffer);
   orb.control.set(view, 0, ORB.fields.control.bits.format.mask);
   orb.channel_program.set(view, 0, PROGRAM);
+  orb.interruption_parameter.set(view, 0, PARAMETER);
   peer.memory.write(ORB_AT, block);
   peer.memory.write(PROGRAM, programOf(command, data.length));
   peer.memory.write(DATA, Uint8Array.from(data));
@@ -232,6 +249,62 @@ describe("a subchannel that is taken over", () => {
   );
 });
 
+describe("an unsolicited interrupt", () => {
+  const KERNEL_MASK = 0x0704_c001_8000_0000n;
+  const INDICATORS = 0x3500;
+  const SET_IND = 0x43;
+
+  /** A buffer of entropy in a ring of one, with classic indicators. */
+  async function bringUpByHand(): Promise<void> {
+    await run(SET_VIRTIO_REV, [0, 1, 0, 0]);
+    await run(SET_IND, [0, 0, 0, 0, 0, 0, INDICATORS >> 8, 0]);
+    const version1 = 1;
+    device.writeStatus(STATUS.ACKNOWLEDGE | STATUS.DRIVER);
+    device.writeDriverFeatures(1, version1);
+    device.writeStatus(STATUS.ACKNOWLEDGE | STATUS.DRIVER | STATUS.FEATURES_OK);
+    device.setQueueSize(0, 1);
+    for (const [i, area] of (["descriptorArea", "driverArea", "deviceArea"] as const).entries()) {
+      device.setQueueAddress(0, area, 0, RING + i * 0x100);
+    }
+    expect(device.enableQueue(0)).toBe(true);
+    device.writeStatus(device.status | STATUS.DRIVER_OK);
+    const descriptor = new DataView(new ArrayBuffer(16));
+    descriptor.setUint32(0, DATA, true);
+    descriptor.setUint32(8, 4, true);
+    descriptor.setUint16(12, 2, true);
+    peer.memory.write(RING, new Uint8Array(descriptor.buffer));
+    peer.memory.write(RING + 0x102, Uint8Array.of(1, 0));
+    kernel.executed.length = 0;
+  }
+
+  it("is that of a program of ours in between, and leaves the kernel as it was", async () => {
+    subchannel.onInterrupt = (interrupt) => {
+      if (interrupt.kind === "subchannel" && interrupt.ending === undefined) {
+        channel.interrupt(subchannel);
+      }
+    };
+    await open();
+    await bringUpByHand();
+    peer.registers[PSW_MASK] = KERNEL_MASK;
+    expect(await kernel.call("virtio_ccw_kvm_notify", OURS, 0, 0)).toBe(2n);
+    expect(peer.registers[PSW_MASK]).toBe(KERNEL_MASK);
+    expect(peer.general(1)).toBe(3n);
+    expect(bytesAt(INDICATORS, 8)).toEqual(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 1));
+    // The kernel finds the subchannel by what it gave with its own programs.
+    expect(kernel.executed).toEqual([`start 0x${OURS.toString(16)} ${PARAMETER}`]);
+    // No program starts while status is pending.
+    writeProgram(READ_STATUS, [0]);
+    expect(await kernel.call("ssch", OURS, ORB_AT)).toBe(1n);
+    expect(subchannel.interruptPending).toBe(true);
+    expect(await kernel.call("tsch", OURS, IRB_AT)).toBe(0n);
+    const { alert, status_pending } = IRB.fields.scsw_control.bits;
+    expect(irb.scsw_control.get(new DataView(bytesAt(IRB_AT, IRB.size).slice().buffer), 0)).toBe(
+      alert.mask + status_pending.mask,
+    );
+    expect(subchannel.interruptPending).toBe(false);
+  });
+});
+
 describe("other subchannels", () => {
   it("are QEMU's alone", async () => {
     await open();
@@ -288,7 +361,7 @@ describe("a kernel", () => {
     await open();
     writeProgram(SET_VIRTIO_REV, [0, 1, 0, 0]);
     void kernel.call("ssch", OURS, ORB_AT);
-    expect(await ended).toMatchObject({ code: "HOST_UNSUPPORTED" });
+    expect(await ended).toMatchObject({ failed: { code: "HOST_UNSUPPORTED" } });
   });
 });
 

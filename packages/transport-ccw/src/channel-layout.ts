@@ -94,7 +94,7 @@ export const IRB = struct(
       doc: "Conditions and what is pending.",
       bits: {
         format: { at: 23, doc: "CCWs are of format 1." },
-        extended_control: { at: 18, doc: "The extended control word holds sense data." },
+        extended_control: { at: 17, doc: "The extended control word holds something." },
         start_function: { at: 14, doc: "The start function was performed." },
         alert: { at: 4, doc: "Alert status." },
         primary: { at: 2, doc: "Primary status." },
@@ -106,7 +106,17 @@ export const IRB = struct(
     device_status: { offset: 8, type: "u8", doc: "See CHANNEL_DEVICE_STATUS." },
     subchannel_status: { offset: 9, type: "u8", doc: "See SUBCHANNEL_STATUS." },
     count: { offset: 10, type: "be16", doc: "Residual count of the last CCW used." },
-    extended_status: { offset: 12, type: "u8", count: 20, doc: "Extended status word; zero here." },
+    subchannel_logout: { offset: 12, type: "be32", doc: "Of the extended status; zero here." },
+    extended_report: {
+      offset: 16,
+      type: "be32",
+      doc: "Of the extended status: what else is stored.",
+      bits: {
+        concurrent_sense: { at: 24, doc: "The extended control word holds sense data." },
+        sense_count: { at: 16, width: 6, doc: "How many bytes of it." },
+      },
+    },
+    extended_status: { offset: 20, type: "u8", count: 12, doc: "The rest of it; zero here." },
     extended_control: { offset: 32, type: "u8", count: 32, doc: "Sense data, if any." },
   },
 );
@@ -182,7 +192,13 @@ export function encodeIrb(ending: ChannelEnding): Uint8Array {
     control.secondary.mask +
     control.status_pending.mask;
   if (alert) word += control.alert.mask;
-  if (ending.sense.length > 0) word += control.extended_control.mask;
+  if (ending.sense.length > 0) {
+    // Without the report, the sense data is none: a driver would ask for it.
+    const report = IRB.fields.extended_report.bits;
+    const count = Math.min(ending.sense.length, SENSE_LENGTH) * 2 ** report.sense_count.at;
+    word += control.extended_control.mask;
+    irb.extended_report.set(view, 0, report.concurrent_sense.mask + count);
+  }
   irb.scsw_control.set(view, 0, word);
   irb.ccw_address.set(view, 0, ending.ccwAddress);
   irb.device_status.set(view, 0, ending.deviceStatus);

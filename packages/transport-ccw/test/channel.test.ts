@@ -338,14 +338,17 @@ describe("indirect data addresses", () => {
 
 describe("the interruption response block", () => {
   it.each([
-    ["success", ccw1(0x02, 0, 8, DATA), "00804007000100080c000000"],
-    ["a long read", ccw1(0x02, 0, 11, DATA), "00804017000100080c400003"],
-    ["a reject", ccw1(0x55, 0, 8, DATA), "008440170001000802000008"],
-  ])("of %s", (_name, program, scsw) => {
+    ["success", ccw1(0x02, 0, 8, DATA), "00804007000100080c000000", "00000000", "00"],
+    ["a long read", ccw1(0x02, 0, 11, DATA), "00804017000100080c400003", "00000000", "00"],
+    // Concurrent sense: the extended-control bit, and 32 bytes in the extended report word.
+    ["a reject", ccw1(0x55, 0, 8, DATA), "008240170001000802000008", "01200000", "80"],
+  ])("of %s", (_name, program, scsw, report, sense) => {
     const irb = encodeIrb(makeChannel().run(program));
     expect(irb.length).toBe(64);
     expect(hex(irb.subarray(0, 12))).toBe(scsw);
-    expect(irb[32]).toBe(program.startsWith("55") ? 0x80 : 0);
+    expect(hex(irb.subarray(12))).toBe(
+      ["00000000", report, "00".repeat(12), sense, "00".repeat(31)].join(""),
+    );
   });
 });
 

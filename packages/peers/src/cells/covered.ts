@@ -91,7 +91,6 @@ const OF_PLACE: readonly (Place & { readonly reasons: Reasons })[] = [
     deviceType,
     reasons: {
       "several queues": "the guest has one processor, as others would run on past a stop",
-      "classic indicators": "Linux takes them only where a device has no others",
       "admin commands": "Linux' virtio_ccw leaves VIRTIO_F_ADMIN_VQ alone",
     },
   })),

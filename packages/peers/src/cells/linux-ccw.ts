@@ -3,10 +3,12 @@
  * virtqueues on this transport, and drives devices that have them as any others.
  */
 import { createHash } from "node:crypto";
-import { accessors, FEATURE } from "@virtio-admin/core";
+import { accessors, type CommandLayout, FEATURE } from "@virtio-admin/core";
 import { memoryStorage, SECTOR_SIZE } from "@virtio-admin/devices";
 import { SeededStream } from "@virtio-admin/fixtures";
 import {
+  CCW_BASIC_LAYOUT,
+  CCW_REFERENCE_LAYOUT,
   CHANNEL_DEVICE_STATUS,
   VIRTIO_FEATURE_DESC,
   VIRTIO_REV_INFO,
@@ -35,7 +37,10 @@ const NEEDS = "Linux of the stable suite for s390x";
 const { VIRTIO_F_ADMIN_VQ, VIRTIO_F_EVENT_IDX, VIRTIO_F_INDIRECT_DESC, VIRTIO_F_RING_PACKED } =
   FEATURE;
 const EXPECTED_REVISION = 2;
+const { SENSE } = CCW_BASIC_LAYOUT.commands;
+const { SET_IND } = CCW_REFERENCE_LAYOUT.commands;
 const WORD_BITS = 32;
+const UNUSED_CODE = 0xb3;
 const ROUNDS = 2;
 const SAMPLES = 8;
 /** What hw_random draws at once on this architecture: a sample of no more is in one piece. */
@@ -53,6 +58,8 @@ interface Plan extends Pick<ChannelDeviceInit, "device" | "options"> {
   readonly revisions: readonly number[];
   /** True when Linux is offered VIRTIO_F_ADMIN_VQ; it never accepts it. */
   readonly offersAdmin: boolean;
+  /** True when the device rejects adapter indicators. */
+  readonly isClassic?: boolean;
   /** Feature bits that Linux accepts. */
   readonly accepted: readonly number[];
 }
@@ -84,6 +91,16 @@ const ENTROPY_PLANS: readonly Plan[] = [
     offersAdmin: false,
     accepted: RING_BITS,
   },
+  {
+    // Linux has no adapter indicators for any device once one has rejected them: it is the last.
+    what: "classic indicators",
+    device: { type: "entropy" },
+    options: { layout: withoutAdapterIndicators() },
+    revisions: [EXPECTED_REVISION],
+    offersAdmin: false,
+    isClassic: true,
+    accepted: RING_BITS,
+  },
 ];
 
 /** Linux reads the configuration up to the field that it wants, and does not suppress length checks. */
@@ -105,6 +122,15 @@ const BLOCK_PLANS: readonly Plan[] = [
     revisions: [EXPECTED_REVISION],
     offersAdmin: false,
     accepted: [...RING_BITS, VIRTIO_F_RING_PACKED],
+  },
+  {
+    what: "classic indicators",
+    device: { type: "block", sectors: DISK_BYTES / SECTOR_SIZE },
+    options: { ...FOR_LINUX, layout: withoutAdapterIndicators() },
+    revisions: [EXPECTED_REVISION],
+    offersAdmin: false,
+    isClassic: true,
+    accepted: RING_BITS,
   },
 ];
 
@@ -159,7 +185,7 @@ export const LINUX_CCW: readonly Cell[] = [
       "Linux reads entropy from channel devices, twice each, and leaves ADMIN_VQ alone where it sees it",
     covers: linuxOnOurs("ccw", "entropy", [
       ...(["bring-up", "reads", "EVENT_IDX", "packed"] as const),
-      ...(["adapter indicators", "unbind and bind"] as const),
+      ...(["adapter indicators", "classic indicators", "unbind and bind"] as const),
     ]),
     run: (bench) =>
       withChannelGuest(bench, "virtio-rng", USE_ENTROPY, ENTROPY_PLANS, async (guest, plan) => {
@@ -186,7 +212,7 @@ export const LINUX_CCW: readonly Cell[] = [
     checks: "Linux writes channel disks and reads them, twice each, and we see what it wrote",
     covers: linuxOnOurs("ccw", "block", [
       ...(["bring-up", "reads", "writes", "indirect", "EVENT_IDX", "packed"] as const),
-      ...(["adapter indicators", "unbind and bind"] as const),
+      ...(["adapter indicators", "classic indicators", "unbind and bind"] as const),
     ]),
     run: (bench) =>
       withChannelGuest(bench, "virtio_blk", USE_BLOCK, BLOCK_PLANS, async (guest, plan) => {
@@ -229,7 +255,9 @@ async function withChannelGuest(
     await guest.result("end", STEP_TIME);
     const how = await guest.gone(STEP_TIME);
     expect(how === "QEMU ended (0)", how);
-    return [...notes, `${guest.rings} adapter interrupts`];
+    const { adapter, subchannel } = guest.interrupts;
+    expect(adapter > 0 && subchannel > 0, `${adapter} and ${subchannel} interrupts came`);
+    return [...notes, `${adapter} adapter interrupts, ${subchannel} of subchannels`];
   } catch (error) {
     console(guest.lastLines);
     throw error;
@@ -256,7 +284,7 @@ async function plug(
 async function driven(
   { progress }: Bench,
   guest: LinuxGuest,
-  { what, revisions, offersAdmin, accepted }: Plan,
+  { what, revisions, offersAdmin, isClassic = false, accepted }: Plan,
   made: ChannelDevice,
   { driver }: Pick<ExpectedDevice, "driver">,
   use: () => Promise<void>,
@@ -275,6 +303,10 @@ async function driven(
       await use();
     }
     expectRevisions(made, revisions);
+    const names = made.commands.map(({ name }) => name);
+    expect(names.includes(SET_IND.name) === isClassic, "the indicators are of the other kind");
+    // What a driver asks for, the response block has not told.
+    expect(!names.includes(SENSE.name), "Linux has asked for sense data");
     const offered = offeredTo(made);
     expect(offered === offersAdmin, `ADMIN_VQ ${offered ? "was" : "was not"} offered`);
     const { broken } = made.counted;
@@ -298,6 +330,13 @@ function expectRevisions({ commands, subchannel }: ChannelDevice, revisions: rea
     expect(isRejected !== isLast, `revision ${found[i]} was ${isLast ? "rejected" : "selected"}`);
   });
   expect(subchannel.revision === revisions.at(-1), `the revision is ${subchannel.revision}`);
+}
+
+/** Channel commands among which there is none by the code that sets adapter indicators up. */
+function withoutAdapterIndicators(): CommandLayout {
+  const { SET_IND_ADAPTER, ...others } = CCW_REFERENCE_LAYOUT.commands;
+  const elsewhere = { ...SET_IND_ADAPTER, code: UNUSED_CODE };
+  return { ...CCW_REFERENCE_LAYOUT, commands: { ...others, SET_IND_ADAPTER: elsewhere } };
 }
 
 /** True when VIRTIO_F_ADMIN_VQ was among the features that the driver read. */

@@ -6,6 +6,9 @@
  *   the interrupt of its end. TEST SUBCHANNEL then stores how ours ended.
  * - MODIFY SUBCHANNEL is carried out by both.
  * - DIAGNOSE 0x500 is carried out by ours alone.
+ * - Unsolicited interrupts of a subchannel are those of a program that does nothing, started in between;
+ *   TEST SUBCHANNEL tells of none. They are raised when the kernel has called, and then only: a processor
+ *   that waits runs nothing.
  * - Adapter interrupts are rung for by whoever made this.
  */
 import { accessors, type GuestMemory, VirtioError } from "@virtio-admin/core";
@@ -16,6 +19,7 @@ import {
   type ChannelEnding,
   CONDITION_CODE,
   encodeIrb,
+  IRB,
   ORB,
 } from "@virtio-admin/transport-ccw";
 import type { GdbClient } from "./client.ts";
@@ -35,11 +39,20 @@ export type KernelSymbols = ReadonlyMap<string, bigint>;
 
 const orbFields = accessors(ORB);
 const ccw = accessors(CCW1);
+const irb = accessors(IRB);
 /** The subchannel information block up to the flags, and the bit of them that enables. */
 const SCHIB_BYTES = 8;
 const ENABLED = { at: 5, mask: 0x80 };
-/** DIAGNOSE with the subcode in register 2, the device in 4, as every kernel has it. */
+/** DIAGNOSE 0x500 as the kernel has it: what it names are registers 2 and 4. */
 const DIAGNOSE = Buffer.from("83240500", "hex");
+/** START SUBCHANNEL of the one in register 1, with the block at register 2. */
+const START_SUBCHANNEL = Buffer.from("b2332000", "hex");
+const STATUS_PENDING = 1n;
+/** What lies where in the memory that the kernel does not use. */
+const ORB_OFFSET = 0x100;
+const PROGRAM_OFFSET = 0x200;
+/** The whole block, with the words that say nothing. */
+const ORB_BYTES = 32;
 /** How far from the beginning of a function it is looked for. */
 const FUNCTION_BYTES = 0x200;
 
@@ -50,10 +63,18 @@ export class KernelChannel {
   readonly #memory: GuestMemory;
   readonly #devices = new Map<number, CcwDevice>();
   readonly #endings = new Map<number, ChannelEnding>();
+  /** Devices with an unsolicited interrupt: still to be raised, or raised. */
+  readonly #unsolicited = new Map<CcwDevice, "wanted" | "raised">();
+  /** What the kernel wants to be told with an interrupt of each subchannel. */
+  readonly #parameters = new Map<number, number>();
+  readonly #scratch: number;
   readonly #notifiers: bigint[] = [];
 
-  /** `memory` is the machine's. */
-  constructor(client: GdbClient, stops: Stops, memory: GuestMemory) {
+  /** `memory` is the machine's; from `scratch` on, the kernel uses none of it. */
+  constructor(client: GdbClient, stops: Stops, memory: GuestMemory, scratch: number) {
+    this.#scratch = scratch;
+    memory.write(scratch, START_SUBCHANNEL);
+    memory.write(scratch + PROGRAM_OFFSET, NOTHING_TO_DO);
     this.#client = client;
     this.#stops = stops;
     this.#memory = memory;
@@ -62,6 +83,11 @@ export class KernelChannel {
   /** Takes over the subchannel of a device. */
   take(device: CcwDevice): void {
     this.#devices.set(device.subchannelId, device);
+  }
+
+  /** Has an unsolicited interrupt raised, within a call of the kernel for the device. */
+  interrupt(device: CcwDevice): void {
+    if (!this.#unsolicited.has(device)) this.#unsolicited.set(device, "wanted");
   }
 
   /**
@@ -90,12 +116,15 @@ export class KernelChannel {
     if (device === undefined) return "go on";
     // The kernel's own memory can be read now, wherever it was stopped before.
     await this.#findNotifications();
+    if (this.#unsolicited.get(device) === "raised") return this.#stops.answer(STATUS_PENDING);
     const orb = await this.#client.readMemory(await this.#stops.register(3), ORB.size);
+    const block = new DataView(orb.buffer);
+    this.#parameters.set(device.subchannelId, orbFields.interruption_parameter.get(block, 0));
     const ending = device.startSubchannel(orb);
     if (ending.conditionCode !== CONDITION_CODE.STARTED) {
       return this.#stops.answer(BigInt(ending.conditionCode));
     }
-    const program = orbFields.channel_program.get(new DataView(orb.buffer), 0);
+    const program = orbFields.channel_program.get(block, 0);
     const kept = new Uint8Array(CCW1.size);
     this.#memory.read(program, kept);
     this.#memory.write(program, NOTHING_TO_DO);
@@ -108,13 +137,21 @@ export class KernelChannel {
 
   async #test(): Promise<Outcome> {
     const device = await this.#device();
-    const ending = device && this.#endings.get(device.subchannelId);
-    if (device === undefined || ending === undefined) return "go on";
+    if (device === undefined) return "go on";
+    const ending = this.#endings.get(device.subchannelId);
+    const isUnsolicited = this.#unsolicited.get(device) === "raised";
+    if (ending === undefined && !isUnsolicited) return "go on";
     const block = await this.#stops.register(3);
-    if ((await this.#stops.finish()) === 0n) {
+    if ((await this.#stops.finish()) !== 0n) return "moved";
+    if (ending !== undefined) {
       await this.#client.writeMemory(block, encodeIrb(ending));
       this.#endings.delete(device.subchannelId);
+    } else {
+      await this.#client.writeMemory(block, ALERT);
+      this.#unsolicited.delete(device);
+      device.acceptInterrupt();
     }
+    await this.#raise(device);
     return "moved";
   }
 
@@ -133,7 +170,25 @@ export class KernelChannel {
     const data = Number(await this.#stops.register(3));
     const cookie = Number(await this.#stops.register(4));
     const answer = device.diagnose500(subcode, device.subchannelId, data, cookie);
-    return this.#stops.skip(DIAGNOSE.length, BigInt(answer));
+    await this.#stops.skip(DIAGNOSE.length, BigInt(answer));
+    await this.#raise(device);
+    return "moved";
+  }
+
+  /** Raises the unsolicited interrupt of a device, unless the end of a program is to be told before. */
+  async #raise(device: CcwDevice): Promise<void> {
+    const { subchannelId } = device;
+    const isWanted = this.#unsolicited.get(device) === "wanted";
+    if (!isWanted || this.#endings.has(subchannelId)) return;
+    const block = this.#scratch + ORB_OFFSET;
+    const parameter = this.#parameters.get(subchannelId) ?? 0;
+    this.#memory.write(block, orbOf(this.#scratch + PROGRAM_OFFSET, parameter));
+    const conditionCode = await this.#stops.execute(this.#scratch, [
+      [1, BigInt(subchannelId)],
+      [2, BigInt(block)],
+    ]);
+    if (conditionCode !== 0) throw unexpected("START SUBCHANNEL", BigInt(conditionCode));
+    this.#unsolicited.set(device, "raised");
   }
 
   /** Finds the notifications within their functions. */
@@ -158,6 +213,27 @@ export class KernelChannel {
 }
 
 const NOTHING_TO_DO = noOperation();
+const ALERT = alert();
+
+/** The response block of an interrupt that no program has caused. */
+function alert(): Uint8Array {
+  const bytes = new Uint8Array(IRB.size);
+  const bits = IRB.fields.scsw_control.bits;
+  const control = bits.alert.mask + bits.status_pending.mask;
+  irb.scsw_control.set(new DataView(bytes.buffer), 0, control);
+  return bytes;
+}
+
+/** The block that designates a program of format 1. */
+function orbOf(program: number, parameter: number): Uint8Array {
+  const bytes = new Uint8Array(ORB_BYTES);
+  const view = new DataView(bytes.buffer);
+  const bits = ORB.fields.control.bits;
+  orbFields.control.set(view, 0, bits.format.mask + bits.path_mask.mask);
+  orbFields.channel_program.set(view, 0, program);
+  orbFields.interruption_parameter.set(view, 0, parameter);
+  return bytes;
+}
 
 /** The CCW of a program that ends well at once, whatever follows it. */
 function noOperation(): Uint8Array {

@@ -50,7 +50,9 @@ export interface LinuxGuestInit {
 }
 
 const RAM_BYTES = 256 << 20;
-const COMMAND_LINE = "console=ttyS0 panic=-1 quiet nokaslr";
+/** Memory that the kernel is kept from. */
+const KEPT_BYTES = 1 << 20;
+const COMMAND_LINE = `console=ttyS0 panic=-1 quiet nokaslr mem=${(RAM_BYTES - KEPT_BYTES) >> 20}M`;
 const LAST_LINES = 40;
 /** The first subchannel that a device has which is plugged in: the doorbell has the one before. */
 const FIRST_SUBCHANNEL = 0x10001;
@@ -75,8 +77,8 @@ export function placeOf(subchannelId: number): string {
 export class LinuxGuest {
   /** The machine's memory. */
   readonly memory: RegionMemory;
-  /** How often the doorbell was rung. */
-  rings = 0;
+  /** How many interrupts our devices raised, besides those at the end of a program. */
+  readonly interrupts = { subchannel: 0, adapter: 0 };
   readonly #machine: MachineProcess;
   readonly #monitor: QemuMonitor;
   readonly #client: GdbClient;
@@ -100,7 +102,7 @@ export class LinuxGuest {
     this.#client = client;
     this.#bell = connections.bell;
     this.#stops = new Stops(client);
-    this.#channel = new KernelChannel(client, this.#stops, memory);
+    this.#channel = new KernelChannel(client, this.#stops, memory, RAM_BYTES - KEPT_BYTES);
     const results = new LineCutter((line) => {
       const result = parseResult(line);
       if (result !== undefined) this.#results.push(result);
@@ -112,9 +114,12 @@ export class LinuxGuest {
     connections.results.on("data", (bytes: Buffer) => results.push(bytes));
     connections.console.on("data", (bytes: Buffer) => console.push(bytes));
     for (const each of Object.values(connections)) each.on("error", () => each.destroy());
-    this.#stops.run().catch((error: unknown) => {
-      this.#results.end(`the debugger ended (${error instanceof Error ? error.message : error})`);
-    });
+    // What a guest says last may come here after the end of its debugger.
+    const silent = new Promise((resolve) => connections.results.once("close", resolve));
+    this.#stops.run().then(
+      () => silent.then(() => this.#results.end("QEMU ended")),
+      (error: unknown) => this.#results.end(error instanceof Error ? error.message : `${error}`),
+    );
   }
 
   /** Starts QEMU, and boots. @throws VirtioError `TRANSPORT`, `HOST_UNSUPPORTED` */
@@ -153,7 +158,7 @@ export class LinuxGuest {
       await machine?.close();
       throw error;
     } finally {
-      // QEMU has read it.
+      // QEMU has read it: it answers its monitor once it has made the machine.
       folder.remove();
     }
   }
@@ -212,14 +217,15 @@ export class LinuxGuest {
 
   #interrupt(device: CcwDevice, interrupt: CcwInterrupt): void {
     if (interrupt.kind === "subchannel") {
-      // What ends a program, QEMU posts; there is no way to raise any other here.
-      if (interrupt.ending === undefined) this.#results.end("an unsolicited interrupt came");
+      if (interrupt.ending !== undefined) return;
+      this.interrupts.subchannel += 1;
+      this.#channel.interrupt(device);
       return;
     }
     const { adapter } = device.save().indicators;
     // Devices share a summary: QEMU interrupts only when it has set it.
     if (adapter !== undefined) this.memory.write(Number(adapter.summary), CLEAR);
-    this.rings += 1;
+    this.interrupts.adapter += 1;
     this.#bell.write(RING);
   }
 }

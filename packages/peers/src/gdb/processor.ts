@@ -8,13 +8,10 @@
  */
 import { Exclusive, type GuestMemory, VirtioError } from "@virtio-admin/core";
 import type { GdbClient } from "./client.ts";
-import { GPR, PSW_ADDRESS, PSW_MASK } from "./registers.ts";
+import { conditionCodeOf, GPR, PSW_ADDRESS, PSW_DISABLED, PSW_MASK } from "./registers.ts";
 
-/** The addressing mode of 64 bits, and nothing enabled. */
-const DISABLED = 0x0000_0001_8000_0000n;
-/** As {@link DISABLED}, with I/O interruptions enabled. */
-const ENABLED = DISABLED | 0x0200_0000_0000_0000n;
-const CONDITION_CODE_AT = 44n;
+/** As {@link PSW_DISABLED}, with I/O interruptions enabled. */
+const ENABLED = PSW_DISABLED | 0x0200_0000_0000_0000n;
 
 // Assigned storage locations (z/Architecture Principles of Operation, "Assigned Storage Locations").
 const SUBSYSTEM_ID = 0xb8;
@@ -96,7 +93,7 @@ export class Processor {
     for (const name of NAMES) {
       memory.write(addressOf(name), Buffer.from(INSTRUCTIONS[name], "hex"));
     }
-    memory.write(IO_NEW_PSW, quadwords(DISABLED, BigInt(addressOf("landing"))));
+    memory.write(IO_NEW_PSW, quadwords(PSW_DISABLED, BigInt(addressOf("landing"))));
     memory.write(DATA, quadwords(SUBCLASSES, 0n));
     await client.stopAt(BigInt(addressOf("landing")));
     await processor.turn((execute) => execute("lctlg6", [[2, BigInt(DATA)]]));
@@ -181,11 +178,11 @@ export class Processor {
     for (const [register, value] of registers) {
       await this.#client.setRegister(GPR + register, value);
     }
-    await this.#setPsw(addressOf(name), DISABLED);
+    await this.#setPsw(addressOf(name), PSW_DISABLED);
     await this.#client.step();
     const mask = await this.#client.register(PSW_MASK);
     const register2 = await this.#client.register(GPR + 2);
-    return { conditionCode: Number((mask >> CONDITION_CODE_AT) & 3n), register2 };
+    return { conditionCode: conditionCodeOf(mask), register2 };
   }
 
   async #setPsw(address: number, mask: bigint): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { VirtioError } from "@virtio-admin/core";
 import type { GdbClient } from "./client.ts";
-import { GPR, PSW_ADDRESS, PSW_MASK } from "./registers.ts";
+import { conditionCodeOf, GPR, PSW_ADDRESS, PSW_DISABLED, PSW_MASK } from "./registers.ts";
 
 /** What becomes of the instruction that the machine was stopped at. */
 export type Outcome =
@@ -39,11 +39,11 @@ export class Stops {
   }
 
   /**
-   * Runs the machine until it is gone, or somebody fails.
+   * Runs the machine until it is gone, and answers how that showed.
    *
-   * @throws VirtioError `TRANSPORT` when it is gone; what a handler throws
+   * @throws what a handler throws; the machine is stopped then
    */
-  async run(): Promise<never> {
+  async run(): Promise<unknown> {
     try {
       for (;;) {
         for (const errand of this.#errands.splice(0)) await errand.work();
@@ -55,14 +55,15 @@ export class Stops {
     } catch (error) {
       this.#failure = { error };
       for (const errand of this.#errands.splice(0)) errand.refuse(error);
-      throw error;
+      if (!this.#running) throw error;
+      return error;
     }
   }
 
   /**
    * Does something while the machine is stopped, wherever that may be.
    *
-   * @throws what {@link run} throws when that ends before
+   * @throws what ends {@link run}, when that is before
    */
   whileStopped<Result>(work: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -111,6 +112,26 @@ export class Stops {
     await this.#client.goPast(end);
     await this.#client.stopAt(entry);
     return this.register(2);
+  }
+
+  /**
+   * Executes one instruction in between, of the kernel's own privilege and at a real address, with these
+   * general registers; answers its condition code. It must change no memory of the kernel's.
+   */
+  async execute(
+    address: number,
+    registers: readonly (readonly [number, bigint])[],
+  ): Promise<number> {
+    const kept: (readonly [number, bigint])[] = [];
+    const numbers = [PSW_MASK, PSW_ADDRESS, ...registers.map(([number]) => GPR + number)];
+    for (const number of numbers) kept.push([number, await this.#client.register(number)]);
+    for (const [number, value] of registers) await this.#client.setRegister(GPR + number, value);
+    await this.#client.setRegister(PSW_MASK, PSW_DISABLED);
+    await this.#client.setRegister(PSW_ADDRESS, BigInt(address));
+    await this.#client.step();
+    const conditionCode = conditionCodeOf(await this.#client.register(PSW_MASK));
+    for (const [number, value] of kept) await this.#client.setRegister(number, value);
+    return conditionCode;
   }
 
   async #handle(): Promise<void> {

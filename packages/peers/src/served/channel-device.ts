@@ -20,7 +20,7 @@ export interface ChannelDeviceInit {
   /** What its transport is told besides. */
   readonly options?: Pick<
     CcwDeviceInit,
-    "maxRevision" | "offerAdminBelowRevision3" | "tolerateShortConfig"
+    "layout" | "maxRevision" | "offerAdminBelowRevision3" | "tolerateShortConfig"
   >;
   /** What an entropy device gives out. */
   readonly stream?: SeededStream;
