@@ -18,6 +18,8 @@ const DEFAULT_TIMEOUT = 10_000;
 const ANSWER_LIMIT = 0x10000;
 const INTERRUPT = "\x03";
 const PACKET = /^\$([^#$]*)#([0-9a-f]{2})/i;
+/** What may become one. */
+const BEGUN = /^\$[^#$]*(#[0-9a-f]?)?$/i;
 const HEX = /^([0-9a-f]{2}){1,8}$/i;
 
 /** A machine under a debugger; every number is of 64 bits. */
@@ -141,7 +143,7 @@ export class GdbClient {
       if (this.#received === "") return;
       const packet = PACKET.exec(this.#received);
       if (packet === null) {
-        const isBegun = this.#received.startsWith("$") && this.#received.length < ANSWER_LIMIT;
+        const isBegun = this.#received.length < ANSWER_LIMIT && BEGUN.test(this.#received);
         if (!isBegun) this.#end(lost(`no answer to anything: ${excerpt(this.#received)}`));
         return;
       }
