@@ -7,12 +7,15 @@ import { GdbClient } from "../src/gdb/client.ts";
 let server: Server;
 let own: Socket;
 let client: GdbClient;
+let received: string;
 
 beforeEach(async () => {
+  received = "";
   server = createServer((socket) => {
     own = socket;
     socket.on("error", () => socket.destroy());
     socket.on("data", (bytes) => {
+      received += String(bytes);
       // One empty answer to each question of the opening.
       if (/^\+?\$[?q]/.test(String(bytes))) socket.write("$#00");
     });
@@ -38,6 +41,19 @@ describe("a machine that runs", () => {
       await expect(run).rejects.toMatchObject({ code: "TRANSPORT" });
     },
   );
+
+  it("is interrupted, and one that runs a single instruction is not", async () => {
+    const step = client.step();
+    client.interrupt();
+    own.write("$S05#b8");
+    await step;
+    const run = client.run();
+    client.interrupt();
+    while (!received.includes("\x03")) await once(own, "data");
+    own.write("$S02#b5");
+    await run;
+    expect(received.split("\x03").map((part) => part.slice(-5))).toEqual(["$c#63", ""]);
+  });
 
   it("has stopped once the last character is there", async () => {
     const run = client.run();

@@ -22,12 +22,19 @@ const PACKET = /^\$([^#$]*)#([0-9a-f]{2})/i;
 const BEGUN = /^\$[^#$]*(#[0-9a-f]?)?$/i;
 const HEX = /^([0-9a-f]{2}){1,8}$/i;
 
+interface Waiting {
+  /** It is for the machine to stop, which runs until then. */
+  readonly runs: boolean;
+  resolve(answer: string): void;
+  reject(error: unknown): void;
+}
+
 /** A machine under a debugger; every number is of 64 bits. */
 export class GdbClient {
   readonly #socket: Socket;
   readonly #timeout: number;
   #received = "";
-  #waiting: { resolve(answer: string): void; reject(error: unknown): void } | undefined;
+  #waiting: Waiting | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failure: VirtioError | undefined;
 
@@ -102,9 +109,12 @@ export class GdbClient {
     checkStop(await this.#ask("c", Number.POSITIVE_INFINITY));
   }
 
-  /** Stops a machine that runs; {@link run} resolves then. Of no effect on one that is stopped. */
+  /**
+   * Stops a machine that runs; {@link run} resolves then. Of no effect on one that is stopped, or
+   * runs a single instruction, which it might keep from being run.
+   */
   interrupt(): void {
-    if (this.#waiting === undefined) return;
+    if (this.#waiting?.runs !== true) return;
     this.#await(this.#timeout);
     this.#socket.write(INTERRUPT, "latin1");
   }
@@ -123,7 +133,7 @@ export class GdbClient {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#waiting !== undefined) throw lost("a question is under way");
-      this.#waiting = { resolve, reject };
+      this.#waiting = { runs: timeout === Number.POSITIVE_INFINITY, resolve, reject };
       this.#await(timeout);
       this.#socket.write(`$${command}#${checksum(command)}`, "latin1");
     });
