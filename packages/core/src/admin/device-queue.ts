@@ -213,7 +213,8 @@ class Lane {
       // A handler may have had the device reset.
       if (this.fenced) return;
       if (done) {
-        queue.push(chain, this.write(queue, chain, chain.region));
+        // Nor may it be written to any more once a handler found that the device needs a reset.
+        queue.push(chain, this.write(queue, chain, host.running ? chain.region : undefined));
         work.release();
         answered = true;
       } else {

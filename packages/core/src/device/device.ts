@@ -416,7 +416,10 @@ export class VirtioDevice
       const { queue } = slot;
       if (queue === undefined || !this.#isPolled(slot)) continue;
       const before = queue.index;
-      if (queue.notifications) queue.disableNotifications();
+      if (queue.notifications) {
+        queue.disableNotifications();
+        slot.polled = true;
+      }
       this.#deliveries.notify(slot);
       if (queue.index !== before) found = true;
     }
@@ -426,9 +429,9 @@ export class VirtioDevice
   /** See {@link TransportFacingDevice.endPolling}. */
   endPolling(): void {
     for (const slot of this.#slots) {
-      if (slot.queue?.notifications === false && slot.queue.enableNotifications()) {
-        this.#visit(slot);
-      }
+      if (!slot.polled) continue;
+      slot.polled = false;
+      if (slot.queue?.enableNotifications() === true && this.#mayVisit(slot)) this.#visit(slot);
     }
   }
 
@@ -496,6 +499,7 @@ export class VirtioDevice
     this.#deliveries.after(() => {
       if (due === "takeover") this.#takeOver();
       else for (const slot of this.#slots) slot.queue?.release();
+      if (due === "start") this.#askForNotifications();
       if (due !== "nothing") this.#goOn();
       this.#visitAll();
     });
@@ -855,6 +859,7 @@ export class VirtioDevice
         const wanted = slot.queue.publish();
         if (wanted || ring?.interrupt === true) this.#deliveries.interrupt(slot);
       });
+      this.#askForNotifications();
       this.#startConsumers();
       this.#visitAll();
     });
@@ -1076,17 +1081,24 @@ export class VirtioDevice
     if (mayTell) this.#deliveries.interruptConfiguration();
   }
 
+  /** The host that a device was saved at may have looked by itself, and told the driver so. */
+  #askForNotifications(): void {
+    for (const { queue } of this.#slots)
+      if (queue?.notifications === true) queue.enableNotifications();
+  }
+
   /** What is available may never be notified of again. */
   #visitAll(): void {
-    for (const slot of this.#slots) {
-      const waits = slot.queue !== undefined && this.#port?.holdsBack?.(slot.index) === true;
-      if (!waits) this.#visit(slot);
-    }
+    for (const slot of this.#slots) if (this.#mayVisit(slot)) this.#visit(slot);
+  }
+
+  #mayVisit({ index, queue }: QueueSlot): boolean {
+    return queue === undefined || this.#port?.holdsBack?.(index) !== true;
   }
 
   /** Only what somebody else writes meanwhile can have news that nobody notified of. */
-  #isPolled({ index, queue }: QueueSlot): boolean {
-    return queue?.concurrent === true && this.#port?.holdsBack?.(index) !== true;
+  #isPolled(slot: QueueSlot): boolean {
+    return slot.queue?.concurrent === true && this.#mayVisit(slot);
   }
 
   #visit(slot: QueueSlot): void {

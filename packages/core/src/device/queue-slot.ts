@@ -29,6 +29,8 @@ export class QueueSlot {
   notified = false;
   /** True when the driver is to be interrupted. */
   interrupting = false;
+  /** True when its host looks at it instead of being notified: that is no wish of its consumer. */
+  polled = false;
 
   /** Low and high half of each area's address; absent while all of them are 0. */
   #halves: number[] | undefined = undefined;
@@ -77,6 +79,7 @@ export class QueueSlot {
   reset(): void {
     this.queue?.stop();
     this.queue = undefined;
+    this.polled = false;
     this.size = this.maxSize;
     this.#halves = undefined;
   }

@@ -65,7 +65,13 @@ export function saveSlot(slot: QueueSlot, stopped: boolean, path: string): Saved
   const { index, publishedIndex, notifications } = queue;
   return {
     ...registers,
-    ring: { index, publishedIndex, notifications, interrupt: slot.interrupting },
+    ring: {
+      index,
+      publishedIndex,
+      // Who polls here does not poll where it goes on.
+      notifications: notifications || slot.polled,
+      interrupt: slot.interrupting,
+    },
   };
 }
 

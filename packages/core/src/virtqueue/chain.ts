@@ -10,8 +10,9 @@ import type { Chain, DeviceQueue } from "./types.ts";
 
 /**
  * The most segments that one queue's popped buffers have together. A driver may let 32768 heads
- * share one long chain of descriptors; this bounds what remembering them costs, at 4 MiB. Pairs are not counted: there is room for them
- * in any chain.
+ * share one long chain of descriptors; this bounds what remembering them costs, at 4 MiB. Pairs are
+ * not counted: there is room for them in any chain. What chains keep to spare comes on top, 1 KiB for
+ * each entry of the ring at most.
  */
 export const SEGMENT_BUDGET = 8 * 32768;
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AdminMailbox, AdminQueues, OUTCOME } from "../../src/admin/index.ts";
 import { STATUS } from "../../src/device/index.ts";
-import { AdminRig, answerOf, GROUPS, hex, OP, request, settle } from "./rig.ts";
+import { AdminRig, answerOf, GROUPS, hex, OP, request, settle, TestFamily } from "./rig.ts";
 
 function ready(options: ConstructorParameters<typeof AdminRig>[0] = {}): AdminRig {
   const rig = new AdminRig(options);
@@ -235,6 +235,34 @@ describe("fences", () => {
     expect(rig.executor.used(GROUPS.self)).toEqual(before);
     rig.device.reset();
     expect(rig.executor.used(GROUPS.self)).toEqual([0, 1]);
+  });
+});
+
+describe("a device that needs a reset in the midst of a command", () => {
+  it.each<[string, number[]]>([
+    ["in one piece", []],
+    ["in two", [3]],
+  ])("writes nothing to a buffer %s", (_, cuts) => {
+    const family = new TestFamily();
+    const { handlers, reset } = family.bind();
+    const far = () => {
+      const { device } = rig;
+      device.setQueueAddress(0, "descriptorArea", 0, 1);
+      expect(device.enableQueue(0)).toBe(false);
+      return OUTCOME.OK;
+    };
+    family.bind = () => ({ handlers: { ...handlers, [OP.FAR]: far }, reset });
+    const rig = ready({ families: [family] });
+    const buffer = { readable: request(OP.FAR, GROUPS.self, 0), writableLength: 16 };
+    const placed = rig.add({ ...buffer, writableCuts: cuts });
+    rig.port.notify();
+    expect(rig.device.status & STATUS.DEVICE_NEEDS_RESET).not.toBe(0);
+    expect(rig.take(placed)).toBeUndefined();
+    for (const { address, length } of placed.writable) {
+      const bytes = new Uint8Array(length);
+      rig.memory.read(address, bytes);
+      expect(hex(bytes)).toBe("a5".repeat(length));
+    }
   });
 });
 

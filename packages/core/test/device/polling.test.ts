@@ -5,6 +5,8 @@ import {
   DmaArena,
   FEATURE,
   RING_FEATURES,
+  restoreSnapshot,
+  takeSnapshot,
   VirtioDevice,
 } from "@virtio-admin/core";
 import { describe, expect, it } from "vitest";
@@ -40,7 +42,9 @@ async function rig(features: readonly number[], concurrent = true) {
     handle.queue.add([address], [4], 1, 0);
     return handle.queue.publish();
   };
-  return { device, model, driver, memory, used, reap, offer, handle };
+  /** Another device of the same kind, which was never polled. */
+  const another = () => new VirtioDevice({ model: new FillModel(), memory, features });
+  return { device, model, driver, memory, used, reap, offer, handle, another };
 }
 
 describe.each(FORMATS)("a device that polls: %s", (_name, features) => {
@@ -72,6 +76,44 @@ describe.each(FORMATS)("a device that polls: %s", (_name, features) => {
     expect([device.poll(), offer(), device.poll()]).toEqual([false, true, false]);
     device.endPolling();
     expect(model.calls.length).toBe(before);
+  });
+
+  it.each([false, true])(
+    "is notified where its snapshot goes on (stopped: %s)",
+    async (stopped) => {
+      const { device, offer, handle, another, used, reap } = await rig(features);
+      device.poll();
+      offer();
+      expect(device.poll()).toBe(true);
+      if (stopped) await device.stop();
+      const target = another();
+      restoreSnapshot({ device: target }, takeSnapshot({ device }));
+      if (stopped) target.resume();
+      expect(offer()).toBe(true);
+      target.notify(handle.index);
+      reap();
+      expect(used).toEqual([4, 4]);
+    },
+  );
+
+  it("leaves notifications alone that its device type does not want", async () => {
+    const { device, model, offer } = await rig(features);
+    model.host.queue(0)?.disableNotifications();
+    device.poll();
+    device.endPolling();
+    expect(offer()).toBe(false);
+  });
+
+  it("goes on being polled, or not, where it was stopped meanwhile", async () => {
+    const { device, offer, used } = await rig(features);
+    device.poll();
+    await device.stop();
+    expect([offer(), device.poll()]).toEqual([false, false]);
+    device.endPolling();
+    expect(used).toEqual([]);
+    device.resume();
+    expect(used).toEqual([4]);
+    expect(offer()).toBe(true);
   });
 
   it("looks at nothing before DRIVER_OK and after a reset", async () => {

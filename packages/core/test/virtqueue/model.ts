@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import type { DmaBlock } from "../../src/memory/index.ts";
-import type { Chain } from "../../src/virtqueue/index.ts";
-import { makeRig, type Rig } from "./rig.ts";
+import { type Chain, createDeviceQueue, type DeviceQueue } from "../../src/virtqueue/index.ts";
+import { makeRig, RIG_BASE, type Rig } from "./rig.ts";
 
 /** A buffer as the model knows it, from add to reap. */
 interface Buffer {
@@ -32,6 +32,8 @@ export interface Configuration {
   readonly tableEntries: number;
   readonly atomic: boolean;
   readonly inOrder: boolean;
+  /** Memory lies below 2^32, where a readable and a writable segment go the short way. */
+  readonly low: boolean;
   /** How many entries both rings are ahead of where they start after a reset. */
   readonly ahead: number;
 }
@@ -48,6 +50,7 @@ export function configurations(sizes: readonly number[]): fc.Arbitrary<Configura
     tableEntries: fc.integer({ min: 0, max: 5 }),
     atomic: fc.boolean(),
     inOrder: fc.boolean(),
+    low: fc.boolean(),
     ahead: fc.constantFrom(0, 1, 0x7fff, 0xfffd, 0xffff),
   });
 }
@@ -77,6 +80,16 @@ export const STEPS = fc.oneof(
   { weight: 4, arbitrary: fc.record({ do: fc.constant("complete" as const) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("reap" as const) }) },
   {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("add" as const),
+      readable: fc.tuple(fc.integer({ min: 1, max: 150 })),
+      writable: fc.tuple(fc.integer({ min: 1, max: 150 })),
+      stamp: fc.integer({ min: 0, max: 255 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("takeOver" as const) }) },
+  {
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant("notifications" as const),
@@ -89,10 +102,13 @@ export const STEPS = fc.oneof(
 /** One of {@link STEPS}. */
 export type Step = typeof STEPS extends fc.Arbitrary<infer T> ? T : never;
 
+type Four = [number, number, number, number];
+
 const pattern = (length: number, stamp: number) =>
   Uint8Array.from({ length }, (_, i) => stamp + 13 * i);
 
 const INDEXES = 0x10000;
+const LOW_BASE = 0x8000_0000;
 
 /** A position so many entries ahead of where rings start after a reset. */
 export function startIndex(ahead: number, size: number, packed: boolean): number {
@@ -106,6 +122,7 @@ export function startIndex(ahead: number, size: number, packed: boolean): number
  */
 export class Modelled {
   readonly rig: Rig;
+  #device: DeviceQueue;
   readonly #config: Configuration;
   readonly #atStart: number;
   #added: Buffer[] = [];
@@ -119,14 +136,16 @@ export class Modelled {
   readonly #wants = { driver: true, device: true };
 
   constructor(config: Configuration, packed: boolean) {
-    const { tableEntries, ahead, ...rest } = config;
+    const { tableEntries, ahead, low, ...rest } = config;
     this.#config = config;
     this.rig = makeRig({
       ...rest,
       packed,
+      base: low ? LOW_BASE : RIG_BASE,
       startIndex: startIndex(ahead, config.size, packed),
       ...(tableEntries > 0 ? { tableEntries } : {}),
     });
+    this.#device = this.rig.device;
     this.#atStart = this.rig.arena.freeBytes;
     this.#freeDescriptors = config.size;
   }
@@ -134,7 +153,8 @@ export class Modelled {
   /** Does one step and checks it; returns what both formats have to agree on. */
   step(action: Step): unknown {
     const told = this.#do(action);
-    const { driver, device } = this.rig;
+    const { driver } = this.rig;
+    const device = this.#device;
     expect(driver.free).toBe(this.#freeDescriptors);
     expect(device.outstanding).toBe(this.#popped.length);
     const outstanding =
@@ -162,6 +182,8 @@ export class Modelled {
         return this.#complete();
       case "reap":
         return this.#reap();
+      case "takeOver":
+        return this.#takeOver();
       case "notifications":
         return this.#notifications(action.half, action.on);
     }
@@ -176,7 +198,10 @@ export class Modelled {
     const blocks = lengths.map((length) => arena.allocate(length, 1));
     const descriptors = indirect && count > 1 && count <= tableEntries ? 1 : count;
     const addresses = blocks.map((block) => block.address);
-    const id = driver.add(addresses, lengths, count, readable.length);
+    const isPair = readable.length === 1 && writable.length === 1;
+    const id = isPair
+      ? driver.addPair(...([addresses[0], lengths[0], addresses[1], lengths[1]] as Four))
+      : driver.add(addresses, lengths, count, readable.length);
     if (descriptors > this.#freeDescriptors) {
       expect(id).toBe(-1);
       for (const block of blocks) block.free();
@@ -214,7 +239,7 @@ export class Modelled {
   }
 
   #pop(): unknown {
-    const { device } = this.rig;
+    const device = this.#device;
     const chain = device.pop();
     const buffer = this.#available.shift();
     if (buffer === undefined) {
@@ -236,7 +261,7 @@ export class Modelled {
   }
 
   #push({ pick, stamp, short }: { pick: number; stamp: number; short: number }): void {
-    const { device } = this.rig;
+    const device = this.#device;
     const held = this.#popped.filter(({ done }) => !done);
     const entry = held[pick % held.length];
     if (entry === undefined) return;
@@ -261,7 +286,7 @@ export class Modelled {
   }
 
   #complete(): void {
-    const notify = this.rig.device.publish();
+    const notify = this.#device.publish();
     const { length } = this.#pushed;
     if (length === 0) expect(notify).toBe(false);
     else if (this.#armed.driver) expect(notify).toBe(true);
@@ -292,8 +317,18 @@ export class Modelled {
     return [buffer.claimed, got];
   }
 
+  /** Another device half goes on, where nothing is outstanding; what was pushed it may have to publish. */
+  #takeOver(): void {
+    const device = this.#device;
+    if (this.#popped.length > 0) return;
+    const { index, publishedIndex, notifications } = device;
+    device.stop();
+    const from = { startIndex: index, publishedIndex, notifications };
+    this.#device = createDeviceQueue({ ...this.rig.init, ...from });
+  }
+
   #notifications(who: "driver" | "device", on: boolean): void {
-    const half = this.rig[who];
+    const half = who === "driver" ? this.rig.driver : this.#device;
     const waiting = who === "driver" ? this.#used.length : this.#available.length;
     if (on) expect(half.enableNotifications()).toBe(waiting > 0);
     else half.disableNotifications();
@@ -303,7 +338,8 @@ export class Modelled {
 
   /** Lets everything that is under way come to its end. */
   finish(): void {
-    const { driver, device, arena } = this.rig;
+    const { driver, arena } = this.rig;
+    const device = this.#device;
     driver.publish();
     for (let chain = device.pop(); chain !== undefined; chain = device.pop()) {
       device.push(chain, 0);

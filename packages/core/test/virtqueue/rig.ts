@@ -20,6 +20,8 @@ export interface RigOptions {
   /** Where both halves start; as after a reset unless given. */
   readonly startIndex?: number;
   readonly memoryLength?: number;
+  /** Where memory begins; {@link RIG_BASE}, beyond 2^32, unless given. */
+  readonly base?: number;
 }
 
 export interface Rig {
@@ -39,11 +41,12 @@ export const RIG_BASE = 0x1_0000_0000;
 /** Both halves of one queue over real memory, the driver's half made first. */
 export function makeRig(options: RigOptions = {}): Rig {
   const size = options.size ?? 8;
+  const base = options.base ?? RIG_BASE;
   const atomic = options.atomic ?? false;
   const length = options.memoryLength ?? 0x10000 + 64 * size;
   const bytes = new Uint8Array(atomic ? new SharedArrayBuffer(length) : new ArrayBuffer(length));
-  const memory = createGuestMemory([{ base: RIG_BASE, bytes }]);
-  const arena = new DmaArena(memory, RIG_BASE, length);
+  const memory = createGuestMemory([{ base, bytes }]);
+  const arena = new DmaArena(memory, base, length);
   const packed = options.packed ?? false;
   const areas = queueAreaSizes(size, packed);
   const place = (area: { length: number; alignment: number }) =>
@@ -69,7 +72,7 @@ export function makeRig(options: RigOptions = {}): Rig {
   );
   const device = createDeviceQueue(init);
   const view = (address: number, count: number) =>
-    new DataView(bytes.buffer, address - RIG_BASE, count);
+    new DataView(bytes.buffer, address - base, count);
   return {
     memory,
     arena,

@@ -18,14 +18,23 @@ const DEFAULT_TIMEOUT = 10_000;
 const ANSWER_LIMIT = 0x10000;
 const INTERRUPT = "\x03";
 const PACKET = /^\$([^#$]*)#([0-9a-f]{2})/i;
+/** What may become one. */
+const BEGUN = /^\$[^#$]*(#[0-9a-f]?)?$/i;
 const HEX = /^([0-9a-f]{2}){1,8}$/i;
+
+interface Waiting {
+  /** It is for the machine to stop, which runs until then. */
+  readonly runs: boolean;
+  resolve(answer: string): void;
+  reject(error: unknown): void;
+}
 
 /** A machine under a debugger; every number is of 64 bits. */
 export class GdbClient {
   readonly #socket: Socket;
   readonly #timeout: number;
   #received = "";
-  #waiting: { resolve(answer: string): void; reject(error: unknown): void } | undefined;
+  #waiting: Waiting | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failure: VirtioError | undefined;
 
@@ -106,9 +115,12 @@ export class GdbClient {
     checkStop(await this.#ask("c", Number.POSITIVE_INFINITY));
   }
 
-  /** Stops a machine that runs; {@link run} resolves then. Of no effect on one that is stopped. */
+  /**
+   * Stops a machine that runs; {@link run} resolves then. Of no effect on one that is stopped, or
+   * runs a single instruction, which it might keep from being run.
+   */
   interrupt(): void {
-    if (this.#waiting === undefined) return;
+    if (this.#waiting?.runs !== true) return;
     this.#await(this.#timeout);
     this.#socket.write(INTERRUPT, "latin1");
   }
@@ -127,7 +139,7 @@ export class GdbClient {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#waiting !== undefined) throw lost("a question is under way");
-      this.#waiting = { resolve, reject };
+      this.#waiting = { runs: timeout === Number.POSITIVE_INFINITY, resolve, reject };
       this.#await(timeout);
       this.#socket.write(`$${command}#${checksum(command)}`, "latin1");
     });
@@ -147,7 +159,7 @@ export class GdbClient {
       if (this.#received === "") return;
       const packet = PACKET.exec(this.#received);
       if (packet === null) {
-        const isBegun = this.#received.startsWith("$") && this.#received.length < ANSWER_LIMIT;
+        const isBegun = this.#received.length < ANSWER_LIMIT && BEGUN.test(this.#received);
         if (!isBegun) this.#end(lost(`no answer to anything: ${excerpt(this.#received)}`));
         return;
       }
