@@ -45,6 +45,9 @@ export function featureName(bit: number): string {
   return `bit ${bit}`;
 }
 
+/** By this name Node.js asks an object what `console.log` is to print; browsers do not. */
+const INSPECT: unique symbol = Symbol.for("nodejs.util.inspect.custom");
+
 /** An immutable set of feature bits. */
 export class FeatureSet {
   /** The set without any bit. */
@@ -149,5 +152,14 @@ export class FeatureSet {
   toString(): string {
     const digits = [...this.#words].reverse().map((word) => word.toString(16).padStart(8, "0"));
     return `0x${digits.join("").replace(/^0+(?=.)/, "")}`;
+  }
+
+  /**
+   * What `console.log` of Node.js prints; without it that would be an empty object.
+   *
+   * @internal
+   */
+  [INSPECT](): string {
+    return `FeatureSet ${this.toString()}`;
   }
 }

@@ -1,4 +1,5 @@
-import { FEATURE, RING_FEATURES, STATUS } from "@virtio-admin/core";
+import { inspect } from "node:util";
+import { FEATURE, FeatureSet, RING_FEATURES, STATUS } from "@virtio-admin/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FillModel, NotingAdmin } from "./models.ts";
@@ -156,5 +157,12 @@ describe("FEATURES_OK", () => {
         expect((negotiate(device, ...bits) & FEATURES_OK) !== 0).toBe(good);
       }),
     );
+  });
+});
+
+describe("a set of features", () => {
+  it("shows its bits wherever Node.js prints it", () => {
+    const features = FeatureSet.of(VIRTIO_F_VERSION_1, VIRTIO_F_ADMIN_VQ);
+    expect(inspect({ features })).toBe("{ features: FeatureSet 0x20100000000 }");
   });
 });

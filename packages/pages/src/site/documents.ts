@@ -119,11 +119,16 @@ project's own, and offered only by a device whose maker asks for them. \`virtio-
           groupNames(command),
           part(command.data, command.layouts?.data),
           part(command.result, command.layouts?.result),
-          command.clauses.map((id) => `[${id}](site:documents/Clauses.html#${id})`).join(", "),
+          clauseLinks(command),
         ]),
       ),
     ],
   );
+}
+
+function clauseLinks({ clauses: ids }: AdminCommand): string {
+  if (ids.length === 0) return "none of its own";
+  return ids.map((id) => `[${id}](site:documents/Clauses.html#${id})`).join(", ");
 }
 
 function groupNames({ groups }: AdminCommand): string {
@@ -135,7 +140,8 @@ function groupNames({ groups }: AdminCommand): string {
 
 function part({ min, max }: LengthRange, layout: Layout | undefined): string {
   if (max === 0) return "none";
-  const bytes = min === max ? `${min} bytes` : `${min} to ${max} bytes`;
+  const number = min === max ? `${min}` : `${min} to ${max}`;
+  const bytes = `${number} ${max === 1 ? "byte" : "bytes"}`;
   return layout === undefined
     ? bytes
     : `[\`${layout.name}\`](site:documents/Registers_and_structures.html#${layout.name}), ${bytes}`;
@@ -171,27 +177,36 @@ function layoutSection(layout: Layout): string {
       blocks.push(`**\`${name}\`** ${head}. ${plain(doc)}${condition}`);
     }
     if (fields.length > 0) {
-      blocks.push(table(["Offset", "Field", "Type", "Access", "What"], fields.map(fieldRow)));
+      blocks.push(fieldTable(fields));
     }
   }
   return blocks.join("\n\n");
 }
 
-function fieldRow({ name, offset, type, access, gate, doc, bits }: MapField): string[] {
-  const condition = gate === undefined ? "" : ` *Only with ${plain(gate)}.*`;
-  const named = bits
-    .map(
-      ({ name: bit, at, width = 1 }) =>
-        `\`${bit}\` ${width === 1 ? at : `${at}–${at + width - 1}`}`,
-    )
-    .join(", ");
-  return [
-    `\`0x${offset.toString(16).padStart(3, "0")}\``,
-    `\`${name}\``,
-    type,
-    access ?? "",
-    `${plain(doc)}${condition}${named === "" ? "" : ` Bits: ${named}.`}`,
-  ];
+/** The fields; what is not a register has no access mode, and no column for it. */
+function fieldTable(fields: readonly MapField[]): string {
+  const hasAccess = fields.some(({ access }) => access !== undefined);
+  return table(
+    ["Offset", "Field", "Type", ...(hasAccess ? ["Access"] : []), "What"],
+    fields.map((field) => {
+      const { name, offset, type, access, gate, doc } = field;
+      const condition = gate === undefined ? "" : ` *Only with ${plain(gate)}.*`;
+      return [
+        `\`0x${offset.toString(16).padStart(3, "0")}\``,
+        `\`${name}\``,
+        type,
+        ...(hasAccess ? [access ?? ""] : []),
+        `${plain(doc)}${condition}${bitNames(field)}`,
+      ];
+    }),
+  );
+}
+
+function bitNames({ bits }: MapField): string {
+  const named = bits.map(
+    ({ name, at, width = 1 }) => `\`${name}\` ${width === 1 ? at : `${at}–${at + width - 1}`}`,
+  );
+  return named.length === 0 ? "" : ` Bits: ${named.join(", ")}.`;
 }
 
 function document(title: string, lead: string, parts: readonly string[]): string {
