@@ -11,6 +11,7 @@ import {
   summaryOf,
   variantDocument,
 } from "@virtio-admin/spec";
+import { MMIO_REFERENCE_LAYOUT } from "@virtio-admin/transport-mmio";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { layouts, structs } from "./arbitrary-layout.ts";
@@ -21,6 +22,7 @@ function variant(base: string, edit: object): Layout {
 }
 
 const NEW = { name: "New", offset: 0x0e8, type: "le32", access: "R", doc: "New." };
+const ADMIN_QUEUE_NUM_DOC = MMIO_REFERENCE_LAYOUT.registers.AdminQueueNum.doc;
 const GATED = { ...NEW, gate: { feature: 41 } };
 
 /** What is edited in which layout, and what is said of it: class, path behind the layout's name, kind. */
@@ -42,10 +44,26 @@ const EDITS: readonly (readonly [string, string, object, ChangeClass, string, st
     "removed",
   ],
   [
-    "a new register that is gated",
+    "a new register behind a feature that the old layout knows",
     "virtio_mmio_admin",
     { add: [GATED] },
+    "behavioural",
+    "New",
+    "added",
+  ],
+  [
+    "a new register behind a feature that the old layout does not know",
+    "virtio_mmio",
+    { add: [GATED] },
     "compatible",
+    "New",
+    "added",
+  ],
+  [
+    "a new register behind a feature that everybody has",
+    "virtio_mmio",
+    { add: [{ ...NEW, gate: { feature: 32 } }] },
+    "behavioural",
     "New",
     "added",
   ],
@@ -126,11 +144,22 @@ const EDITS: readonly (readonly [string, string, object, ChangeClass, string, st
           type: "le32",
           access: "R",
           gate: { feature: 41 },
-          doc: "Renamed.",
+          doc: ADMIN_QUEUE_NUM_DOC,
         },
       ],
     },
     "editorial",
+    "AdminQueueNum",
+    "renamed",
+  ],
+  [
+    "another register in the place of one, the same but for what it is",
+    "virtio_mmio_admin",
+    {
+      remove: ["AdminQueueNum"],
+      add: [{ ...GATED, offset: 0x0e4 }],
+    },
+    "behavioural",
     "AdminQueueNum",
     "renamed",
   ],
@@ -211,6 +240,14 @@ const EDITS: readonly (readonly [string, string, object, ChangeClass, string, st
     "added",
   ],
   [
+    "a new command with a revision that the old layout knows",
+    "virtio_ccw_commands_admin",
+    { add: [{ name: "X", code: 0x42, direction: "read", gate: { revision: 3 }, doc: "X." }] },
+    "behavioural",
+    "X",
+    "added",
+  ],
+  [
     "a new command without",
     "virtio_ccw_commands",
     { add: [{ name: "X", code: 0x42, direction: "read", doc: "X." }] },
@@ -286,6 +323,15 @@ describe("a difference", () => {
     expect(change, JSON.stringify(changes)).toMatchObject({ class: found, what });
     expect(change?.reason).not.toBe("");
   });
+
+  it.each(["unused_buffers", "reserved_lkey", "paddingLength"])(
+    "of bytes called %s is one of bytes with a meaning",
+    (name) => {
+      const at = (offset: number) =>
+        variant("virtio_mmio", { add: [{ ...NEW, name, offset }], change: {} });
+      expect(gravest(diffLayouts(at(0x0e8), at(0x0ec)))).toBe("breaking");
+    },
+  );
 
   it("to the ratified layouts is compatible for both of ours", () => {
     for (const name of ["virtio_mmio", "virtio_ccw_commands"]) {

@@ -99,6 +99,14 @@ describe("a variant", () => {
     expect(matchesSchema(document)).toBe(BEYOND_SCHEMA.includes(path));
   });
 
+  it("is refused at once with more entries than a layout has", () => {
+    const entry = { name: "New", offset: 0x0e8, type: "le32", access: "R", doc: "New." };
+    const add = Array.from({ length: 200_000 }, (_, i) => ({ ...entry, name: `New${i}` }));
+    for (const changes of [{ add }, { remove: add.map(({ name }) => name) }]) {
+      expect(() => variantDocument({ ...MMIO, ...changes })).toThrow(/at most 1024 members/);
+    }
+  });
+
   it("throws nothing but VirtioError, and changes no layout", () => {
     const before = JSON.stringify(layoutToJson(layoutNamed("virtio_mmio_admin")));
     const change = fc.dictionary(fc.constantFrom("Status", "QueueSel", "__proto__"), fc.anything());

@@ -38,7 +38,9 @@ export function patchFolder(
     }
     for (const { name } of patches) output.line(join(out, name));
     output.line();
-    output.line(`in a checkout of the specification: git am ${join(out, "*.patch")}`);
+    // Without the option git takes the carriage returns of lines away, and finds none of them then.
+    const keep = patches.some(({ text }) => text.includes("\r\n")) ? "--keep-cr " : "";
+    output.line(`in a checkout of the specification: git am ${keep}${join(out, "*.patch")}`);
     if (from === DEFAULT_AUTHOR) output.line(`they are from ${from}; --from says who you are`);
     output.document({
       patches: patches.map(({ name, subject }) => ({ file: join(out, name), subject })),

@@ -60,15 +60,17 @@ export class Changes {
     });
   }
 
-  /** Adds a name that changed, and nothing else with it. */
-  renamed(path: string, before: string, after: string): void {
+  /** Adds a name that changed; where the description did too, nobody but a reader knows what is meant. */
+  renamed(path: string, before: string, after: string, isSameMeaning: boolean): void {
     this.list.push({
-      class: "editorial",
+      class: isSameMeaning ? "editorial" : "behavioural",
       path,
       what: "renamed",
       before,
       after,
-      reason: "the bytes are the same; only what speaks of them by name is otherwise",
+      reason: isSameMeaning
+        ? "the bytes are the same; only what speaks of them by name is otherwise"
+        : "the bytes are the same, name and description are not: whether they mean the same is to be read",
     });
   }
 }

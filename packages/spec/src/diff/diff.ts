@@ -3,6 +3,7 @@ import type { ChannelCommand, CommandLayout, Layout } from "@virtio-admin/core";
 import { hex } from "../render/wording.ts";
 import { Changes, type LayoutChange } from "./changes.ts";
 import { diffCite, diffFields, diffGate, diffProse, ownCite, renamesOf } from "./fields.ts";
+import { NewGates } from "./gates.ts";
 
 /**
  * Every change from `before` to `after`, with its class and the reason for it, in the order of `before`, and
@@ -73,8 +74,8 @@ function diffCommands(changes: Changes, path: string, a: CommandLayout, b: Comma
   for (const [name, command] of before) {
     const where = `${path}.${name}`;
     const other = renamed.get(name);
-    if (other !== undefined) changes.renamed(where, name, other);
     const now = after.get(other ?? name);
+    if (other !== undefined) changes.renamed(where, name, other, command.doc === now?.doc);
     if (now === undefined) {
       changes.changed(where, hex(command.code), undefined, [
         "breaking",
@@ -85,6 +86,7 @@ function diffCommands(changes: Changes, path: string, a: CommandLayout, b: Comma
       diffCite(changes, where, ownCite(command, a), ownCite(now, b));
     }
   }
+  const asked = new NewGates(a);
   const taken = new Set(renamed.values());
   for (const [name, command] of after) {
     if (before.has(name) || taken.has(name)) continue;
@@ -94,7 +96,12 @@ function diffCommands(changes: Changes, path: string, a: CommandLayout, b: Comma
       hex(command.code),
       command.gate === undefined
         ? ["behavioural", "nothing negotiates it: a driver cannot tell whether a device has it"]
-        : ["compatible", "only who negotiates it issues it"],
+        : asked.has(command.gate)
+          ? ["compatible", "only who negotiates it issues it"]
+          : [
+              "behavioural",
+              "what negotiates it is older: a driver cannot tell whether a device has it",
+            ],
     );
   }
 }

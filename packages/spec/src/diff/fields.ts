@@ -10,6 +10,7 @@ import {
 } from "@virtio-admin/core";
 import { bytesOf, gateText, hex, offsetDigits, typeText } from "../render/wording.ts";
 import type { Changes, Verdict } from "./changes.ts";
+import { NewGates } from "./gates.ts";
 
 type FieldLayout = AnyStructLayout | RegisterLayout;
 
@@ -18,6 +19,7 @@ export function diffFields(changes: Changes, path: string, a: FieldLayout, b: Fi
   const before = fieldsOf(a);
   const after = fieldsOf(b);
   const renamed = renamesOf(before, after, sameWire);
+  const asked = new NewGates(a);
   for (const field of before.values()) {
     const where = `${path}.${field.name}`;
     const same = after.get(field.name);
@@ -25,17 +27,22 @@ export function diffFields(changes: Changes, path: string, a: FieldLayout, b: Fi
     if (same !== undefined) {
       diffField(changes, where, field, same, a, b);
     } else if (other !== undefined) {
-      changes.renamed(where, field.name, other);
       const now = after.get(other);
+      changes.renamed(where, field.name, other, field.doc === now?.doc);
       if (now !== undefined) diffField(changes, where, field, now, a, b);
     } else {
-      changes.changed(where, placeText(field, a), undefined, removal(field, after));
+      changes.changed(where, placeText(field, a), undefined, removal(field, after, asked));
     }
   }
   const taken = new Set(renamed.values());
   for (const field of after.values()) {
     if (before.has(field.name) || taken.has(field.name)) continue;
-    changes.changed(`${path}.${field.name}`, undefined, placeText(field, b), addition(field, a));
+    changes.changed(
+      `${path}.${field.name}`,
+      undefined,
+      placeText(field, b),
+      addition(field, a, asked),
+    );
   }
   diffSize(changes, path, a, b);
 }
@@ -79,14 +86,14 @@ function sameWire(a: Field, b: Field): boolean {
 
 /** Bytes that have a name only to say that they have no meaning. */
 function isReserved({ name }: Field): boolean {
-  return /^(reserved|padding|unused)/i.test(name);
+  return /^(?:reserved|padding|unused)_?\d*$/i.test(name);
 }
 
 function placeText(field: Field, layout: FieldLayout): string {
   return `${typeText(field)} at ${hex(field.offset, offsetDigits(layout))}`;
 }
 
-function removal(field: Field, after: ReadonlyMap<string, Field>): Verdict {
+function removal(field: Field, after: ReadonlyMap<string, Field>, asked: NewGates): Verdict {
   if (!isReserved(field)) {
     return ["breaking", "who knows it goes on using it, and finds something else or nothing"];
   }
@@ -96,14 +103,18 @@ function removal(field: Field, after: ReadonlyMap<string, Field>): Verdict {
   );
   return heirs.length === 0 || heirs.every(isReserved)
     ? ["editorial", "reserved bytes have no meaning, with a name or without"]
-    : heirs.every(({ gate }) => gate !== undefined)
+    : heirs.every(({ gate }) => gate !== undefined && asked.has(gate))
       ? ["compatible", "reserved bytes were given a meaning that has to be negotiated"]
-      : ["behavioural", "reserved bytes were given a meaning that nothing negotiates"];
+      : ["behavioural", "reserved bytes were given a meaning that nothing new negotiates"];
 }
 
-function addition(field: Field, before: FieldLayout): Verdict {
+function addition(field: Field, before: FieldLayout, asked: NewGates): Verdict {
   if (isReserved(field)) {
     return ["editorial", "reserved bytes have no meaning, with a name or without"];
+  }
+  if (field.gate !== undefined && !asked.has(field.gate)) {
+    const gate = gateText(field.gate);
+    return ["behavioural", `${gate} is not new: the other side cannot tell whether it is there`];
   }
   if (field.gate !== undefined) {
     return ["compatible", `only with ${gateText(field.gate)} is it there: others never see it`];
@@ -223,7 +234,7 @@ function diffBits(changes: Changes, path: string, a: Field, b: Field): void {
     const where = `${path}.bits.${name}`;
     const other = renamed.get(name);
     const now = after.get(other ?? name);
-    if (other !== undefined) changes.renamed(where, name, other);
+    if (other !== undefined) changes.renamed(where, name, other, run.doc === now?.doc);
     if (now === undefined) {
       changes.changed(where, bitsText(run), undefined, [
         "breaking",

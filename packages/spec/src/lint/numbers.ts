@@ -19,6 +19,8 @@ interface Range {
 const NAME = /^[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+$/;
 const NAMES = /\b[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+\b/g;
 const NUMBER = "(?:0x[\\dA-Fa-f]{1,16}|\\d{1,20})";
+const WHOLE_NUMBER = new RegExp(`^${NUMBER}$`);
+const IDENTIFIER = /^[A-Za-z]\w*$/;
 const RANGE = new RegExp(`^(${NUMBER})(?:\\s*(?:-|--|to)\\s*(${NUMBER}|n))?$`);
 const HEXADECIMAL = /\b(0x[\dA-Fa-f]{1,16})\s*-{1,2}\s*(0x[\dA-Fa-f]{1,16})\b/g;
 /** A field that is set to a number. */
@@ -104,6 +106,23 @@ export const NUMBER_RULES: readonly Rule[] = [
     },
   },
   {
+    name: "value-duplicate",
+    doc: "two names in one table that have the same number",
+    check({ book }, report) {
+      for (const { rows } of book.tables) {
+        const first = new Map<number, Named>();
+        for (const entry of rows.flatMap(namedRow)) {
+          const before = first.get(entry.value);
+          if (before === undefined) first.set(entry.value, entry);
+          else if (before.name !== entry.name) {
+            const there = `${before.name} at ${placeText(before.place)}`;
+            report(entry.place, `${entry.name} is ${hex(entry.value)}, and so is ${there}`);
+          }
+        }
+      }
+    },
+  },
+  {
     name: "range-conflict",
     doc: "two ranges of the same thing that cut each other",
     check(text, report) {
@@ -182,6 +201,29 @@ export const NUMBER_RULES: readonly Rule[] = [
     },
   },
 ];
+
+/** A name with its number. */
+interface Named {
+  readonly name: string;
+  readonly value: number;
+  readonly place: Place;
+}
+
+/** Of a row with a number and one name these; a macro has its names first, and a number for each of them. */
+function namedRow(row: Table["rows"][number]): Named[] {
+  const cells = row.cells.map(cellText);
+  if (row.macro !== undefined) {
+    const numbers = cells.flatMap((cell) => (WHOLE_NUMBER.test(cell) ? [Number(cell)] : []));
+    return numbers.flatMap((value, index) => {
+      const name = cells[index] ?? "";
+      return IDENTIFIER.test(name) ? [{ name, value, place: row }] : [];
+    });
+  }
+  const [first = "", ...others] = cells;
+  const [name, ...more] = others.filter((other) => NAME.test(other));
+  if (!WHOLE_NUMBER.test(first) || name === undefined || more.length > 0) return [];
+  return [{ name, value: Number(first), place: row }];
+}
 
 interface Value {
   readonly value: number;

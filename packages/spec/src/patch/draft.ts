@@ -59,9 +59,10 @@ export class Draft {
   #change(file: SourceFile, change: LineChange): void {
     // What could not be decoded would not be found again by who applies the patch.
     if (file.text.includes("\ufffd")) throw anchorError("the text", file.path, "is not UTF-8");
+    const ended = { ...change, insert: endedAs(file, change.insert) };
     const known = this.#changes.get(file.path);
-    if (known === undefined) this.#changes.set(file.path, [change]);
-    else known.push(change);
+    if (known === undefined) this.#changes.set(file.path, [ended]);
+    else known.push(ended);
   }
 
   #fileAt(path: string): SourceFile {
@@ -69,4 +70,10 @@ export class Draft {
     if (file === undefined) throw new RangeError(`no file ${path}`);
     return file;
   }
+}
+
+/** Lines that end as those of the file do: one with carriage returns is not to have both kinds. */
+function endedAs({ text }: SourceFile, lines: readonly string[]): readonly string[] {
+  if (text[text.indexOf("\n") - 1] !== "\r") return lines;
+  return lines.map((line) => (line.endsWith("\r") ? line : `${line}\r`));
 }

@@ -71,6 +71,8 @@ const HEAD = ["$schema", "format", "version", "base", "name", "doc", "cite"];
 const CHANGES = ["change", "add", "remove"];
 /** What of a base's entry is another entry when it is changed. */
 const FIXED = ["name"];
+/** More than a layout takes: what looks for names among entries is not asked for as many squared. */
+const MOST_CHANGES = 1024;
 const OWN = { configurable: true, enumerable: true, writable: true };
 
 /**
@@ -196,8 +198,11 @@ function object(value: unknown, path: string): Members {
 
 function array(value: unknown, path: string): readonly unknown[] {
   if (value === undefined) return [];
-  if (Array.isArray(value)) return value;
-  throw refuse(path, "a list is needed", value);
+  if (!Array.isArray(value)) throw refuse(path, "a list is needed", value);
+  if (value.length > MOST_CHANGES) {
+    throw refuse(path, `a list has at most ${MOST_CHANGES} members`, value.length);
+  }
+  return value;
 }
 
 function isObject(value: unknown): value is Members {

@@ -174,6 +174,16 @@ const PLANTS: Readonly<Record<string, readonly Plant[]>> = {
       /cap_specifc_data/,
     ),
   ],
+  "value-duplicate": [
+    replaced(
+      ADMIN,
+      /12( +& VIRTIO_ADMIN_STATUS_ENOMEM)/,
+      "11$1",
+      /ENOMEM is 0xb \(11\), and so is VIRTIO_ADMIN_STATUS_EAGAIN/,
+    ),
+    replaced(MMIO, "{0x0c0}", "{0x0a4}", /QueueReset is 0xa4 \(164\), and so is QueueDeviceHigh/),
+    replaced(MMIO, "{0x0fc}", "{0x0c0}", /ConfigGeneration is 0xc0 \(192\), and so is QueueReset/),
+  ],
   "value-mismatch": [
     replaced(CAPS, "is set to 0x8.", "is set to 0x18.", /DEVICE_CAP_GET is 0x18/),
     replaced(PART_TYPES, "is set to 0x103.", "is set to 0x130.", /DEVICE_STATUS is 0x130/),

@@ -75,6 +75,11 @@ const SNIPPETS: readonly (readonly [rule: string, bad: string, good: string])[] 
     `${items("[VIRTIO_X_F_A (3)] A bit.")}${listing("#define VIRTIO_X_F_A (1 << 3)")}`,
   ],
   [
+    "value-duplicate",
+    table("0 & VIRTIO_X_A & a", "1 & VIRTIO_X_B & b", "1 & VIRTIO_X_C & c"),
+    table("0 & VIRTIO_X_A & a", "1 & VIRTIO_X_B & b", "2 & VIRTIO_X_C & c"),
+  ],
+  [
     "table-coverage",
     table("0x0 & a", "0x2-0x7 & b", "0x8-0xff & c"),
     table("0x0-0x1 & a", "0x2-0x7 & b", "0x8-0xff & c"),

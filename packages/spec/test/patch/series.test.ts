@@ -123,6 +123,17 @@ describe("the series, on a specification of a few lines", () => {
     expect(subjects).not.toContain(first?.subject);
   });
 
+  it("ends its lines as the file does that they come into", () => {
+    const { patched: unix } = specPatches(miniature(), AUTHOR);
+    let tree = miniature();
+    for (const { path, text } of tree.files.values()) {
+      tree = tree.with(path, text.replaceAll("\n", "\r\n"));
+    }
+    for (const { path, text } of specPatches(tree, AUTHOR).patched.files.values()) {
+      expect(text).toBe(unix.files.get(path)?.text.replaceAll("\n", "\r\n"));
+    }
+  });
+
   it("is refused where it has been applied", () => {
     expect(() => specPatches(patched, AUTHOR)).toThrow(
       expect.objectContaining({ code: "SPEC_ANCHOR", message: expect.stringContaining("taken") }),
