@@ -26,11 +26,20 @@ describe("the command line", () => {
   });
 
   it("has a device for each socket, whatever is in its path", () => {
-    const sockets = [{ path: '/a,b "c"' }, { path: "/d", at: "3.0" }];
+    const sockets = [
+      { path: '/a,b "c"' },
+      { path: "/d", at: "3.0" },
+      { path: "/e", waitsForWrites: true },
+    ];
     const devices = after(machineArguments({ ...machine, sockets }), "-device");
     expect(devices.map((text) => JSON.parse(text))).toEqual([
       { driver: "vfio-user-pci", socket: { type: "unix", path: '/a,b "c"' } },
       { driver: "vfio-user-pci", socket: { type: "unix", path: "/d" }, addr: "3.0" },
+      {
+        driver: "vfio-user-pci",
+        socket: { type: "unix", path: "/e" },
+        "x-no-posted-writes": true,
+      },
     ]);
   });
 

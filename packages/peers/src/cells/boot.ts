@@ -40,7 +40,7 @@ export function reach(
   if (transport === "pci") return { modules: [driver], sockets: [{ path: socket }] };
   return {
     modules: ["virtio_mmio", driver],
-    sockets: [{ path: socket, at: WINDOW_SLOT }],
+    sockets: [{ path: socket, at: WINDOW_SLOT, waitsForWrites: true }],
     append: ["pci=off"],
     acpiTable: virtioMmioTable([WINDOW]),
   };

@@ -30,6 +30,12 @@ export interface VfioUserSocket {
   readonly path: string;
   /** The slot and function, `3.0`; QEMU chooses one unless given. */
   readonly at?: string;
+  /**
+   * True when a write is done once the processor goes on, as writes of registers on MMIO are. Without,
+   * they are posted, as on PCI: a driver that acknowledges an interrupt and then looks at its queues
+   * would look before the device has heard of it, and miss the interrupt of what came in between.
+   */
+  readonly waitsForWrites?: boolean;
 }
 
 /** A console of QEMU's own process, with its monitor behind Ctrl-a c, or one to be read only. */
@@ -69,10 +75,11 @@ export function machineArguments(machine: Machine): string[] {
 }
 
 /** The argument of one device; JSON, as a path may have commas. */
-function deviceArgument({ path, at }: VfioUserSocket): string {
+function deviceArgument({ path, at, waitsForWrites = false }: VfioUserSocket): string {
   return JSON.stringify({
     driver: "vfio-user-pci",
     socket: { type: "unix", path },
     ...(at === undefined ? {} : { addr: at }),
+    ...(waitsForWrites ? { "x-no-posted-writes": true } : {}),
   });
 }
