@@ -5,6 +5,10 @@ import type { PciInterruptSink, PciWindow, VectorMasking } from "@virtio-admin/t
  * A PCI function; every `PciDevice` is one, and whoever has other registers in a BAR may write one.
  * Offsets and lengths are in bytes, numbers in memory little-endian. A server calls it within
  * {@link barLength} and the length of configuration space only, and hangs up when it throws.
+ *
+ * Writes of BARs may be posted: QEMU lets its processor go on before the function has heard of them.
+ * Registers whose driver relies on more, as the one of MMIO that acknowledges interrupts, need a client
+ * that waits (QEMU's `x-no-posted-writes`).
  */
 export interface VfioUserFunction {
   /** What of its shape a server has to know. */
