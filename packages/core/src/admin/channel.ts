@@ -55,18 +55,21 @@ export class AdminChannel {
   private freeCount: number;
   /** The slot of each buffer id, or -1. */
   private readonly slotOf: Int32Array;
-  /** Where the two buffers of each slot start, as guest addresses and in the view. */
-  private readonly addresses: Float64Array;
-  private readonly requestAt: Float64Array;
-  private readonly responseAt: Float64Array;
+  /**
+   * Where the two buffers of each slot start, as guest addresses and in the view. Plain arrays, as
+   * the lengths below: as long as every number in one is small, an engine keeps them as integers.
+   */
+  private readonly addresses: number[] = [];
+  private readonly requestAt: number[] = [];
+  private readonly responseAt: number[] = [];
   private readonly views: DataView[] = [];
   private readonly bytes: Uint8Array[] = [];
   /** Memory of a slot whose command is longer than the slot. */
   private readonly extra: (DmaBlock | undefined)[] = [];
-  private readonly roomForData: Float64Array;
-  private readonly roomForResult: Float64Array;
+  private readonly roomForData: number[] = [];
+  private readonly roomForResult: number[] = [];
   private readonly outcomes: Uint32Array;
-  private readonly usedLengths: Float64Array;
+  private readonly usedLengths: Uint32Array;
   private outstandingCount = 0;
   private closed = false;
 
@@ -110,17 +113,17 @@ export class AdminChannel {
     this.freeSlots = Int32Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.freeCount = slots;
     this.slotOf = new Int32Array(port.queue.size).fill(-1);
-    this.addresses = new Float64Array(SEGMENTS * slots);
-    this.requestAt = new Float64Array(slots);
-    this.responseAt = new Float64Array(slots);
-    this.roomForData = new Float64Array(slots);
-    this.roomForResult = new Float64Array(slots);
     this.outcomes = new Uint32Array(slots);
-    this.usedLengths = new Float64Array(slots);
+    this.usedLengths = new Uint32Array(slots);
     for (let slot = 0; slot < slots; slot++) {
       this.extra.push(undefined);
       this.views.push(this.block.region.view);
       this.bytes.push(this.block.region.bytes);
+      this.addresses.push(0, 0);
+      this.requestAt.push(0);
+      this.responseAt.push(0);
+      this.roomForData.push(0);
+      this.roomForResult.push(0);
       this.place(slot);
     }
   }

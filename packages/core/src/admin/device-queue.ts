@@ -207,15 +207,12 @@ class Lane {
         break;
       }
       left--;
-      this.read(queue, chain);
-      const done = executor.start(work);
+      const done = this.begin(queue, chain);
       bytes -= work.dataLength + work.resultLength;
       // A handler may have had the device reset.
       if (this.fenced) return;
       if (done) {
-        // Nor may it be written to any more once a handler found that the device needs a reset.
-        queue.push(chain, this.write(queue, chain, host.running ? chain.region : undefined));
-        work.release();
+        this.answer(queue, chain);
         answered = true;
       } else {
         this.held = chain;
@@ -228,6 +225,20 @@ class Lane {
     if (this.held !== undefined || host.checkDefect(index) || !more) return;
     if (bytes > 0) host.revisit(index);
     else defer(() => host.revisit(index));
+  }
+
+  /** Takes the command out of the buffer and carries it out; true when its outcome is there. */
+  private begin(queue: DeviceQueue, chain: Chain): boolean {
+    this.read(queue, chain);
+    return this.executor.start(this.work);
+  }
+
+  /** Writes the answer, and uses the buffer. */
+  private answer(queue: DeviceQueue, chain: Chain): void {
+    // Nor may it be written to any more once a handler found that the device needs a reset.
+    const region = this.host.running ? chain.region : undefined;
+    queue.push(chain, this.write(queue, chain, region));
+    this.work.release();
   }
 
   private answerHeld(): void {

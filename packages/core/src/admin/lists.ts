@@ -54,6 +54,8 @@ export interface GroupLists {
 interface ListReport {
   /** The list on the wire, whole words. */
   readonly words: DataView;
+  /** How many bytes it has: a view's own length is a call. */
+  readonly length: number;
   /** The commands that are not in it and may come up. */
   readonly unlisted: readonly BoundCommand[];
 }
@@ -148,8 +150,7 @@ export class CommandLists implements OwnerLists {
     if (report === undefined || this.#cameUp(lists, report.unlisted)) {
       report = this.#makeReport(lists);
     }
-    const { words } = report;
-    const length = words.byteLength;
+    const { words, length } = report;
     for (let at = 0; at < length; at += 4) {
       target.setUint32(at, words.getUint32(at, true), true);
     }
@@ -275,7 +276,7 @@ export class CommandLists implements OwnerLists {
         groupTypes.some((groupType) => this.#isListed(bound, groupType)),
     );
     const words = new DataView(encodeOpcodeList(opcodesOf(supported)).buffer);
-    lists.report = { words, unlisted };
+    lists.report = { words, length: words.byteLength, unlisted };
     return lists.report;
   }
 

@@ -29,8 +29,6 @@ export class PooledChain implements Chain {
   head = 0;
   count = 0;
   readableCount = 0;
-  addresses: Float64Array = new Float64Array(FIRST_SEGMENTS);
-  lengths: Float64Array = new Float64Array(FIRST_SEGMENTS);
   readableLength = 0;
   writableLength = 0;
   region: MemoryRegion | undefined = undefined;
@@ -42,14 +40,34 @@ export class PooledChain implements Chain {
   descriptors = 1;
   /** True between pop and push. */
   held = false;
-  /** The chain that was given back before it: what a queue has to spare is a list. */
-  spare: PooledChain | undefined = undefined;
   /** In a queue that uses buffers in order: the one popped next, and how many bytes this one got. */
   after: PooledChain | undefined = undefined;
   written = WAITING;
+  private addressesKept: Float64Array = new Float64Array(FIRST_SEGMENTS);
+  private lengthsKept: Float64Array = new Float64Array(FIRST_SEGMENTS);
 
   constructor(owner: DeviceQueue) {
     this.owner = owner;
+  }
+
+  /** See {@link Chain.addresses}; those of a pair are written when they are asked for. */
+  get addresses(): Float64Array {
+    const { addressesKept, region } = this;
+    if (region !== undefined) {
+      addressesKept[0] = region.base + this.readableAt;
+      addressesKept[1] = region.base + this.writableAt;
+    }
+    return addressesKept;
+  }
+
+  /** See {@link Chain.lengths}; those of a pair are written when they are asked for. */
+  get lengths(): Float64Array {
+    const { lengthsKept } = this;
+    if (this.region !== undefined) {
+      lengthsKept[0] = this.readableLength;
+      lengthsKept[1] = this.writableLength;
+    }
+    return lengthsKept;
   }
 
   /** Fills it with a readable and a writable segment, both of them in `region`. */
@@ -60,12 +78,7 @@ export class PooledChain implements Chain {
     writable: number,
     writableLength: number,
   ): void {
-    const { addresses, lengths } = this;
     const { base } = region;
-    addresses[0] = readable;
-    addresses[1] = writable;
-    lengths[0] = readableLength;
-    lengths[1] = writableLength;
     this.region = region;
     this.readableAt = readable - base;
     this.writableAt = writable - base;
@@ -78,25 +91,33 @@ export class PooledChain implements Chain {
   /** The used length to report when `written` bytes are said to have been written. */
   usedLength(written: number): number {
     const { writableLength } = this;
-    if (written >= 0 && written <= writableLength && written <= LONGEST_USED_LENGTH) return written;
+    // Nearly always: an integer of 32 bits, told without a detour over floating point.
+    if (written >>> 0 === written && written <= writableLength) return written;
     return Math.max(0, Math.min(written, writableLength, LONGEST_USED_LENGTH));
   }
 
-  /** Makes room for twice as many segments. */
-  grow(): void {
-    const addresses = new Float64Array(2 * this.addresses.length);
-    const lengths = new Float64Array(2 * this.lengths.length);
-    addresses.set(this.addresses);
-    lengths.set(this.lengths);
-    this.addresses = addresses;
-    this.lengths = lengths;
+  /** Sets segment `i`, the next one, of a chain that is no pair. */
+  setSegment(i: number, address: number, length: number): void {
+    if (i === this.addressesKept.length) this.grow();
+    this.addressesKept[i] = address;
+    this.lengthsKept[i] = length;
   }
 
   /** Forgets a room that only a very long buffer needed. */
   shrink(): void {
-    if (this.addresses.length <= KEPT_SEGMENTS) return;
-    this.addresses = new Float64Array(FIRST_SEGMENTS);
-    this.lengths = new Float64Array(FIRST_SEGMENTS);
+    if (this.addressesKept.length <= KEPT_SEGMENTS) return;
+    this.addressesKept = new Float64Array(FIRST_SEGMENTS);
+    this.lengthsKept = new Float64Array(FIRST_SEGMENTS);
+  }
+
+  /** Makes room for twice as many segments. */
+  private grow(): void {
+    const addresses = new Float64Array(2 * this.addressesKept.length);
+    const lengths = new Float64Array(2 * this.lengthsKept.length);
+    addresses.set(this.addressesKept);
+    lengths.set(this.lengthsKept);
+    this.addressesKept = addresses;
+    this.lengthsKept = lengths;
   }
 }
 

@@ -30,6 +30,8 @@ const DESC_LEN = PVIRTQ_DESC.fields.len.offset;
 /** `id` and `flags` in one word. */
 const DESC_WORD = PVIRTQ_DESC.fields.id.offset;
 const DESC_SIZE = PVIRTQ_DESC.size;
+// A power of two: shifting needs no check for overflow.
+const DESC_SHIFT = Math.log2(DESC_SIZE);
 const ID_MASK = 0xffff;
 const F_NEXT = PVIRTQ_DESC.fields.flags.bits.next.mask << 16;
 const F_WRITE = PVIRTQ_DESC.fields.flags.bits.write.mask << 16;
@@ -79,8 +81,9 @@ export class PackedDeviceQueue implements DeviceQueue {
   private looked = 0;
   /** 1 for the id of each buffer that is held; as long as the ring until an id is beyond it. */
   private heldIds: Uint8Array;
-  /** The chain that was given back last. */
-  private spare: PooledChain | undefined = undefined;
+  /** The chains that are to spare, and how many they are; what is behind them is stale. */
+  private readonly idle: PooledChain[] = [];
+  private idleCount = 0;
   /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
   private oldest: PooledChain | undefined = undefined;
   private newest: PooledChain | undefined = undefined;
@@ -200,7 +203,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       if ((word & TURN) !== this.availMark) return undefined;
     }
 
-    const chain = this.spare ?? new PooledChain(this);
+    const chain = this.idleCount > 0 ? (this.idle[this.idleCount - 1] as PooledChain) : this.spare();
     if (!this.takePair(chain, word)) {
       const defect = this.walk(chain, word);
       if (defect !== undefined) return this.fail(defect);
@@ -216,7 +219,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.heldSegments = segments;
     }
 
-    this.spare = chain.spare;
+    this.idleCount--;
     this.taken = taken;
     this.heldIds[head] = 1;
     this.held++;
@@ -247,12 +250,12 @@ export class PackedDeviceQueue implements DeviceQueue {
     const flags = length === 0 ? 0 : F_WRITE;
     if (isFirst) {
       // The driver looks at one descriptor: while that is not used, it sees none behind it.
-      const at = this.publishedUsed * DESC_SIZE;
+      const at = this.publishedUsed << DESC_SHIFT;
       this.descriptors.setUint32(at + DESC_LEN, length, true);
       this.descriptors.setUint16(at + DESC_WORD, head, true);
       this.firstWord = head | this.publishedMark | flags;
     } else {
-      const at = this.nextUsed * DESC_SIZE;
+      const at = this.nextUsed << DESC_SHIFT;
       this.descriptors.setUint32(at + DESC_LEN, length, true);
       this.descriptors.setUint32(at + DESC_WORD, head | this.usedMark | flags, true);
     }
@@ -272,15 +275,17 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     // Memory that is taken out meanwhile is not kept by a chain that is to spare.
     chain.region = undefined;
-    chain.spare = this.spare;
-    this.spare = chain;
+    // Where buffers are pushed as they are popped, it stands there still.
+    const { idle, idleCount } = this;
+    if (idle[idleCount] !== chain) idle[idleCount] = chain;
+    this.idleCount = idleCount + 1;
   }
 
   /** See {@link DeviceQueue.publish}. */
   publish(): boolean {
     const count = this.unpublished;
     if (count === 0 || this.mode === STOPPED) return false;
-    const at = this.publishedUsed * DESC_SIZE + DESC_WORD;
+    const at = (this.publishedUsed << DESC_SHIFT) + DESC_WORD;
     const word = this.inherited ? this.inheritedWord() : this.firstWord;
     this.inherited = false;
     this.unpublished = 0;
@@ -342,6 +347,14 @@ export class PackedDeviceQueue implements DeviceQueue {
     this.mode = STOPPED;
   }
 
+  /** A new chain, as the only one to spare. */
+  private spare(): PooledChain {
+    const chain = new PooledChain(this);
+    this.idle[0] = chain;
+    this.idleCount = 1;
+    return chain;
+  }
+
   private enqueue(chain: PooledChain): void {
     chain.written = WAITING;
     chain.after = undefined;
@@ -376,7 +389,7 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   private nextWord(): number {
-    return load32(this.descriptors, this.descriptorWords, this.nextAvail * DESC_SIZE + DESC_WORD);
+    return load32(this.descriptors, this.descriptorWords, (this.nextAvail << DESC_SHIFT) + DESC_WORD);
   }
 
   /**
@@ -404,7 +417,7 @@ export class PackedDeviceQueue implements DeviceQueue {
 
   /** What a device half before this one wrote, and did not make visible. */
   private inheritedWord(): number {
-    const at = this.publishedUsed * DESC_SIZE;
+    const at = this.publishedUsed << DESC_SHIFT;
     const id = this.descriptors.getUint16(at + DESC_WORD, true);
     const length = this.descriptors.getUint32(at + DESC_LEN, true);
     return id | this.publishedMark | (length === 0 ? 0 : F_WRITE);
@@ -420,7 +433,7 @@ export class PackedDeviceQueue implements DeviceQueue {
     const { descriptors, memory, nextAvail, availMark } = this;
     if ((word & F_KIND) !== F_NEXT) return false;
     const wraps = nextAvail + 1 === this.size;
-    const at = nextAvail * DESC_SIZE;
+    const at = nextAvail << DESC_SHIFT;
     const secondAt = wraps ? 0 : at + DESC_SIZE;
     const secondWord = descriptors.getUint32(secondAt + DESC_WORD, true);
     const secondMark = wraps ? availMark ^ TURN : availMark;
@@ -509,10 +522,7 @@ export class PackedDeviceQueue implements DeviceQueue {
         ) {
           return "buffer-unmapped";
         }
-        if (count === chain.addresses.length) chain.grow();
-        chain.addresses[count] = address;
-        chain.lengths[count] = length;
-        count++;
+        chain.setSegment(count++, address, length);
         if (writable) {
           writableLength += length;
         } else {

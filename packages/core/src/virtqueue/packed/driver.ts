@@ -28,6 +28,8 @@ const DESC_LEN = PVIRTQ_DESC.fields.len.offset;
 /** `id` and `flags` in one word. */
 const DESC_WORD = PVIRTQ_DESC.fields.id.offset;
 const DESC_SIZE = PVIRTQ_DESC.size;
+// A power of two: shifting needs no check for overflow.
+const DESC_SHIFT = Math.log2(DESC_SIZE);
 const ID_MASK = 0xffff;
 const F_NEXT = PVIRTQ_DESC.fields.flags.bits.next.mask << 16;
 const F_WRITE = PVIRTQ_DESC.fields.flags.bits.write.mask << 16;
@@ -218,7 +220,7 @@ export class PackedDriverQueue implements DriverQueue {
     const id = this.freeId;
     const first = this.nextAvail;
     const wraps = first + 1 === this.size;
-    const at = first * DESC_SIZE;
+    const at = first << DESC_SHIFT;
     descriptors.setUint32(at + DESC_ADDR, readable, true);
     descriptors.setUint32(at + DESC_ADDR_HIGH, 0, true);
     descriptors.setUint32(at + DESC_LEN, readableLength, true);
@@ -266,7 +268,7 @@ export class PackedDriverQueue implements DriverQueue {
       return this.fail("used-id");
     }
     // Without the write flag the length is reserved.
-    const at = this.nextUsed * DESC_SIZE;
+    const at = this.nextUsed << DESC_SHIFT;
     const isLength = (word & F_WRITE) !== 0 || this.unflaggedLengths;
     const length = isLength ? this.descriptors.getUint32(at + DESC_LEN, true) : 0;
     if (length > (this.writableLength[id] as number)) return this.fail("used-length");
@@ -432,7 +434,7 @@ export class PackedDriverQueue implements DriverQueue {
   }
 
   private nextWord(): number {
-    return load32(this.descriptors, this.descriptorWords, this.nextUsed * DESC_SIZE + DESC_WORD);
+    return load32(this.descriptors, this.descriptorWords, (this.nextUsed << DESC_SHIFT) + DESC_WORD);
   }
 
   /**

@@ -26,6 +26,8 @@ const DESC_ADDR_HIGH = DESC_ADDR + 4;
 const DESC_LEN = VIRTQ_DESC.fields.len.offset;
 const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset;
 const DESC_SIZE = VIRTQ_DESC.size;
+// Sizes are powers of two: shifting needs no check for overflow.
+const DESC_SHIFT = Math.log2(DESC_SIZE);
 const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
 const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
 const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
@@ -34,12 +36,12 @@ const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
 const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
 const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
 const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset;
-const AVAIL_ENTRY_SIZE = VIRTQ_AVAIL.fields.ring.width;
+const AVAIL_ENTRY_SHIFT = Math.log2(VIRTQ_AVAIL.fields.ring.width);
 const USED_FLAGS = VIRTQ_USED.fields.flags.offset;
 const F_NO_NOTIFY = VIRTQ_USED.fields.flags.bits.no_notify.mask;
 const USED_IDX = VIRTQ_USED.fields.idx.offset;
 const USED_RING = VIRTQ_USED.size;
-const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
+const USED_ELEM_SHIFT = Math.log2(VIRTQ_USED_ELEM.size);
 const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
 const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
@@ -77,8 +79,9 @@ export class SplitDeviceQueue implements DeviceQueue {
   private looked = 0;
   /** 1 for the head of each buffer that is held. */
   private readonly heldHeads: Uint8Array;
-  /** The chain that was given back last. */
-  private spare: PooledChain | undefined = undefined;
+  /** The chains that are to spare, and how many they are; what is behind them is stale. */
+  private readonly idle: PooledChain[] = [];
+  private idleCount = 0;
   /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
   private oldest: PooledChain | undefined = undefined;
   private newest: PooledChain | undefined = undefined;
@@ -173,12 +176,12 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (next === this.seenAvail && !this.lookForBuffers()) return undefined;
 
     const { size } = this;
-    const entry = (next & (size - 1)) * AVAIL_ENTRY_SIZE;
+    const entry = (next & (size - 1)) << AVAIL_ENTRY_SHIFT;
     const head = this.avail.getUint16(AVAIL_RING + entry, true);
     if (head >= size) return this.fail("head-range");
     if (this.heldHeads[head] !== 0) return this.fail("head-outstanding");
 
-    const chain = this.spare ?? new PooledChain(this);
+    const chain = this.idleCount > 0 ? (this.idle[this.idleCount - 1] as PooledChain) : this.spare();
     if (!this.takePair(chain, head)) {
       const defect = this.walk(chain, head);
       if (defect !== undefined) return this.fail(defect);
@@ -186,7 +189,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
       this.heldSegments = segments;
     }
-    this.spare = chain.spare;
+    this.idleCount--;
     this.heldHeads[head] = 1;
     chain.head = head;
     chain.held = true;
@@ -207,7 +210,7 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** Writes the used entry of a buffer at `index`, and takes the buffer back. */
   private use(chain: PooledChain, written: number, index: number): void {
     const { head } = chain;
-    const entry = USED_RING + (index & (this.size - 1)) * USED_ELEM_SIZE;
+    const entry = USED_RING + ((index & (this.size - 1)) << USED_ELEM_SHIFT);
     this.used.setUint32(entry + USED_ELEM_ID, head, true);
     this.used.setUint32(entry + USED_ELEM_LEN, chain.usedLength(written), true);
     this.nextUsed = (this.nextUsed + 1) & 0xffff;
@@ -219,8 +222,10 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
     // Memory that is taken out meanwhile is not kept by a chain that is to spare.
     chain.region = undefined;
-    chain.spare = this.spare;
-    this.spare = chain;
+    // Where buffers are pushed as they are popped, it stands there still.
+    const { idle, idleCount } = this;
+    if (idle[idleCount] !== chain) idle[idleCount] = chain;
+    this.idleCount = idleCount + 1;
   }
 
   /** See {@link DeviceQueue.publish}. */
@@ -292,6 +297,14 @@ export class SplitDeviceQueue implements DeviceQueue {
   stop(): void {
     this.mode = STOPPED;
     this.seenAvail = this.nextAvail;
+  }
+
+  /** A new chain, as the only one to spare. */
+  private spare(): PooledChain {
+    const chain = new PooledChain(this);
+    this.idle[0] = chain;
+    this.idleCount = 1;
+    return chain;
   }
 
   private enqueue(chain: PooledChain): void {
@@ -368,11 +381,11 @@ export class SplitDeviceQueue implements DeviceQueue {
    */
   private takePair(chain: PooledChain, head: number): boolean {
     const { descriptors, memory } = this;
-    const at = head * DESC_SIZE;
+    const at = head << DESC_SHIFT;
     const flagsNext = descriptors.getUint32(at + DESC_FLAGS_NEXT, true);
     const second = flagsNext >>> 16;
     if ((flagsNext & F_KIND) !== F_NEXT || second >= this.size) return false;
-    const secondAt = second * DESC_SIZE;
+    const secondAt = second << DESC_SHIFT;
     const secondFlags = descriptors.getUint32(secondAt + DESC_FLAGS_NEXT, true);
     if ((secondFlags & F_KIND) !== F_WRITE) return false;
     const high = descriptors.getUint32(at + DESC_ADDR_HIGH, true);
@@ -464,10 +477,7 @@ export class SplitDeviceQueue implements DeviceQueue {
         ) {
           return "buffer-unmapped";
         }
-        if (count === chain.addresses.length) chain.grow();
-        chain.addresses[count] = address;
-        chain.lengths[count] = length;
-        count++;
+        chain.setSegment(count++, address, length);
         if (writable) {
           writableLength += length;
         } else {

@@ -25,6 +25,8 @@ const DESC_ADDR_HIGH = DESC_ADDR + 4;
 const DESC_LEN = VIRTQ_DESC.fields.len.offset;
 const DESC_FLAGS_NEXT = VIRTQ_DESC.fields.flags.offset;
 const DESC_SIZE = VIRTQ_DESC.size;
+// Sizes are powers of two: shifting needs no check for overflow.
+const DESC_SHIFT = Math.log2(DESC_SIZE);
 const F_NEXT = VIRTQ_DESC.fields.flags.bits.next.mask;
 const F_WRITE = VIRTQ_DESC.fields.flags.bits.write.mask;
 const F_INDIRECT = VIRTQ_DESC.fields.flags.bits.indirect.mask;
@@ -32,12 +34,12 @@ const AVAIL_FLAGS = VIRTQ_AVAIL.fields.flags.offset;
 const F_NO_INTERRUPT = VIRTQ_AVAIL.fields.flags.bits.no_interrupt.mask;
 const AVAIL_IDX = VIRTQ_AVAIL.fields.idx.offset;
 const AVAIL_RING = VIRTQ_AVAIL.fields.ring.offset;
-const AVAIL_ENTRY_SIZE = VIRTQ_AVAIL.fields.ring.width;
+const AVAIL_ENTRY_SHIFT = Math.log2(VIRTQ_AVAIL.fields.ring.width);
 const USED_FLAGS = VIRTQ_USED.fields.flags.offset;
 const F_NO_NOTIFY = VIRTQ_USED.fields.flags.bits.no_notify.mask;
 const USED_IDX = VIRTQ_USED.fields.idx.offset;
 const USED_RING = VIRTQ_USED.size;
-const USED_ELEM_SIZE = VIRTQ_USED_ELEM.size;
+const USED_ELEM_SHIFT = Math.log2(VIRTQ_USED_ELEM.size);
 const USED_ELEM_ID = VIRTQ_USED_ELEM.fields.id.offset;
 const USED_ELEM_LEN = VIRTQ_USED_ELEM.fields.len.offset;
 const LONGEST_CHAIN = VIRTQ_CHAIN_MAX_LENGTH;
@@ -218,12 +220,12 @@ export class SplitDriverQueue implements DriverQueue {
     const { descriptors } = this;
     const head = this.freeHead;
     const tail = this.nextDescriptor[head] as number;
-    const at = head * DESC_SIZE;
+    const at = head << DESC_SHIFT;
     descriptors.setUint32(at + DESC_ADDR, readable, true);
     descriptors.setUint32(at + DESC_ADDR_HIGH, 0, true);
     descriptors.setUint32(at + DESC_LEN, readableLength, true);
     descriptors.setUint32(at + DESC_FLAGS_NEXT, F_NEXT | (tail << 16), true);
-    const tailAt = tail * DESC_SIZE;
+    const tailAt = tail << DESC_SHIFT;
     descriptors.setUint32(tailAt + DESC_ADDR, writable, true);
     descriptors.setUint32(tailAt + DESC_ADDR_HIGH, 0, true);
     descriptors.setUint32(tailAt + DESC_LEN, writableLength, true);
@@ -257,10 +259,11 @@ export class SplitDriverQueue implements DriverQueue {
     if (next === this.seenUsed && !this.lookForBuffers()) return -1;
 
     const { size, used, taken } = this;
-    const entry = USED_RING + (next & (size - 1)) * USED_ELEM_SIZE;
-    const id = used.getUint32(entry + USED_ELEM_ID, true);
+    const entry = USED_RING + ((next & (size - 1)) << USED_ELEM_SHIFT);
+    // Signed, so that what is returned is an integer to the engine, and never floating point.
+    const id = used.getInt32(entry + USED_ELEM_ID, true);
     const length = used.getUint32(entry + USED_ELEM_LEN, true);
-    if (id >= size) return this.fail("used-id");
+    if (id < 0 || id >= size) return this.fail("used-id");
     const descriptors = taken[id] as number;
     if (descriptors === 0) return this.fail("used-id");
     // Added, but not published: the device cannot know it yet.
@@ -393,7 +396,7 @@ export class SplitDriverQueue implements DriverQueue {
   /** Offers the chain from `head` to `tail`, whose descriptors are filled. */
   private commit(head: number, tail: number, count: number): void {
     const next = this.nextAvail;
-    const entry = (next & (this.size - 1)) * AVAIL_ENTRY_SIZE;
+    const entry = (next & (this.size - 1)) << AVAIL_ENTRY_SHIFT;
     this.avail.setUint16(AVAIL_RING + entry, head, true);
     this.nextAvail = (next + 1) & 0xffff;
     this.order[head] = this.addedEver++;
