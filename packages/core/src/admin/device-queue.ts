@@ -227,10 +227,26 @@ class Lane {
     else defer(() => host.revisit(index));
   }
 
-  /** Takes the command out of the buffer and carries it out; true when its outcome is there. */
+  /**
+   * Takes the command out of the buffer, each byte once, and carries it out; true when its outcome
+   * is there.
+   */
   private begin(queue: DeviceQueue, chain: Chain): boolean {
-    this.read(queue, chain);
-    return this.executor.start(this.work);
+    const { executor, work, commandHeader } = this;
+    const { region } = chain;
+    const room = chain.writableLength - this.responseHeader;
+    work.resultRoom = room > 0 ? room : 0;
+    if (region !== undefined && chain.readableLength >= commandHeader) {
+      executor.decode(work, region.view, chain.readableAt);
+    } else {
+      this.header.fill(0);
+      queue.read(chain, 0, this.header.subarray(0, commandHeader));
+      executor.decode(work, this.headerView, 0);
+    }
+    work.dataLength = 0;
+    const limit = executor.dataLimit(work.opcode);
+    if (limit !== 0) this.readData(queue, chain, limit);
+    return executor.start(work);
   }
 
   /** Writes the answer, and uses the buffer. */
@@ -253,27 +269,14 @@ class Lane {
     this.serve();
   }
 
-  /** Takes header and data out of the buffer, each byte once. */
-  private read(queue: DeviceQueue, chain: Chain): void {
-    const { executor, work, commandHeader } = this;
-    const { region, readableLength } = chain;
-    const room = chain.writableLength - this.responseHeader;
-    work.resultRoom = Math.max(room, 0);
-    const inPlace = region !== undefined && readableLength >= commandHeader;
-    if (inPlace) {
-      executor.decode(work, region.view, chain.readableAt);
-    } else {
-      this.header.fill(0);
-      queue.read(chain, 0, this.header.subarray(0, commandHeader));
-      executor.decode(work, this.headerView, 0);
-    }
-    const limit = executor.dataLimit(work.opcode);
-    work.dataLength = 0;
-    if (limit === 0) return;
-    const supplied = Math.min(limit, Math.max(0, readableLength - commandHeader));
+  /** Takes up to `limit` bytes of data out of the buffer, and clears what it may have beyond. */
+  private readData(queue: DeviceQueue, chain: Chain, limit: number): void {
+    const { work, commandHeader } = this;
+    const { region } = chain;
+    const supplied = Math.min(limit, Math.max(0, chain.readableLength - commandHeader));
     const end = Math.min(limit, Math.max(KEPT_CAPACITY, supplied));
     const bytes = work.reserveData(end);
-    if (inPlace) {
+    if (region !== undefined) {
       copyBytes(bytes, 0, region.bytes, chain.readableAt + commandHeader, supplied);
     } else {
       queue.read(chain, commandHeader, bytes.subarray(0, supplied));
@@ -290,12 +293,20 @@ class Lane {
   private write(queue: DeviceQueue, chain: Chain, region: MemoryRegion | undefined): number {
     const { executor, work, responseHeader } = this;
     const length = Math.min(executor.responseLength(work), chain.writableLength);
-    if (region !== undefined && length >= responseHeader) {
-      const at = chain.writableAt;
-      executor.encode(work, region.view, at);
-      work.copyResult(region.bytes, region.view, at + responseHeader, length - responseHeader);
-      return length;
+    if (region === undefined || length < responseHeader) {
+      return this.writeCopies(queue, chain, length);
     }
+    const at = chain.writableAt;
+    executor.encode(work, region.view, at);
+    if (length > responseHeader) {
+      work.copyResult(region.bytes, region.view, at + responseHeader, length - responseHeader);
+    }
+    return length;
+  }
+
+  /** {@link write} for a buffer of any form. */
+  private writeCopies(queue: DeviceQueue, chain: Chain, length: number): number {
+    const { executor, work, responseHeader } = this;
     executor.encode(work, this.headerView, 0);
     queue.write(chain, 0, this.header.subarray(0, Math.min(responseHeader, length)));
     if (length > responseHeader) {

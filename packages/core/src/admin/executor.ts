@@ -304,12 +304,11 @@ export class AdminExecutor {
     ) {
       return this.refuse(work, OUTCOME.INVALID_OPCODE);
     }
-    const { command } = bound;
-    work.command = command;
+    work.command = bound.command;
     work.group = state.group;
     work.reserveResult(bound.resultRoom);
-    work.resultLength = command.result.min;
-    if (command.usesMember && !state.group.hasMember(work.memberId)) {
+    work.resultLength = bound.shortestResult;
+    if (bound.usesMember === true && !state.group.hasMember(work.memberId)) {
       return this.finish(work, OUTCOME.INVALID_MEMBER);
     }
     if (this.abandoned >= MOST_ABANDONED) return this.finish(work, OUTCOME.TRY_AGAIN);
@@ -359,19 +358,8 @@ export class AdminExecutor {
   }
 
   private finish(work: CommandWork, result: AdminOutcome): true {
-    const length = work.resultLength;
-    if (result !== 0) {
-      work.outcome = this.failure(work, result);
-    } else {
-      work.outcome = 0;
-      if (length > 0) {
-        const most = Math.min(work.command.result.max, work.resultBytes.length);
-        work.resultLength = length <= most ? Math.trunc(length) : most;
-        work.padResult();
-      } else {
-        work.resultLength = 0;
-      }
-    }
+    if (result === 0) work.endResult();
+    else work.outcome = this.failure(work, result);
     if (work.trace !== undefined) this.emit(work, work.trace);
     return true;
   }
@@ -487,7 +475,15 @@ export class AdminExecutor {
       const handle = needsGuard ? supportedOnly(command, binding, handler) : handler;
       const longest = binding.longestResult?.(command) ?? command.result.max;
       const resultRoom = Math.min(longest, command.result.max, KEPT_CAPACITY);
-      const bound: BoundCommand = { command, family, binding, handler: handle, resultRoom };
+      const bound: BoundCommand = {
+        command,
+        family,
+        binding,
+        handler: handle,
+        resultRoom,
+        shortestResult: command.result.min,
+        usesMember: command.usesMember,
+      };
       this.byOpcode[command.opcode] = bound;
       this.dataLimits[command.opcode] = command.data.max;
       this.lists.addCommand(bound);

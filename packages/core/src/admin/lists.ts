@@ -27,6 +27,10 @@ export interface BoundCommand {
   readonly handler: CommandHandler;
   /** How many bytes of result are zeroed before it runs. */
   readonly resultRoom: number;
+  /** How many bytes of result there are at least, of the declaration. */
+  readonly shortestResult: number;
+  /** Whether the command names a member, of the declaration. */
+  readonly usesMember: boolean;
 }
 
 /** True when `command` is for groups of this type. */

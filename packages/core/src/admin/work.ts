@@ -91,8 +91,22 @@ export class CommandWork implements AdminCall, CommandHeader {
     }
   }
 
+  /** The command succeeded: its result has a length that it may have, and is padded. */
+  endResult(): void {
+    const length = this.resultLength;
+    this.outcome = 0;
+    if (!(length > 0)) {
+      this.resultLength = 0;
+      return;
+    }
+    const most = Math.min(this.command.result.max, this.resultBytes.length);
+    if (length > most) this.resultLength = most;
+    else if ((length | 0) !== length) this.resultLength = Math.trunc(length);
+    if ((this.resultLength & (WORD_BYTES - 1)) !== 0) this.padResult();
+  }
+
   /** Zeroes what pads the result to whole words. */
-  padResult(): void {
+  private padResult(): void {
     const { resultLength } = this;
     const end = (resultLength + WORD_BYTES - 1) & -WORD_BYTES;
     if (end !== resultLength) clearBytes(this.resultBytes, resultLength, end);
