@@ -237,10 +237,11 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
-    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
-    chain.held = false;
-    if (this.inOrder) this.pushInOrder(chain, written);
-    else this.use(chain, written, this.unpublished === 0);
+    const pooled = chain as PooledChain;
+    if (pooled.owner !== this || pooled.held !== true) throw notHeld(chain);
+    pooled.held = false;
+    if (this.inOrder) this.pushInOrder(pooled, written);
+    else this.use(pooled, written, this.unpublished === 0);
   }
 
   /** Writes the used descriptor of a buffer, and takes the buffer back. */

@@ -201,10 +201,11 @@ export class SplitDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
-    if (!(chain instanceof PooledChain && chain.held && chain.owner === this)) throw notHeld(chain);
-    chain.held = false;
-    if (this.inOrder) this.pushInOrder(chain, written);
-    else this.use(chain, written, this.nextUsed);
+    const pooled = chain as PooledChain;
+    if (pooled.owner !== this || pooled.held !== true) throw notHeld(chain);
+    pooled.held = false;
+    if (this.inOrder) this.pushInOrder(pooled, written);
+    else this.use(pooled, written, this.nextUsed);
   }
 
   /** Writes the used entry of a buffer at `index`, and takes the buffer back. */
