@@ -40,6 +40,8 @@ export class PooledChain implements Chain {
   descriptors = 1;
   /** True between pop and push. */
   held = false;
+  /** The chain that was given back before it: what a queue has to spare is a list. */
+  spare: PooledChain | undefined = undefined;
   /** In a queue that uses buffers in order: the one popped next, and how many bytes this one got. */
   after: PooledChain | undefined = undefined;
   written = WAITING;

@@ -81,9 +81,8 @@ export class PackedDeviceQueue implements DeviceQueue {
   private looked = 0;
   /** 1 for the id of each buffer that is held; as long as the ring until an id is beyond it. */
   private heldIds: Uint8Array;
-  /** The chains that are to spare, and how many they are; what is behind them is stale. */
-  private readonly idle: PooledChain[] = [];
-  private idleCount = 0;
+  /** The chain that was given back last. */
+  private spare: PooledChain | undefined = undefined;
   /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
   private oldest: PooledChain | undefined = undefined;
   private newest: PooledChain | undefined = undefined;
@@ -203,7 +202,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       if ((word & TURN) !== this.availMark) return undefined;
     }
 
-    const chain = this.idleCount > 0 ? (this.idle[this.idleCount - 1] as PooledChain) : this.spare();
+    const chain = this.spare ?? new PooledChain(this);
     if (!this.takePair(chain, word)) {
       const defect = this.walk(chain, word);
       if (defect !== undefined) return this.fail(defect);
@@ -219,7 +218,7 @@ export class PackedDeviceQueue implements DeviceQueue {
       this.heldSegments = segments;
     }
 
-    this.idleCount--;
+    this.spare = chain.spare;
     this.taken = taken;
     this.heldIds[head] = 1;
     this.held++;
@@ -276,10 +275,8 @@ export class PackedDeviceQueue implements DeviceQueue {
     }
     // Memory that is taken out meanwhile is not kept by a chain that is to spare.
     chain.region = undefined;
-    // Where buffers are pushed as they are popped, it stands there still.
-    const { idle, idleCount } = this;
-    if (idle[idleCount] !== chain) idle[idleCount] = chain;
-    this.idleCount = idleCount + 1;
+    chain.spare = this.spare;
+    this.spare = chain;
   }
 
   /** See {@link DeviceQueue.publish}. */
@@ -346,14 +343,6 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.stop}. */
   stop(): void {
     this.mode = STOPPED;
-  }
-
-  /** A new chain, as the only one to spare. */
-  private spare(): PooledChain {
-    const chain = new PooledChain(this);
-    this.idle[0] = chain;
-    this.idleCount = 1;
-    return chain;
   }
 
   private enqueue(chain: PooledChain): void {

@@ -79,9 +79,8 @@ export class SplitDeviceQueue implements DeviceQueue {
   private looked = 0;
   /** 1 for the head of each buffer that is held. */
   private readonly heldHeads: Uint8Array;
-  /** The chains that are to spare, and how many they are; what is behind them is stale. */
-  private readonly idle: PooledChain[] = [];
-  private idleCount = 0;
+  /** The chain that was given back last. */
+  private spare: PooledChain | undefined = undefined;
   /** With `inOrder`: the buffer that is to be used next, and the one that was popped last. */
   private oldest: PooledChain | undefined = undefined;
   private newest: PooledChain | undefined = undefined;
@@ -181,7 +180,7 @@ export class SplitDeviceQueue implements DeviceQueue {
     if (head >= size) return this.fail("head-range");
     if (this.heldHeads[head] !== 0) return this.fail("head-outstanding");
 
-    const chain = this.idleCount > 0 ? (this.idle[this.idleCount - 1] as PooledChain) : this.spare();
+    const chain = this.spare ?? new PooledChain(this);
     if (!this.takePair(chain, head)) {
       const defect = this.walk(chain, head);
       if (defect !== undefined) return this.fail(defect);
@@ -189,7 +188,7 @@ export class SplitDeviceQueue implements DeviceQueue {
       if (segments > SEGMENT_BUDGET) return this.fail("segment-budget");
       this.heldSegments = segments;
     }
-    this.idleCount--;
+    this.spare = chain.spare;
     this.heldHeads[head] = 1;
     chain.head = head;
     chain.held = true;
@@ -223,10 +222,8 @@ export class SplitDeviceQueue implements DeviceQueue {
     }
     // Memory that is taken out meanwhile is not kept by a chain that is to spare.
     chain.region = undefined;
-    // Where buffers are pushed as they are popped, it stands there still.
-    const { idle, idleCount } = this;
-    if (idle[idleCount] !== chain) idle[idleCount] = chain;
-    this.idleCount = idleCount + 1;
+    chain.spare = this.spare;
+    this.spare = chain;
   }
 
   /** See {@link DeviceQueue.publish}. */
@@ -298,14 +295,6 @@ export class SplitDeviceQueue implements DeviceQueue {
   stop(): void {
     this.mode = STOPPED;
     this.seenAvail = this.nextAvail;
-  }
-
-  /** A new chain, as the only one to spare. */
-  private spare(): PooledChain {
-    const chain = new PooledChain(this);
-    this.idle[0] = chain;
-    this.idleCount = 1;
-    return chain;
   }
 
   private enqueue(chain: PooledChain): void {
