@@ -234,8 +234,7 @@ class Lane {
   private begin(queue: DeviceQueue, chain: Chain): boolean {
     const { executor, work, commandHeader } = this;
     const { region } = chain;
-    const room = chain.writableLength - this.responseHeader;
-    work.resultRoom = room > 0 ? room : 0;
+    work.resultRoom = Math.max(0, chain.writableLength - this.responseHeader);
     if (region !== undefined && chain.readableLength >= commandHeader) {
       executor.decode(work, region.view, chain.readableAt);
     } else {

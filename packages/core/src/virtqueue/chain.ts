@@ -34,8 +34,6 @@ export class PooledChain implements Chain {
   region: MemoryRegion | undefined = undefined;
   readableAt = 0;
   writableAt = 0;
-  /** The queue that popped it. */
-  readonly owner: DeviceQueue;
   /** How many descriptors of a packed ring it takes; split rings do not count them. */
   descriptors = 1;
   /** True between pop and push. */
@@ -45,11 +43,18 @@ export class PooledChain implements Chain {
   /** In a queue that uses buffers in order: the one popped next, and how many bytes this one got. */
   after: PooledChain | undefined = undefined;
   written = WAITING;
+  /** A private name: no copy of a chain has it. */
+  readonly #owner: DeviceQueue;
   private addressesKept: Float64Array = new Float64Array(FIRST_SEGMENTS);
   private lengthsKept: Float64Array = new Float64Array(FIRST_SEGMENTS);
 
   constructor(owner: DeviceQueue) {
-    this.owner = owner;
+    this.#owner = owner;
+  }
+
+  /** The queue that popped it. */
+  get owner(): DeviceQueue {
+    return this.#owner;
   }
 
   /** See {@link Chain.addresses}; those of a pair are written when they are asked for. */

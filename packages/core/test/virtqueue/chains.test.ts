@@ -169,7 +169,7 @@ describe("copies", () => {
       ]);
       expect(device.write(writable, at, new Uint8Array(150).fill(0xee))).toBe(count);
       const after = new Uint8Array(total);
-      expect(device.read({ ...readable }, 0, after)).toBe(total);
+      expect(device.read(readable, 0, after)).toBe(total);
       expect([...after]).toEqual(
         [...bytes].map((byte, i) => (i >= at && i < at + 150 ? 0xee : byte)),
       );

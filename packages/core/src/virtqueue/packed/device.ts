@@ -379,7 +379,11 @@ export class PackedDeviceQueue implements DeviceQueue {
   }
 
   private nextWord(): number {
-    return load32(this.descriptors, this.descriptorWords, (this.nextAvail << DESC_SHIFT) + DESC_WORD);
+    return load32(
+      this.descriptors,
+      this.descriptorWords,
+      (this.nextAvail << DESC_SHIFT) + DESC_WORD,
+    );
   }
 
   /**

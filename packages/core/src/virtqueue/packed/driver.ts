@@ -434,7 +434,11 @@ export class PackedDriverQueue implements DriverQueue {
   }
 
   private nextWord(): number {
-    return load32(this.descriptors, this.descriptorWords, (this.nextUsed << DESC_SHIFT) + DESC_WORD);
+    return load32(
+      this.descriptors,
+      this.descriptorWords,
+      (this.nextUsed << DESC_SHIFT) + DESC_WORD,
+    );
   }
 
   /**
