@@ -3,7 +3,7 @@
  * The same round trip as ../src/raw-packed.ts, in C: one thread plays both halves of a packed ring,
  * with the checks that the TypeScript code makes. It is a reference for ratios, nothing else.
  *
- * Reads lines "OUTSTANDING ROUNDS" and answers each with the nanoseconds that they took.
+ * run(OUTSTANDING, ROUNDS) returns the nanoseconds that they took.
  */
 #include <stdatomic.h>
 #include <stdint.h>
@@ -227,32 +227,26 @@ static uint32_t reap(void)
 	}
 }
 
-int main(void)
+double run(unsigned outstanding, unsigned rounds)
 {
-	unsigned outstanding, rounds;
+	struct timespec from, to;
 
-	set_up();
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	while (scanf("%u %u", &outstanding, &rounds) == 2) {
-		struct timespec from, to;
+	if (!memory)
+		set_up();
+	if (outstanding == 0 || outstanding > SIZE / 2)
+		fail("outstanding");
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (unsigned round = 0; round < rounds; round++) {
+		for (unsigned i = 0; i < outstanding; i++) {
+			uint64_t slot = SLOTS_AT + i * SLOT;
 
-		if (outstanding == 0 || outstanding > SIZE / 2)
-			fail("outstanding");
-		clock_gettime(CLOCK_MONOTONIC, &from);
-		for (unsigned round = 0; round < rounds; round++) {
-			for (unsigned i = 0; i < outstanding; i++) {
-				uint64_t slot = SLOTS_AT + i * SLOT;
-
-				if (add(slot, slot + 32) < 0)
-					fail("full");
-			}
-			publish(&driver_batch);
-			if (serve() != outstanding || reap() != outstanding)
-				fail("lost");
+			if (add(slot, slot + 32) < 0)
+				fail("full");
 		}
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		printf("%lld\n", (to.tv_sec - from.tv_sec) * 1000000000LL +
-					(to.tv_nsec - from.tv_nsec));
+		publish(&driver_batch);
+		if (serve() != outstanding || reap() != outstanding)
+			fail("lost");
 	}
-	return 0;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	return (double)((to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec));
 }

@@ -4,57 +4,55 @@
  * of its own, the driver's in the first. Both spin; neither ever sleeps. The checks are those that
  * the TypeScript code makes. It is a reference for ratios, nothing else.
  *
- * Reads lines "OUTSTANDING ROUNDS" and answers each with the nanoseconds that they took.
+ * run(OUTSTANDING, ROUNDS) returns the nanoseconds that they took.
  */
 #include <pthread.h>
 
 #include "split-ring.h"
 
-static _Atomic int done;
+static _Atomic int running, done;
 
 static void *device(void *unused)
 {
 	(void)unused;
+	atomic_store(&running, 1);
 	while (!atomic_load_explicit(&done, memory_order_relaxed))
 		serve();
 	return NULL;
 }
 
-int main(void)
+double run(unsigned outstanding, unsigned rounds)
 {
-	unsigned outstanding, rounds;
+	struct timespec from, to;
 	pthread_t thread;
 
-	set_up();
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	while (scanf("%u %u", &outstanding, &rounds) == 2) {
-		struct timespec from, to;
+	if (!memory)
+		set_up();
+	if (outstanding == 0 || outstanding > SIZE / 2)
+		fail("outstanding");
+	/* It runs only while it is measured: nobody else loses a processor to it. */
+	atomic_store(&done, 0);
+	atomic_store(&running, 0);
+	if (pthread_create(&thread, NULL, device, NULL))
+		fail("no thread");
+	while (!atomic_load(&running))
+		;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (unsigned round = 0; round < rounds; round++) {
+		uint32_t back = 0;
 
-		if (outstanding == 0 || outstanding > SIZE / 2)
-			fail("outstanding");
-		/* It runs only while it is measured: nobody else loses a processor to it. */
-		atomic_store(&done, 0);
-		if (pthread_create(&thread, NULL, device, NULL))
-			fail("no thread");
-		clock_gettime(CLOCK_MONOTONIC, &from);
-		for (unsigned round = 0; round < rounds; round++) {
-			uint32_t back = 0;
+		for (unsigned i = 0; i < outstanding; i++) {
+			uint64_t slot = SLOTS_AT + i * SLOT;
 
-			for (unsigned i = 0; i < outstanding; i++) {
-				uint64_t slot = SLOTS_AT + i * SLOT;
-
-				if (add(slot, slot + 32) < 0)
-					fail("full");
-			}
-			atomic_store_explicit(&avail->idx, driver_avail, memory_order_release);
-			while (back < outstanding)
-				back += reap();
+			if (add(slot, slot + 32) < 0)
+				fail("full");
 		}
-		clock_gettime(CLOCK_MONOTONIC, &to);
-		atomic_store(&done, 1);
-		pthread_join(thread, NULL);
-		printf("%lld\n", (to.tv_sec - from.tv_sec) * 1000000000LL +
-					(to.tv_nsec - from.tv_nsec));
+		atomic_store_explicit(&avail->idx, driver_avail, memory_order_release);
+		while (back < outstanding)
+			back += reap();
 	}
-	return 0;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	atomic_store(&done, 1);
+	pthread_join(thread, NULL);
+	return (double)((to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec));
 }

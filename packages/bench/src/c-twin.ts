@@ -1,63 +1,38 @@
-/** The same round trip in C, compiled here when there is a compiler, as a process that takes turns. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+/**
+ * The same round trip in C, compiled here when there is a compiler, and called in this process: a
+ * process of its own would have ours sleep in between, and a processor that has slept is slow for a
+ * while, by twice and more.
+ */
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import koffi from "koffi";
 import type { Subject } from "./subject.ts";
 
 /** The programs: a round trip over rings of a format in one thread, or over a split one in two. */
 export type CProgram = "split" | "packed" | "two-threads";
 
+const FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Werror", "-pthread", "-shared", "-fPIC"];
+
 /** The reference `c` for this kind of round trip, or why there is none. */
 export function cReference(format: CProgram = "split"): Subject | string {
   const source = fileURLToPath(new URL(`../c/${format}.c`, import.meta.url));
   const folder = mkdtempSync(join(tmpdir(), "virtio-admin-bench-"));
-  const program = join(folder, format);
+  const library = join(folder, `${format}.so`);
   try {
-    execFileSync(
-      "gcc",
-      ["-std=gnu11", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source],
-      {
-        stdio: ["ignore", "ignore", "pipe"],
-      },
-    );
+    execFileSync("gcc", [...FLAGS, "-o", library, source], { stdio: ["ignore", "ignore", "pipe"] });
+    const run = koffi
+      .load(library)
+      .func("double run(unsigned int outstanding, unsigned int rounds)");
+    const slice = (outstanding: number, rounds: number) =>
+      Number(run(outstanding, rounds)) / (rounds * outstanding);
+    return { path: "c", slice };
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
     return `no C reference: ${error instanceof Error ? error.message.split("\n")[0] : error}`;
-  }
-  return new CTwin(spawn(program, { stdio: ["pipe", "pipe", "inherit"] }), folder);
-}
-
-class CTwin implements Subject {
-  readonly path = "c";
-  readonly #process: ChildProcess;
-  readonly #lines: Interface;
-  readonly #folder: string;
-
-  constructor(process: ChildProcess, folder: string) {
-    if (process.stdout === null) throw new Error("the C program has no output");
-    this.#process = process;
-    this.#lines = createInterface({ input: process.stdout });
-    this.#folder = folder;
-  }
-
-  slice(outstanding: number, rounds: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const gone = () => reject(new Error("the C program ended"));
-      this.#process.once("exit", gone);
-      this.#lines.once("line", (line) => {
-        this.#process.off("exit", gone);
-        resolve(Number(line) / (rounds * outstanding));
-      });
-      this.#process.stdin?.write(`${outstanding} ${rounds}\n`);
-    });
-  }
-
-  close(): void {
-    this.#process.stdin?.end();
-    this.#lines.close();
-    rmSync(this.#folder, { recursive: true, force: true });
+  } finally {
+    // What is loaded stays.
+    rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -4,6 +4,7 @@
  * as v86 brings a whole emulator along.
  */
 import { cReference } from "./c-twin.ts";
+import { handReference } from "./hand-ring.ts";
 import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
 import { PATHS } from "./paths.ts";
 import { v86Reference } from "./v86-queue.ts";
@@ -17,6 +18,7 @@ export interface Row {
   readonly outstanding: number;
   readonly ns: number;
   readonly over_c: number | null;
+  readonly over_hand: number | null;
   readonly over_v86: number | null;
   readonly spread: number;
   /** Paths with members: our time ÷ that of the same commands to a group of one. */
@@ -36,9 +38,13 @@ export async function measurePath(name: string): Promise<readonly Row[]> {
     const { baseline } = subject;
     toOne.push(baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES)));
   }
-  const v86 = subject.format === "two-threads" ? undefined : await v86Reference();
+  // The two in JavaScript play both halves in one thread.
+  const alone = subject.format !== "two-threads";
+  const hand = alone ? handReference() : undefined;
+  const v86 = alone ? await v86Reference() : undefined;
   const rows: Row[] = [];
   for (const [i, outstanding] of OUTSTANDING.entries()) {
+    const toHand = hand && (await measurePairs(subject, hand, outstanding));
     const toV86 = v86 && (await measurePairs(subject, v86, outstanding));
     const [ofC, ofOne] = [toC[i], toOne[i]];
     rows.push({
@@ -46,12 +52,12 @@ export async function measurePath(name: string): Promise<readonly Row[]> {
       outstanding,
       ns: (ofC ?? toV86)?.nanoseconds ?? Number.NaN,
       over_c: ofC?.ratio ?? null,
+      over_hand: toHand?.ratio ?? null,
       over_v86: toV86?.ratio ?? null,
       spread: ofC?.spread ?? toV86?.spread ?? Number.NaN,
       ...(ofOne === undefined ? {} : { over_one: ofOne.ratio, over_one_spread: ofOne.spread }),
     });
   }
-  if (typeof c !== "string") await c.close?.();
   await subject.close?.();
   return rows;
 }

@@ -29,14 +29,21 @@ export interface PairingPlan {
   readonly slice: number;
 }
 
-/** Against another program: slices long enough for both to find their stride. */
+/** Between threads: slices long against what waking one takes. */
 export const LONG_SLICES: PairingPlan = {
-  pairs: 12,
-  warmUp: 0,
-  attempts: 60,
+  pairs: 24,
+  warmUp: 2,
+  attempts: 120,
   slice: 8e6,
 };
-/** Against the same program: slices shorter than what a busy machine gives to others in between. */
+/** Against another program: slices shorter than what a busy machine gives to others in between. */
+export const PLAIN_SLICES: PairingPlan = {
+  pairs: 100,
+  warmUp: 20,
+  attempts: 500,
+  slice: 1e6,
+};
+/** Against the same program: many, as differences are small. */
 export const SHORT_SLICES: PairingPlan = {
   pairs: 300,
   warmUp: 200,
@@ -53,7 +60,7 @@ export async function measurePairs(
   ours: Subject,
   reference: Subject,
   outstanding: number,
-  plan: PairingPlan = LONG_SLICES,
+  plan: PairingPlan = PLAIN_SLICES,
 ): Promise<Paired> {
   const ourRounds = await calibrate(ours, outstanding, plan.slice);
   const theirRounds = await calibrate(reference, outstanding, plan.slice);

@@ -3,6 +3,7 @@ import { CCW_TRANSPORT } from "@virtio-admin/transport-ccw";
 import { MMIO_TRANSPORT } from "@virtio-admin/transport-mmio";
 import { PCI_TRANSPORT } from "@virtio-admin/transport-pci";
 import { commandBatch, commandExecutor, commandPromise, promisePerBatch } from "./admin-paths.ts";
+import { handReference } from "./hand-ring.ts";
 import { featuresPath, functionsPath, membersPath } from "./member-paths.ts";
 import { rawPacked } from "./raw-packed.ts";
 import { rawSplit } from "./raw-split.ts";
@@ -20,6 +21,7 @@ const MEMBER_PATHS = { members: membersPath, functions: functionsPath, features:
 
 /** The paths, in the order of the report. */
 export const PATHS: Readonly<Record<string, Make>> = {
+  hand: () => handReference(),
   "raw-split": () => rawSplit(),
   "raw-split-atomic": () => rawSplit(true),
   "raw-packed": () => rawPacked(),

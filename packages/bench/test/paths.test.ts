@@ -12,6 +12,7 @@ import {
 } from "../src/admin-paths.ts";
 import { measureAllocations } from "../src/allocations.ts";
 import { measureCodecLibraries } from "../src/codec-libraries.ts";
+import { handReference } from "../src/hand-ring.ts";
 import { measureIdleBytes } from "../src/idle-bytes.ts";
 import { measureProvisioning, provisioningReport } from "../src/mailbox-report.ts";
 import { platformMembers } from "../src/measured-groups.ts";
@@ -25,6 +26,7 @@ import { transportPath } from "../src/transport-paths.ts";
 
 /** But `two-threads`, whose worker has to be compiled: see the tests of `threads`. */
 const SUBJECTS = [
+  () => handReference(),
   () => rawSplit(),
   () => rawSplit(true),
   () => rawPacked(),
@@ -66,14 +68,24 @@ describe("the rest of the report", () => {
     expect(registers.map(({ transport }) => transport)).toEqual(["pci", "mmio", "ccw"]);
     for (const { ns } of [...libraries, ...registers]) expect(ns).toBeGreaterThan(0);
     const report = speedReport({
-      rows: [{ path: "raw", outstanding: 32, ns: 50, over_c: 4, over_v86: null, spread: 0.1 }],
+      rows: [
+        {
+          path: "raw",
+          outstanding: 32,
+          ns: 50,
+          over_c: 4,
+          over_hand: 1.5,
+          over_v86: null,
+          spread: 0.1,
+        },
+      ],
       registers,
       libraries,
       allocations: undefined,
       load: [0.5, 1.5],
       v86: "0",
     });
-    expect(report).toContain("| raw  |          32 | 50 | 4.00 |     – |   ±10% |");
+    expect(report).toContain("| raw  |          32 | 50 | 4.00 |   1.50 |     – |   ±10% |");
     for (const { name } of libraries) expect(report).toContain(`| ${name}`);
     expect(measureAllocations() === undefined).toBe(
       (globalThis as { gc?: unknown }).gc === undefined,
