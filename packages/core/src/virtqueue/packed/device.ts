@@ -236,6 +236,7 @@ export class PackedDeviceQueue implements DeviceQueue {
   /** See {@link DeviceQueue.push}. */
   push(chain: Chain, written: number): void {
     if (this.mode === STOPPED) return;
+    // Of anything else the owner is undefined, of a copy too.
     const pooled = chain as PooledChain;
     if (pooled.owner !== this || pooled.held !== true) throw notHeld(chain);
     pooled.held = false;
