@@ -48,11 +48,11 @@ export class ClientQueue {
   readonly channel: AdminChannel;
 
   private readonly affinities: Affinities | undefined;
-  private readonly commands: (PendingCommand | undefined)[];
+  private readonly commandIn: (PendingCommand | undefined)[];
   /** The batch that a slot belongs to, where no command of its own is in it. */
-  private readonly batches: (AdminBatch | undefined)[];
+  private readonly batchIn: (AdminBatch | undefined)[];
   /** The key of the member that a slot of a batch is about; only with several queues. */
-  private readonly keys: (number | string)[] = [];
+  private readonly keyIn: (number | string)[] = [];
   /** Something was submitted and not published. */
   private dirty = false;
   private hasFailed = false;
@@ -60,8 +60,8 @@ export class ClientQueue {
   constructor(channel: AdminChannel, affinities: Affinities | undefined) {
     this.channel = channel;
     this.affinities = affinities;
-    this.commands = Array.from({ length: channel.slots }, () => undefined);
-    this.batches = Array.from({ length: channel.slots }, () => undefined);
+    this.commandIn = Array.from({ length: channel.slots }, () => undefined);
+    this.batchIn = Array.from({ length: channel.slots }, () => undefined);
   }
 
   /** True when its breaking was noticed: see {@link fail}. */
@@ -70,8 +70,8 @@ export class ClientQueue {
   }
 
   /** The commands that are with the device; not those of batches. */
-  get outstanding(): readonly PendingCommand[] {
-    return this.commands.filter((command) => command !== undefined);
+  get commands(): readonly PendingCommand[] {
+    return this.commandIn.filter((command) => command !== undefined);
   }
 
   /**
@@ -101,7 +101,7 @@ export class ClientQueue {
       if (channel.broken) throw brokenQueue(command.label);
       return false;
     }
-    this.commands[slot] = command;
+    this.commandIn[slot] = command;
     command.slot = slot;
     command.state = "outstanding";
     this.affinities?.bind(this, command.key);
@@ -118,10 +118,10 @@ export class ClientQueue {
 
   /** A command of a batch was added to the queue. */
   added(slot: number, group: number, member: number, batch: AdminBatch): void {
-    this.batches[slot] = batch;
+    this.batchIn[slot] = batch;
     if (this.affinities === undefined) return;
     const key = keyOf(group, member);
-    this.keys[slot] = key;
+    this.keyIn[slot] = key;
     this.affinities.bind(this, key);
   }
 
@@ -137,22 +137,22 @@ export class ClientQueue {
    * Batches are told of theirs on the way.
    */
   reap(): PendingCommand | undefined {
-    const { channel, commands, batches, affinities } = this;
+    const { channel, commandIn, batchIn, affinities } = this;
     for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
-      const command = commands[slot];
+      const command = commandIn[slot];
       if (command !== undefined) {
-        commands[slot] = undefined;
+        commandIn[slot] = undefined;
         affinities?.unbind(command.key);
         return command;
       }
       // It is released with its batch, whose owner has yet to look at it.
-      const batch = batches[slot];
-      batches[slot] = undefined;
+      const batch = batchIn[slot];
+      batchIn[slot] = undefined;
       if (batch === undefined) {
         channel.release(slot);
         continue;
       }
-      affinities?.unbind(this.keys[slot] as number | string);
+      affinities?.unbind(this.keyIn[slot] as number | string);
       batch.noteAnswer();
     }
     return undefined;
@@ -189,8 +189,8 @@ export class ClientQueue {
   /** Nothing will be answered any more. The slots stay with the device: it may still write there. */
   fail(error: VirtioError): void {
     this.hasFailed = true;
-    for (const batch of new Set(this.batches)) batch?.fail(error);
-    this.batches.fill(undefined);
+    for (const batch of new Set(this.batchIn)) batch?.fail(error);
+    this.batchIn.fill(undefined);
   }
 
   /** Fails as {@link fail} does, and shows the device nothing more. */
@@ -204,8 +204,8 @@ export class ClientQueue {
 
   /** Gives the memory back. */
   close(): void {
-    this.commands.fill(undefined);
-    this.batches.fill(undefined);
+    this.commandIn.fill(undefined);
+    this.batchIn.fill(undefined);
     this.channel.close();
   }
 }

@@ -19,7 +19,7 @@ export class CommandDispatch {
   private readonly lists: ClientLists;
   private readonly queues: ClientQueues;
   private readonly waiting: WaitingCommands;
-  /** The command that has to be alone, from its sending until it is settled. */
+  /** The command that has to be alone, from its first sending until its end. */
   private exclusive: PendingCommand | undefined = undefined;
   private ended: VirtioError | undefined = undefined;
   /** The command that a batch was last allowed to send: it need not be looked up again. */
@@ -89,7 +89,7 @@ export class CommandDispatch {
     this.ended = ended;
     this.admittedOpcode = -1;
     const { all } = this.queues;
-    for (const command of all.flatMap(({ outstanding }) => outstanding)) command.reject(ended);
+    for (const command of all.flatMap(({ commands }) => commands)) command.reject(ended);
     this.waiting.fail(ended);
     for (const queue of all) queue.end(ended);
     this.forget?.();
@@ -172,7 +172,7 @@ export class CommandDispatch {
       queue.release(command);
     }
     if (queue.channel.broken && !queue.failed) {
-      for (const command of queue.outstanding) this.finish(command, brokenQueue(command.label));
+      for (const command of queue.commands) this.finish(command, brokenQueue(command.label));
       queue.fail(brokenQueue("batch"));
     }
     this.pump();
