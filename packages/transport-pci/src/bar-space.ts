@@ -104,6 +104,13 @@ export function unitAt(offset: number, room: number): number {
   return room >= 2 && offset % 2 === 0 ? 2 : 1;
 }
 
+/** Four bytes, little-endian. */
+export function unitOf(value: number): Uint8Array {
+  const bytes = new Uint8Array(LONGEST_UNIT);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
 function bitsOf(value: number, size: number): number {
   return size === LONGEST_UNIT ? value >>> 0 : value & (2 ** (8 * size) - 1);
 }

@@ -20,17 +20,16 @@ import {
   isPartsDevice,
   type LegacyMember,
   type LegacyNotifyPlace,
-  notifiedPosition,
-  notifiedQueue,
   type ProvisionRefusal,
   type ProvisionWatcher,
   type StateChange,
   type TransportFacingDevice,
 } from "@virtio-admin/core";
-import { unitAt } from "./bar-space.ts";
+import { unitAt, unitOf } from "./bar-space.ts";
 import type { StructureAccess } from "./capabilities.ts";
 import { CommonConfig, type CommonConfigOwner } from "./common-config.ts";
 import { PciConfigSpace } from "./config-space.ts";
+import { DeviceConfig } from "./device-config.ts";
 import { FunctionParts, type FunctionPartsOwner } from "./device-parts.ts";
 import { PCI_EXPRESS_CAPABILITY_LAYOUT } from "./express-layout.ts";
 import { type FunctionRegisters, FunctionShape } from "./function-shape.ts";
@@ -38,11 +37,11 @@ import { FunctionInterrupts, type PciInterruptSink } from "./interrupts.ts";
 import { MSIX_CAPABILITY_LAYOUT } from "./layout.ts";
 import { LegacyConfig } from "./legacy.ts";
 import { type MsixReceiver, MsixTable, type VectorMasking } from "./msix.ts";
+import { FunctionNotifications } from "./notifications.ts";
 import { OwnerMember } from "./owner-member.ts";
 import {
   LEGACY_NOTIFY_STRIDE,
   NOTIFICATION_BYTES,
-  NOTIFICATION_DATA_BYTES,
   type PciPlacement,
   type ResolvedPlacement,
 } from "./placement.ts";
@@ -72,7 +71,6 @@ export interface PciDeviceInit extends PciPlacement {
 
 const CONTROL = MSIX_CAPABILITY_LAYOUT.fields.message_control;
 const DEVICE_CONTROL = PCI_EXPRESS_CAPABILITY_LAYOUT.fields.device_control;
-const UNIT_BYTES = 4;
 
 /** One virtio device as a PCI function. */
 export class PciDevice implements DevicePort {
@@ -83,22 +81,19 @@ export class PciDevice implements DevicePort {
   readonly #inside: FunctionRegisters & StructureAccess & FunctionPartsOwner;
   readonly #config: PciConfigSpace;
   readonly #common: CommonConfig;
+  readonly #deviceConfig: DeviceConfig;
+  readonly #notifications: FunctionNotifications;
   readonly #legacy: LegacyConfig | undefined;
   readonly #msix: MsixTable | undefined;
   readonly #interrupts: FunctionInterrupts;
   readonly #virtual: VirtualFunctionPlace | undefined;
   readonly #virtualFunctions: VirtualFunctions | undefined;
   readonly #sriov: SriovRegisters | undefined;
-  /** Queues that were notified while the function was no bus master. */
-  #waiting: Set<number> | undefined = undefined;
   /** Who is told of changes, and what it calls this function. */
   #watcher: ProvisionWatcher | undefined = undefined;
   #watchedAs = 0;
   #toldEnabled = false;
   #memorySpace = false;
-  #busMaster = false;
-  #generation = 0;
-  #seenGeneration: number;
 
   /**
    * Makes the function and connects it to the device. `virtual` is what a group gives to its virtual
@@ -127,7 +122,8 @@ export class PciDevice implements DevicePort {
     this.#virtual = virtual;
     this.#shape = shape;
     this.#inside = inside;
-    this.#seenGeneration = device.configGeneration;
+    this.#deviceConfig = new DeviceConfig(device);
+    this.#notifications = new FunctionNotifications(device, shape.placement);
     this.#msix = msix && new MsixTable(msix.vectors, inside, init.vectorMasking);
     this.#config = new PciConfigSpace(shape.config);
     const hasLine = identity.interruptPin !== 0 && virtual === undefined;
@@ -169,9 +165,7 @@ export class PciDevice implements DevicePort {
    * Queue Notify register. Ignored without a legacy interface.
    */
   legacyNotified(queue: number): void {
-    if (this.#legacy === undefined) return;
-    if (this.#busMaster) this.#device.notify(queue);
-    else if (this.#device.queueSizeMax(queue) > 0) this.#wait(queue);
+    if (this.#legacy !== undefined) this.#notifications.legacyNotified(queue);
   }
 
   /** Where interrupts go; `undefined` for nowhere. */
@@ -399,7 +393,7 @@ export class PciDevice implements DevicePort {
   deviceReset(): void {
     this.#common.reset();
     this.#legacy?.reset();
-    this.#waiting = undefined;
+    this.#notifications.waiting = undefined;
     this.#interrupts.reset();
   }
 
@@ -432,6 +426,7 @@ export class PciDevice implements DevicePort {
     const msix = this.#msix?.save();
     const sriov = this.#sriov?.save();
     const { isrStatus } = this.#interrupts;
+    const { waiting } = this.#notifications;
     const legacyQueue = this.#legacy?.queueSelect ?? 0;
     return {
       layout: this.#fingerprint(),
@@ -439,11 +434,11 @@ export class PciDevice implements DevicePort {
       ...(common === undefined ? {} : { common }),
       ...(this.placement.windows.device === undefined
         ? {}
-        : { generation: { config_generation: this.#generation, of: this.#seenGeneration } }),
+        : { generation: this.#deviceConfig.save() }),
       ...(isrStatus === 0 ? {} : { isr_status: isrStatus }),
       ...(msix === undefined ? {} : { msix }),
       ...(legacyQueue === 0 ? {} : { legacy_queue_select: legacyQueue }),
-      ...(this.#waiting === undefined ? {} : { waiting: [...this.#waiting] }),
+      ...(waiting === undefined ? {} : { waiting }),
       ...(sriov === undefined ? {} : { sriov }),
     };
   }
@@ -473,13 +468,11 @@ export class PciDevice implements DevicePort {
     return () => {
       putRegisters();
       this.#common.registers = commonRegisters(saved.common);
-      this.#generation = saved.generation?.config_generation ?? 0;
-      this.#seenGeneration = saved.generation?.of ?? 0;
+      this.#deviceConfig.put(saved.generation);
       this.#interrupts.isrStatus = saved.isr_status ?? 0;
       this.#msix?.put(saved.msix);
       if (this.#legacy !== undefined) this.#legacy.queueSelect = saved.legacy_queue_select ?? 0;
-      this.#waiting = undefined;
-      for (const queue of saved.waiting ?? []) this.#wait(queue);
+      this.#notifications.waiting = saved.waiting;
       this.#takeSwitches();
       putSriov?.();
     };
@@ -492,8 +485,7 @@ export class PciDevice implements DevicePort {
 
   /** Part of `DevicePort`: notifications wait while the function is no bus master. */
   holdsBack(queue: number): boolean {
-    if (!this.#busMaster) this.#wait(queue);
-    return !this.#busMaster;
+    return this.#notifications.holdsBack(queue);
   }
 
   /** What a driver finds and cannot change, in short. */
@@ -516,25 +508,22 @@ export class PciDevice implements DevicePort {
     this.#msix?.release();
     this.#interrupts.update();
     this.#sriov?.update();
-    if (this.#busMaster && this.#waiting !== undefined) {
-      const queues = this.#waiting;
-      this.#waiting = undefined;
-      for (const queue of queues) this.#device.notify(queue);
-    }
+    this.#notifications.resume();
   }
 
   /** Takes over what stands in Command and Message Control, and sends nothing. */
   #takeSwitches(): void {
     const config = this.#config;
+    const { busMaster } = config;
     this.#memorySpace = config.memorySpace;
-    this.#busMaster = config.busMaster;
+    this.#notifications.busMaster = busMaster;
     if (this.#msix !== undefined && this.#shape.msixControlAt !== undefined) {
       const control = config.view.getUint16(this.#shape.msixControlAt, true);
       const isSet = (mask: number) => (control & mask) !== 0;
       this.#msix.configure(
         isSet(CONTROL.bits.msix_enable.mask),
         isSet(CONTROL.bits.function_mask.mask),
-        this.#busMaster,
+        busMaster,
       );
     }
     if (this.msixEnabled !== this.#toldEnabled) {
@@ -601,7 +590,7 @@ export class PciDevice implements DevicePort {
     }
 
     get generation(): number {
-      return this.#pci.#generation;
+      return this.#pci.#deviceConfig.generation;
     }
 
     get queueCount(): number {
@@ -617,11 +606,11 @@ export class PciDevice implements DevicePort {
     }
 
     notifyOffset(queue: number): number {
-      return this.#pci.#notifyOffset(queue);
+      return this.#pci.#notifications.offsetOf(queue);
     }
 
     notify(offset: number, size: number, value: number): void {
-      this.#pci.#notify(offset, size, value);
+      this.#pci.#notifications.written(offset, size, value);
     }
 
     legacyNotify(offset: number, size: number, queue: number): void {
@@ -629,11 +618,11 @@ export class PciDevice implements DevicePort {
     }
 
     readDeviceConfig(offset: number, size: number): number {
-      return this.#pci.#readDeviceConfig(offset, size);
+      return this.#pci.#deviceConfig.read(offset, size);
     }
 
     writeDeviceConfig(offset: number, size: number, value: number): void {
-      this.#pci.#writeDeviceConfig(offset, size, value);
+      this.#pci.#deviceConfig.write(offset, size, value);
     }
 
     readStructure(bar: number, offset: number, size: number): number {
@@ -662,32 +651,6 @@ export class PciDevice implements DevicePort {
 
   // Structures
 
-  /**
-   * The notification offset of a queue. Queues for which the window has no address of their own
-   * share the last one: the value that is written tells them apart.
-   */
-  #notifyOffset(queue: number): number {
-    const { notifyOffMultiplier, windows } = this.placement;
-    if (notifyOffMultiplier === 0) return queue;
-    const last = Math.floor((windows.notify.length - NOTIFICATION_BYTES) / notifyOffMultiplier);
-    return Math.min(queue, last);
-  }
-
-  #notify(offset: number, size: number, value: number): void {
-    const device = this.#device;
-    const carriesData = device.negotiated(FEATURE.VIRTIO_F_NOTIFICATION_DATA);
-    if (size !== (carriesData ? NOTIFICATION_DATA_BYTES : NOTIFICATION_BYTES)) return;
-    const queue = carriesData ? notifiedQueue(value) : value;
-    if (offset !== this.#notifyOffset(queue) * this.placement.notifyOffMultiplier) return;
-    if (!this.#busMaster) {
-      if (device.queueEnabled(queue)) this.#wait(queue);
-    } else if (carriesData) {
-      device.notify(queue, notifiedPosition(value));
-    } else {
-      device.notify(queue);
-    }
-  }
-
   /** A legacy notification: at a place of the function's own, or at one of each virtual function. */
   #legacyNotify(offset: number, size: number, queue: number): void {
     if (size !== NOTIFICATION_BYTES) return;
@@ -697,27 +660,6 @@ export class PciDevice implements DevicePort {
     } else if (offset % LEGACY_NOTIFY_STRIDE === 0) {
       group.legacyNotified?.(1 + offset / LEGACY_NOTIFY_STRIDE, queue);
     }
-  }
-
-  #wait(queue: number): void {
-    this.#waiting ??= new Set();
-    this.#waiting.add(queue);
-  }
-
-  #readDeviceConfig(offset: number, size: number): number {
-    // A change shows in config_generation when the driver reads, so that it cannot wrap unseen.
-    const generation = this.#device.configGeneration;
-    if (generation !== this.#seenGeneration) {
-      this.#seenGeneration = generation;
-      this.#generation = (this.#generation + 1) & 0xff;
-    }
-    const unit = unitOf(0);
-    this.#device.readConfig(offset, unit.subarray(0, size));
-    return new DataView(unit.buffer).getUint32(0, true);
-  }
-
-  #writeDeviceConfig(offset: number, size: number, value: number): void {
-    this.#device.writeConfig(offset, unitOf(value).subarray(0, size));
   }
 
   #makeLegacy(): LegacyConfig | undefined {
@@ -776,13 +718,6 @@ export class PciDevice implements DevicePort {
 
 function isUnitSize(size: number): boolean {
   return size === 1 || size === 2 || size === 4;
-}
-
-/** Four bytes, little-endian. */
-function unitOf(value: number): Uint8Array {
-  const bytes = new Uint8Array(UNIT_BYTES);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
 }
 
 function readUnit(view: DataView, at: number, size: number): number {

@@ -4,36 +4,31 @@
  */
 import { hostTimer, type Timer } from "../clock.ts";
 import { VirtioError } from "../errors.ts";
-import { SELF_GROUP } from "../group/self.ts";
-import { copyBytes } from "../memory/copy.ts";
 import type { DmaAllocator } from "../memory/types.ts";
-import { AdminBatch } from "./batch.ts";
-import { AdminChannel, type AdminChannelOptions } from "./channel.ts";
+import type { AdminBatch } from "./batch.ts";
+import type { AdminChannelOptions } from "./channel.ts";
+import { ClientLists } from "./client-lists.ts";
+import { ClientQueues } from "./client-queues.ts";
 import { decodeOpcodeList, encodeOpcodeList, INITIAL_OPCODES } from "./commands/list.ts";
 import type { Dialect } from "./dialect.ts";
 import type { DialectName } from "./dialect-name.ts";
 import { dialectOf, opcodeIn } from "./dialects.ts";
-import { AdminCommandError } from "./errors.ts";
+import { CommandDispatch } from "./dispatch.ts";
 import {
   type AdminExecuteOptions,
   type AdminReply,
   type AdminRequest,
-  keyOf,
   PendingCommand,
   type RetryPolicy,
 } from "./pending.ts";
-import { effectiveStatus, statusOf } from "./status.ts";
 import type { AdminCommand, AdminQueuePort, AdminQueueSource } from "./types.ts";
+import { WaitingCommands } from "./waiting.ts";
 
 const DEFAULT_WAITING = 1024;
 /** Repeats for about a second. */
 const DEFAULT_RETRY: RetryPolicy = { attempts: 10, firstDelayMs: 1, maxDelayMs: 500 };
 const FIRST_LIST_LENGTH = 64;
 const LIST_GROWTH = 4;
-const NO_BYTES = new Uint8Array(0);
-
-/** Where the lists of a client stand that has one for all groups. */
-const ALL_GROUPS = SELF_GROUP.id;
 
 /** How an {@link AdminClient} works. */
 export interface AdminClientOptions extends AdminChannelOptions {
@@ -49,33 +44,6 @@ export interface AdminClientOptions extends AdminChannelOptions {
    * {@link AdminClient.execute} sends what it is given. Absent: the device tells.
    */
   readonly hasMember?: (group: number, member: number | bigint) => boolean;
-}
-
-/** One queue, its slots, and the command in each of them. */
-interface Line {
-  readonly channel: AdminChannel;
-  readonly commands: (PendingCommand | undefined)[];
-  /** The batch that a slot belongs to, where no command of its own is in it. */
-  readonly batches: (AdminBatch | undefined)[];
-  /** The key of the member that a slot of a batch is about; only with several queues. */
-  readonly keys: (number | string)[];
-  /** Something was submitted and not published. */
-  dirty: boolean;
-  /** Its breaking was noticed. */
-  failed: boolean;
-}
-
-/** Where the commands of a member go while any of them is outstanding. */
-interface Affinity {
-  readonly line: Line;
-  count: number;
-}
-
-/** Commands of a member that wait until an earlier one was repeated. */
-interface Hold {
-  /** How many earlier ones are being repeated. */
-  count: number;
-  readonly commands: PendingCommand[];
 }
 
 /**
@@ -99,29 +67,13 @@ export class AdminClient {
   /** The dialect that is spoken. */
   readonly dialect: DialectName;
   readonly #format: Dialect;
-  readonly #lines: readonly Line[];
-  readonly #maxWaiting: number;
   readonly #retry: RetryPolicy;
   readonly #timer: Timer;
   readonly #hasMember: AdminClientOptions["hasMember"];
-  readonly #reported = new Map<number, Set<number>>();
-  readonly #used = new Map<number, Set<number>>();
-  /** What the device reported last: it may be asked again and again, and has little new to tell. */
-  readonly #latestReports = new Map<number, Uint8Array>();
-  readonly #waiting: PendingCommand[] = [];
-  readonly #backingOff = new Set<PendingCommand>();
-  readonly #holds = new Map<number | string, Hold>();
-  readonly #affinities = new Map<number | string, Affinity>();
-  #heldCount = 0;
-  #outstanding = 0;
-  #exclusive: PendingCommand | undefined;
-  #flushing = false;
-  #ended: VirtioError | undefined;
-  /** The command that a batch was last allowed to send: it need not be looked up again. */
-  #admittedOpcode = -1;
-  #admittedGroup = -1;
-  /** Ends what the client listens to besides its queues. */
-  #forget: (() => void) | undefined;
+  readonly #lists: ClientLists;
+  readonly #queues: ClientQueues;
+  readonly #waiting: WaitingCommands;
+  readonly #dispatch: CommandDispatch;
 
   /**
    * Takes the memory for the slots of every queue and starts listening.
@@ -144,50 +96,33 @@ export class AdminClient {
     this.#format = dialectOf(options.dialect);
     this.dialect = this.#format.name;
     const { maxWaiting = DEFAULT_WAITING, retry = DEFAULT_RETRY, timer = hostTimer } = options;
-    this.#maxWaiting = maxWaiting;
     this.#retry = retry;
     this.#timer = timer;
     this.#hasMember = options.hasMember;
-    const lines: Line[] = [];
-    try {
-      for (const port of ports) {
-        const channel = new AdminChannel(port, dma, options);
-        const commands = Array.from({ length: channel.slots }, () => undefined);
-        const batches = Array.from({ length: channel.slots }, () => undefined);
-        lines.push({ channel, commands, batches, keys: [], dirty: false, failed: false });
-      }
-    } catch (error) {
-      for (const { channel } of lines) channel.close();
-      throw error;
-    }
-    this.#lines = lines;
-    for (const line of lines) {
-      const { port } = line.channel;
-      port.onUsed = () => this.#answered(line);
-      port.onReset = () => this.fail(queueReset(port.index));
-    }
+    this.#lists = new ClientLists(this.#format);
+    this.#queues = new ClientQueues(ports, dma, options);
+    this.#waiting = new WaitingCommands(maxWaiting, timer);
+    this.#dispatch = new CommandDispatch(this.#format, this.#lists, this.#queues, this.#waiting);
   }
 
   /** How many commands are with the device, those included whose promise is settled already. */
   get outstanding(): number {
-    return this.#outstanding;
+    return this.#queues.outstanding;
   }
 
   /** How many commands wait to be sent. */
   get waiting(): number {
-    return this.#waiting.length + this.#heldCount + this.#backingOff.size;
+    return this.#waiting.count;
   }
 
   /** The opcodes that the device reported for this group type; `undefined` before LIST_QUERY. */
   reportedOpcodes(group: number): readonly number[] | undefined {
-    const reported = this.#reported.get(this.#listOf(group));
-    return reported === undefined ? undefined : [...reported].sort((a, b) => a - b);
+    return this.#lists.reported(group);
   }
 
   /** The opcodes that may be sent for this group type: what LIST_USE settled, ascending. */
   usedOpcodes(group: number): readonly number[] {
-    const used = this.#used.get(this.#listOf(group)) ?? INITIAL_OPCODES;
-    return [...used].sort((a, b) => a - b);
+    return this.#lists.used(group);
   }
 
   /**
@@ -201,7 +136,7 @@ export class AdminClient {
   async listQuery(group: number, options: AdminExecuteOptions = {}): Promise<readonly number[]> {
     const { listQuery, listUse, responseHeaderLength } = this.#format;
     const most = listQuery.result.max;
-    const list = this.#listOf(group);
+    const list = this.#lists.listOf(group);
     for (let length = FIRST_LIST_LENGTH; ; length *= LIST_GROWTH) {
       const room = Math.min(length, most);
       const request = { opcode: listQuery.opcode, group: list, resultLength: room };
@@ -234,7 +169,7 @@ export class AdminClient {
   ): Promise<void> {
     const data = encodeOpcodeList(opcodes);
     const { opcode } = this.#format.listUse;
-    await this.execute({ opcode, group: this.#listOf(group), data }, options);
+    await this.execute({ opcode, group: this.#lists.listOf(group), data }, options);
   }
 
   /**
@@ -296,7 +231,7 @@ export class AdminClient {
    */
   execute(request: AdminRequest, options: AdminExecuteOptions = {}): Promise<AdminReply> {
     return new Promise<AdminReply>((resolve, reject) => {
-      this.#accept(
+      this.#dispatch.accept(
         new PendingCommand(
           request,
           options,
@@ -320,27 +255,16 @@ export class AdminClient {
    * @throws VirtioError `ADMIN_QUEUE_UNAVAILABLE` when there is no such queue
    */
   batch(queue: number = 0): AdminBatch {
-    const line = this.#lines[queue];
-    if (line === undefined) {
+    const { all } = this.#queues;
+    const chosen = all[queue];
+    if (chosen === undefined) {
       throw new VirtioError("ADMIN_QUEUE_UNAVAILABLE", {
         path: "queue",
-        message: `the client has ${this.#lines.length} administration virtqueues`,
+        message: `the client has ${all.length} administration virtqueues`,
         value: queue,
       });
     }
-    return new AdminBatch({
-      channel: line.channel,
-      admits: (opcode, group, member) => this.#admits(line, opcode, group, member),
-      added: (slot, member, group, batch) => {
-        line.batches[slot] = batch;
-        this.#outstanding++;
-        if (this.#lines.length === 1) return;
-        const key = keyOf(group, member);
-        line.keys[slot] = key;
-        this.#bind(line, key);
-      },
-      poll: () => this.#answered(line),
-    });
+    return this.#dispatch.batch(chosen);
   }
 
   /**
@@ -350,39 +274,12 @@ export class AdminClient {
    * @param cause why, for the errors
    */
   fail(cause?: unknown): void {
-    if (this.#ended !== undefined) return;
-    const ended = new VirtioError("ADMIN_RESET", {
-      message: "the device failed, was reset, or its driver closed",
-      hint: "bring the device up again and make a new client",
-      ...(cause === undefined ? {} : { cause }),
-    });
-    this.#ended = ended;
-    this.#admittedOpcode = -1;
-    for (const command of this.#backingOff) this.#timer.clear(command.backoff);
-    const everything = [
-      ...this.#lines.flatMap(({ commands }) => commands),
-      ...this.#backingOff,
-      ...[...this.#holds.values()].flatMap(({ commands }) => commands),
-      ...this.#waiting,
-    ];
-    for (const command of everything) command?.reject(ended);
-    for (const { batches } of this.#lines) failBatches(batches, ended);
-    for (const { channel } of this.#lines) {
-      channel.port.onUsed = undefined;
-      channel.port.onReset = undefined;
-    }
-    this.#backingOff.clear();
-    this.#waiting.length = 0;
-    this.#holds.clear();
-    this.#heldCount = 0;
-    this.#forget?.();
-    this.#forget = undefined;
+    this.#dispatch.fail(cause);
   }
 
   /** @internal Calls `forget` once, when the client ends; at once when it has ended. */
   whenEnded(forget: () => void): void {
-    if (this.#ended === undefined) this.#forget = forget;
-    else forget();
+    this.#dispatch.whenEnded(forget);
   }
 
   /**
@@ -391,357 +288,7 @@ export class AdminClient {
    */
   close(): void {
     this.fail();
-    this.#outstanding = 0;
-    for (const line of this.#lines) {
-      line.commands.fill(undefined);
-      line.batches.fill(undefined);
-      line.channel.close();
-    }
-  }
-
-  #accept(command: PendingCommand, options: AdminExecuteOptions): void {
-    if (this.#ended !== undefined) {
-      command.reject(this.#ended);
-      return;
-    }
-    if (options.signal?.aborted === true) {
-      command.reject(command.aborted(options.signal));
-      return;
-    }
-    if (this.#waiting.length === 0 && this.#start(command)) {
-      if (!command.settled) command.watch(options, (error) => this.#abandon(command, error));
-      return;
-    }
-    if (this.waiting >= this.#maxWaiting) {
-      command.reject(
-        new VirtioError("QUEUE_FULL", {
-          path: command.label,
-          message: `${this.waiting} commands are waiting already`,
-          hint: "wait for answers before sending more, or raise maxWaiting",
-        }),
-      );
-      return;
-    }
-    command.data = command.data.slice();
-    command.state = "waiting";
-    this.#waiting.push(command);
-    command.watch(options, (error) => this.#abandon(command, error));
-  }
-
-  /**
-   * Sends the command, puts it aside with its member's, or refuses it. False: it has to wait, as
-   * everything behind it.
-   */
-  #start(command: PendingCommand): boolean {
-    if (this.#exclusive !== undefined && this.#exclusive !== command) return false;
-    const alone = this.#outstanding === 0 && this.#backingOff.size === 0;
-    if (command.exclusive && !alone) {
-      // What a broken queue took never comes back, so that nothing could be sent alone.
-      if (!this.#lines.some(({ failed }) => failed)) return false;
-      this.#finish(command, brokenQueue(command.label));
-      return true;
-    }
-    const mayHold = this.#holds.size > 0 && command.attempts === 0;
-    const hold = mayHold ? this.#holds.get(command.key) : undefined;
-    if (hold !== undefined) {
-      if (this.waiting >= this.#maxWaiting && command.state === "new") return false;
-      if (command.state === "new") command.data = command.data.slice();
-      command.state = "held";
-      hold.commands.push(command);
-      this.#heldCount++;
-      return true;
-    }
-    const refusal = this.#refusal(command);
-    if (refusal !== undefined) {
-      this.#finish(command, refusal);
-      return true;
-    }
-    const line = this.#lineFor(command);
-    if (line === undefined) {
-      this.#finish(command, brokenQueue(command.label));
-      return true;
-    }
-    return this.#send(command, line);
-  }
-
-  #send(command: PendingCommand, line: Line): boolean {
-    const { channel } = line;
-    const slot = channel.acquire();
-    if (slot < 0) return false;
-    const { data, resultLength } = command;
-    try {
-      channel.reserve(slot, data.length, resultLength);
-    } catch (error) {
-      channel.release(slot);
-      this.#finish(command, error);
-      return true;
-    }
-    copyBytes(channel.bytesOf(slot), channel.dataAt(slot), data, 0, data.length);
-    const { opcode, group, memberLow, memberHigh } = command;
-    if (
-      !channel.submitWide(slot, opcode, group, memberLow, memberHigh, data.length, resultLength)
-    ) {
-      channel.release(slot);
-      if (!channel.broken) return false;
-      this.#finish(command, brokenQueue(command.label));
-      return true;
-    }
-    line.commands[slot] = command;
-    command.state = "outstanding";
-    this.#outstanding++;
-    if (command.exclusive) this.#exclusive = command;
-    if (this.#lines.length > 1) this.#bind(line, command.key);
-    line.dirty = true;
-    if (!this.#flushing) {
-      this.#flushing = true;
-      void Promise.resolve().then(() => this.#flush());
-    }
-    return true;
-  }
-
-  #flush(): void {
-    this.#flushing = false;
-    for (const line of this.#lines) {
-      if (!line.dirty || this.#ended !== undefined) continue;
-      line.dirty = false;
-      line.channel.publish();
-    }
-  }
-
-  /** Why the lists do not allow this command, if they do not. */
-  #refusal(command: PendingCommand): VirtioError | undefined {
-    if (command.unchecked) return undefined;
-    const { opcode, uses, group } = command;
-    const refusal = this.#unlisted(opcode, group, () => command.label);
-    if (refusal !== undefined || uses === undefined) return refusal;
-    const { listQuery } = this.#format;
-    const reported = this.#reported.get(this.#listOf(group));
-    const unknown = uses.find((wanted) => reported?.has(wanted) !== true);
-    if (unknown === undefined) return undefined;
-    return new VirtioError("ADMIN_LIST", {
-      path: command.label,
-      message: `${listQuery.name} has not reported this opcode for the group type`,
-      value: unknown,
-      hint: reported === undefined ? "call listQuery first" : "leave it out",
-    });
-  }
-
-  #unlisted(opcode: number, group: number, label: () => string): VirtioError | undefined {
-    const used = this.#used.get(this.#listOf(group));
-    if (used === undefined ? INITIAL_OPCODES.includes(opcode) : used.has(opcode)) return undefined;
-    const { listUse } = this.#format;
-    return new VirtioError("ADMIN_LIST", {
-      path: label(),
-      message: `the command is not in the list that ${listUse.name} settled for its group type`,
-      value: opcode,
-      hint: "call listUse with it first",
-    });
-  }
-
-  /** The queue that a command goes to; `undefined` when all that it may go to are broken. */
-  #lineFor(command: PendingCommand): Line | undefined {
-    if (this.#lines.length === 1) {
-      const [only] = this.#lines as readonly [Line];
-      return only.channel.broken ? undefined : only;
-    }
-    const bound = this.#affinities.get(command.key)?.line;
-    if (bound !== undefined) return bound.channel.broken ? undefined : bound;
-    let best: Line | undefined;
-    for (const line of this.#lines) {
-      if (line.channel.broken) continue;
-      if (best === undefined || line.channel.free > best.channel.free) best = line;
-    }
-    return best;
-  }
-
-  #bind(line: Line, key: number | string): void {
-    const affinity = this.#affinities.get(key);
-    if (affinity === undefined) this.#affinities.set(key, { line, count: 1 });
-    else affinity.count++;
-  }
-
-  #unbind(key: number | string): void {
-    const affinity = this.#affinities.get(key);
-    if (affinity !== undefined && --affinity.count === 0) this.#affinities.delete(key);
-  }
-
-  /** Whether a batch can send this command now. */
-  #admits(line: Line, opcode: number, group: number, member: number): boolean {
-    if (opcode !== this.#admittedOpcode || group !== this.#admittedGroup) {
-      this.#checkBatched(opcode, group);
-      this.#admittedOpcode = opcode;
-      this.#admittedGroup = group;
-    }
-    // Ids above 2^53-1 are no numbers.
-    if (!(member >= 0 && member <= Number.MAX_SAFE_INTEGER && Number.isInteger(member))) {
-      throw badField("member", member);
-    }
-    if (this.#exclusive !== undefined || this.#waiting.length > 0 || this.#holds.size > 0) {
-      return false;
-    }
-    if (this.#lines.length === 1) return true;
-    const bound = this.#affinities.get(keyOf(group, member));
-    return bound === undefined || bound.line === line;
-  }
-
-  #checkBatched(opcode: number, group: number): void {
-    if (this.#ended !== undefined) throw this.#ended;
-    if ((opcode & 0xffff) !== opcode) throw badField("opcode", opcode);
-    if ((group & 0xffff) !== group) throw badField("group", group);
-    if (opcode === this.#format.listUse.opcode) {
-      throw new VirtioError("ADMIN_COMMAND", {
-        path: this.#format.listUse.name,
-        message: "the command has to be alone, and cannot be one of a batch",
-        hint: "call listUse",
-      });
-    }
-    const refusal = this.#unlisted(opcode, group, () => `opcode 0x${opcode.toString(16)}`);
-    if (refusal !== undefined) throw refusal;
-  }
-
-  #answered(line: Line): void {
-    const { channel, commands, batches } = line;
-    const several = this.#lines.length > 1;
-    for (let slot = channel.reap(); slot >= 0; slot = channel.reap()) {
-      const command = commands[slot];
-      this.#outstanding--;
-      if (command === undefined) {
-        // It is released with its batch, whose owner has yet to look at it.
-        const batch = batches[slot];
-        batches[slot] = undefined;
-        if (batch === undefined) {
-          channel.release(slot);
-          continue;
-        }
-        if (several) this.#unbind(line.keys[slot] as number | string);
-        batch.noteAnswer();
-        continue;
-      }
-      commands[slot] = undefined;
-      if (several) this.#unbind(command.key);
-      this.#answer(command, channel, slot);
-      channel.release(slot);
-    }
-    if (channel.broken && !line.failed) {
-      line.failed = true;
-      // The slots stay with the device: it may still write to them.
-      for (const command of commands) if (command !== undefined) this.#lose(command);
-      failBatches(batches, brokenQueue("batch"));
-    }
-    this.#pump();
-  }
-
-  #lose(command: PendingCommand): void {
-    this.#finish(command, brokenQueue(command.label));
-  }
-
-  #answer(command: PendingCommand, channel: AdminChannel, slot: number): void {
-    const outcome = channel.outcome(slot);
-    const status = statusOf(outcome);
-    if (status === 0) {
-      const result = copyResult(command, channel, slot);
-      const { listQuery } = this.#format;
-      if (command.exclusive || command.opcode === listQuery.opcode) this.#learn(command, result);
-      command.resolve({ usedLength: channel.usedLength(slot), result });
-      this.#finish(command, undefined);
-      return;
-    }
-    const { retry } = command;
-    const again =
-      !command.settled &&
-      retry !== undefined &&
-      command.attempts < retry.attempts &&
-      effectiveStatus(status) === "EAGAIN";
-    if (again) {
-      if (command.attempts === 0) command.data = readBack(command, channel, slot);
-      this.#backOff(command, retry);
-    } else {
-      const answer = this.#format.describeOutcome(outcome);
-      this.#finish(command, new AdminCommandError(outcome, command.label, answer));
-    }
-  }
-
-  /** What a successful list command tells. */
-  #learn(command: PendingCommand, result: Uint8Array): void {
-    const { opcode, uses } = command;
-    const { listQuery, oneList } = this.#format;
-    const list = this.#listOf(command.group);
-    if (uses !== undefined) {
-      this.#admittedOpcode = -1;
-      this.#used.set(list, new Set(oneList ? [...INITIAL_OPCODES, ...uses] : uses));
-    }
-    if (opcode !== listQuery.opcode || isSame(result, this.#latestReports.get(list))) return;
-    this.#latestReports.set(list, result.slice());
-    const known = this.#reported.get(list) ?? new Set();
-    for (const reported of decodeOpcodeList(result)) known.add(reported);
-    this.#reported.set(list, known);
-  }
-
-  /** The group type whose list holds for a group type. */
-  #listOf(group: number): number {
-    return this.#format.oneList ? ALL_GROUPS : group;
-  }
-
-  #backOff(command: PendingCommand, retry: RetryPolicy): void {
-    const delay = Math.min(retry.maxDelayMs, retry.firstDelayMs * 2 ** command.attempts);
-    if (command.attempts++ === 0) {
-      const hold = this.#holds.get(command.key);
-      if (hold === undefined) this.#holds.set(command.key, { count: 1, commands: [] });
-      else hold.count++;
-    }
-    command.state = "backing-off";
-    this.#backingOff.add(command);
-    command.backoff = this.#timer.set(() => {
-      this.#backingOff.delete(command);
-      command.state = "waiting";
-      this.#waiting.unshift(command);
-      this.#pump();
-    }, delay);
-  }
-
-  /** Ends a command that is not with the device (any more); settles it if there is an error. */
-  #finish(command: PendingCommand, error: unknown): void {
-    if (error !== undefined) command.reject(error);
-    if (this.#exclusive === command) this.#exclusive = undefined;
-    if (command.attempts === 0) return;
-    const hold = this.#holds.get(command.key);
-    if (hold === undefined || --hold.count > 0) return;
-    this.#holds.delete(command.key);
-    this.#heldCount -= hold.commands.length;
-    for (const held of hold.commands) held.state = "waiting";
-    this.#waiting.unshift(...hold.commands);
-  }
-
-  /** The caller does not wait any more. With the device, the command keeps its slot. */
-  #abandon(command: PendingCommand, error: VirtioError): void {
-    if (command.settled) return;
-    if (command.state === "outstanding") {
-      command.reject(error);
-      return;
-    }
-    if (command.state === "waiting") remove(this.#waiting, command);
-    if (command.state === "held") {
-      const commands = this.#holds.get(command.key)?.commands;
-      if (commands !== undefined && remove(commands, command)) this.#heldCount--;
-    }
-    if (command.state === "backing-off") {
-      this.#timer.clear(command.backoff);
-      this.#backingOff.delete(command);
-    }
-    this.#finish(command, error);
-    this.#pump();
-  }
-
-  #pump(): void {
-    for (;;) {
-      const command = this.#waiting[0];
-      if (command === undefined) return;
-      // It leaves the line first: what ends there may put held commands in front.
-      this.#waiting.shift();
-      if (this.#start(command)) continue;
-      this.#waiting.unshift(command);
-      return;
-    }
+    for (const queue of this.#queues.all) queue.close();
   }
 }
 
@@ -764,14 +311,6 @@ export function openAdminClient(
   return client;
 }
 
-function brokenQueue(path: string): VirtioError {
-  return new VirtioError("QUEUE_BROKEN", {
-    path,
-    message: "the device broke the rules of the administration virtqueue",
-    hint: "reset the device",
-  });
-}
-
 function noSuchMember({ name }: AdminCommand, member: number | bigint): VirtioError {
   return new VirtioError("VALUE_RANGE", {
     path: `${name}.member`,
@@ -787,54 +326,4 @@ function noSuchCommand(dialect: DialectName, command: AdminCommand): VirtioError
     value: command.opcode,
     hint: "a command of virtio-1.4 is none of this dialect; one of your own needs another number",
   });
-}
-
-function queueReset(index: number): VirtioError {
-  return new VirtioError("ADMIN_RESET", {
-    path: `queue[${index}]`,
-    message: "the administration virtqueue was reset",
-    hint: "close this client and open another",
-  });
-}
-
-/** The result as asked for: a copy, zero where the device wrote nothing. */
-function copyResult(command: PendingCommand, channel: AdminChannel, slot: number): Uint8Array {
-  if (command.resultLength === 0) return NO_BYTES;
-  const result = new Uint8Array(command.resultLength);
-  const written = Math.min(result.length, channel.resultLength(slot));
-  copyBytes(result, 0, channel.bytesOf(slot), channel.resultAt(slot), written);
-  return result;
-}
-
-/** The command's data out of its slot: the caller's bytes may have changed since the call. */
-function readBack(command: PendingCommand, channel: AdminChannel, slot: number): Uint8Array {
-  const at = channel.dataAt(slot);
-  return channel.bytesOf(slot).slice(at, at + command.data.length);
-}
-
-function failBatches(batches: (AdminBatch | undefined)[], error: VirtioError): void {
-  for (const batch of new Set(batches)) batch?.fail(error);
-  batches.fill(undefined);
-}
-
-function badField(path: string, value: number): VirtioError {
-  return new VirtioError("ADMIN_COMMAND", {
-    path,
-    message: "the field of a command in a batch is out of range",
-    value,
-    hint: "16 bits of opcode and of group; member ids above 2^53-1 go through execute",
-  });
-}
-
-function isSame(bytes: Uint8Array, others: Uint8Array | undefined): boolean {
-  if (others?.length !== bytes.length) return false;
-  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== others[i]) return false;
-  return true;
-}
-
-function remove(commands: PendingCommand[], command: PendingCommand): boolean {
-  const index = commands.indexOf(command);
-  if (index < 0) return false;
-  commands.splice(index, 1);
-  return true;
 }

@@ -81,6 +81,8 @@ export class PendingCommand {
   state: PendingState = "new";
   settled = false;
   attempts = 0;
+  /** The slot it is in while it is with the device. */
+  slot = -1;
   /** The timer of the next repetition. */
   backoff: unknown = undefined;
 
