@@ -51,18 +51,34 @@ const TURNS = 100;
 /** How many turns of the event loop anything that is under way is given. */
 const SETTLE_TURNS = 3;
 
-/** Waits until `condition` holds, within a bound; `what` says what is waited for. */
-export async function expectSoon(what: string, condition: () => boolean): Promise<void> {
+/**
+ * Waits until `condition` holds, within a bound; `what` says what is waited for.
+ *
+ * @param arrived what is awaited besides in every turn, where the halves live apart
+ */
+export async function expectSoon(
+  what: string,
+  condition: () => boolean,
+  arrived?: () => Promise<void>,
+): Promise<void> {
   for (let i = 0; i < TURNS; i++) {
     if (condition()) return;
     await turn();
+    await arrived?.();
   }
   if (!condition()) throw new ComplianceFailure(what, "soon", "not within the bound");
 }
 
-/** Gives whatever is under way the time to happen, so that its absence can be seen. */
-export async function settle(): Promise<void> {
-  for (let i = 0; i < SETTLE_TURNS; i++) await turn();
+/**
+ * Gives whatever is under way the time to happen, so that its absence can be seen.
+ *
+ * @param arrived what is awaited besides in every turn, where the halves live apart
+ */
+export async function settle(arrived?: () => Promise<void>): Promise<void> {
+  for (let i = 0; i < SETTLE_TURNS; i++) {
+    await turn();
+    await arrived?.();
+  }
 }
 
 /** One turn of the event loop. */
