@@ -22,7 +22,7 @@ import {
 } from "@virtio-admin/core";
 import type { Connection, LegacyOwner, MemoryRun, TransportFixture } from "../fixture.ts";
 import { type DriverHand, LocalDriverHand } from "./driver-hand.ts";
-import { expectEqual, expectSoon, settle } from "./expect.ts";
+import { type Arrived, expectEqual, expectSoon, settle } from "./expect.ts";
 import type { HandPackedRing } from "./hand-packed-ring.ts";
 import type { HandBuffer, HandRing, UsedEntry } from "./hand-ring.ts";
 import { ProbeFamily } from "./probe-family.ts";
@@ -182,21 +182,21 @@ export class DeviceBench {
 
   /** Waits until `condition` holds, within a bound; `what` says what is waited for. */
   expectSoon(what: string, condition: () => boolean): Promise<void> {
-    return expectSoon(what, condition, () => this.#arrived());
+    return expectSoon(what, condition, this.#arrived);
   }
 
   /** Gives whatever is under way the time to happen, so that its absence can be seen. */
   settle(): Promise<void> {
-    return settle(() => this.#arrived());
+    return settle(this.#arrived);
   }
 
-  async #arrived(): Promise<void> {
-    await this.#connection.arrived?.();
+  get #arrived(): Arrived | undefined {
+    return this.#connection.arrived?.bind(this.#connection);
   }
 
   /** Forgets what interrupts told, those included that are still on their way. */
   async forget(): Promise<void> {
-    await this.#arrived();
+    await this.#arrived?.();
     this.heard.used.length = 0;
     this.heard.configuration = 0;
   }

@@ -16,7 +16,7 @@ import type {
 } from "../fixture.ts";
 import { memoryOf } from "./device-bench.ts";
 import { type DeviceHand, LocalDeviceHand } from "./device-hand.ts";
-import { expectSoon, settle } from "./expect.ts";
+import { type Arrived, expectSoon, settle } from "./expect.ts";
 import type { HandDeviceQueue } from "./hand-device-queue.ts";
 import type { HandPackedDeviceQueue } from "./hand-packed-device-queue.ts";
 import { PROBE_DEPENDENCY, PROBE_DEVICE_ID } from "./probe-model.ts";
@@ -82,16 +82,16 @@ export class DriverBench {
 
   /** Waits until `condition` holds, within a bound; `what` says what is waited for. */
   expectSoon(what: string, condition: () => boolean): Promise<void> {
-    return expectSoon(what, condition, () => this.#arrived());
+    return expectSoon(what, condition, this.#arrived);
   }
 
   /** Gives whatever is under way the time to happen, so that its absence can be seen. */
   settle(): Promise<void> {
-    return settle(() => this.#arrived());
+    return settle(this.#arrived);
   }
 
-  async #arrived(): Promise<void> {
-    await this.#connection.arrived?.();
+  get #arrived(): Arrived | undefined {
+    return this.#connection.arrived?.bind(this.#connection);
   }
 
   /** Takes everything apart. */

@@ -98,6 +98,8 @@ export const CONFIGURATION_CASES: readonly ComplianceCase[] = [
         Uint8Array.of(0xce, 0xfa, 0xed, 0xfe),
       );
       await bench.forget();
+      await bench.settle();
+      expectEqual("interrupts without a change", bench.heard.configuration, 0);
       bench.model.host.configChanged();
       await bench.expectSoon(
         "another configuration interrupt",
