@@ -8,6 +8,8 @@ import { COMPLIANCE_CASES, type ComplianceCase, runCase } from "@virtio-admin/te
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Bundle, bundle } from "./bundle.ts";
 
+/** See worker-that-ends.ts. */
+const FATAL_STATUS = 0x66;
 const WORKER = new URL("../../fixtures/src/threads/worker.ts", import.meta.url).href;
 
 describe("compliance of mmio in two threads", () => {
@@ -59,6 +61,28 @@ describe("a thread of devices that is of no use", () => {
     for (const other of ["features-all-words", "driver-exchange"]) {
       expect(await threads.run(named(other))).toMatchObject({ id: other, outcome: "passed" });
     }
+    await threads.close();
+  });
+
+  test("fails the case whose driver half it leaves alone, whatever that makes of it", async () => {
+    const threads = new TwoThreads(program.url);
+    let code: string | undefined;
+    const failed = await threads.run({
+      ...named("driver-exchange"),
+      run: async (context) => {
+        const bench = context.driver();
+        const driven = await bench.bringUp();
+        bench.device.raiseStatus(FATAL_STATUS);
+        await new Promise((resolve) => driven.onFailure(resolve));
+        code = driven.failure?.code;
+      },
+    });
+    expect(code).toBe("DEVICE_FAILED");
+    expect([failed.outcome, failed.reason]).toEqual([
+      "failed",
+      "Error: the thread of devices ended with 4",
+    ]);
+    expect(await threads.run(named("driver-exchange"))).toMatchObject({ outcome: "passed" });
     await threads.close();
   });
 

@@ -1,6 +1,6 @@
-/** The thread of devices with four cases in it that bring it to an end. */
+/** The thread of devices with a few cases in it that bring it to an end. */
 import process from "node:process";
-import { COMPLIANCE_CASES, type ComplianceCase } from "@virtio-admin/testkit";
+import { COMPLIANCE_CASES, type ComplianceCase, ScriptedDevice } from "@virtio-admin/testkit";
 import "../../fixtures/src/threads/worker.ts";
 
 const RUNS: Readonly<Record<string, ComplianceCase["run"]>> = {
@@ -28,3 +28,11 @@ const RUNS: Readonly<Record<string, ComplianceCase["run"]>> = {
 for (const [id, run] of Object.entries(RUNS)) {
   Object.assign(COMPLIANCE_CASES.find((one) => one.id === id) ?? {}, { run });
 }
+
+/** What a case about the driver half would have to do; nobody else does. */
+const FATAL_STATUS = 0x66;
+const { raiseStatus } = ScriptedDevice.prototype;
+ScriptedDevice.prototype.raiseStatus = function (bits) {
+  if (bits === FATAL_STATUS) setImmediate(() => process.exit(4));
+  raiseStatus.call(this, bits);
+};

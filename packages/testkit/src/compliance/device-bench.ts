@@ -196,7 +196,7 @@ export class DeviceBench {
 
   /** Forgets what interrupts told, those included that are still on their way. */
   async forget(): Promise<void> {
-    await this.#arrived?.();
+    if (this.#arrived !== undefined) await this.#arrived();
     this.heard.used.length = 0;
     this.heard.configuration = 0;
   }
