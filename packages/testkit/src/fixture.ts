@@ -112,7 +112,7 @@ export interface TransportFixture {
   memory?(runs: readonly MemoryRun[]): GuestMemory;
   /**
    * Where the device half lives elsewhere than the case: makes the device of a script there, in
-   * memory that {@link memory} made, and connects it. Absent where the case makes it itself.
+   * memory that `memory` of this fixture made, and connects it. Absent where the case makes it itself.
    */
   connectScripted?(
     memory: GuestMemory,

@@ -18,7 +18,7 @@ export interface DeviceThreadOptions {
   readonly memoryBytes: number;
   /** The guest address of the first of them; 0x80000000 when absent. */
   readonly memoryBase?: number;
-  /** The registers; {@link MMIO_REFERENCE_LAYOUT} when absent. The worker's window has the same. */
+  /** The registers; `MMIO_REFERENCE_LAYOUT` when absent. The worker's window has the same. */
   readonly layout?: RegisterLayout;
   /** What the worker is given along: anything that can be cloned. */
   readonly data?: unknown;

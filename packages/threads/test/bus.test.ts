@@ -1,11 +1,17 @@
 /** The two ends of a bus: order, overlapping accesses, interrupts, and ends. */
-import { createGuestMemory, STATUS, VirtioDevice, VirtioError } from "@virtio-admin/core";
+import {
+  createGuestMemory,
+  type RegisterLayout,
+  STATUS,
+  VirtioDevice,
+  VirtioError,
+} from "@virtio-admin/core";
 import { createEntropy, ENTROPY_DEVICE_ID } from "@virtio-admin/devices";
 import { MMIO_REFERENCE_LAYOUT, MmioDevice } from "@virtio-admin/transport-mmio";
 import { afterEach, describe, expect, it } from "vitest";
 import { serveBus, ThreadBus } from "../src/index.ts";
 
-const { registers } = MMIO_REFERENCE_LAYOUT;
+const { registers }: RegisterLayout = MMIO_REFERENCE_LAYOUT;
 const at = (name: string) => registers[name]?.offset ?? Number.NaN;
 const MAGIC = 0x74726976;
 
