@@ -139,6 +139,12 @@ export async function main(
     .command("compliance")
     .description("run the compliance kit on each transport and list every case")
     .addOption(transport())
+    .addOption(
+      new Option(
+        "--threads",
+        "on mmio alone, with the device in one thread and its driver in another",
+      ).conflicts("transport"),
+    )
     .addOption(json())
     .action(async (options: ComplianceCommandOptions & JsonOption) => {
       code = await compliance(options, new Output(streams, options.json === true));

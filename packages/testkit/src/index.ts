@@ -4,7 +4,14 @@
  * @packageDocumentation
  */
 export * from "./compliance/index.ts";
-export type { Connection, ConnectOptions, LegacyOwner, TransportFixture } from "./fixture.ts";
+export type {
+  Connection,
+  ConnectOptions,
+  LegacyOwner,
+  MemoryRun,
+  ScriptedConnection,
+  TransportFixture,
+} from "./fixture.ts";
 export * from "./hostile/index.ts";
 export * from "./plugins/index.ts";
 export { Random } from "./random.ts";

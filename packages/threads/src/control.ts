@@ -88,10 +88,20 @@ export class Control {
     return Atomics.load(this.#words, LEVEL) !== 0;
   }
 
-  /** The device: carries out what the driver asked for; `access` reads or writes a register. */
-  serve(access: (kind: number, offset: number, size: number, value: number) => number): void {
+  /**
+   * The device: takes the notifications that came, and then carries out what the driver asked for.
+   * What it notified of before it asked is taken before it is answered, as on any bus.
+   *
+   * @param access reads or writes a register
+   * @param notified is called for each queue
+   */
+  serve(
+    access: (kind: number, offset: number, size: number, value: number) => number,
+    notified: (queue: number) => void,
+  ): void {
     const words = this.#words;
     const asked = Atomics.load(words, ASKED);
+    this.#takeNotifications(notified);
     if (asked === Atomics.load(words, ANSWERED)) return;
     const offset = (words[OFFSET] as number) >>> 0;
     const size = words[SIZE] as number;
@@ -106,8 +116,7 @@ export class Control {
     this.toDriver.ring();
   }
 
-  /** The device: takes the notifications that came, and calls `notified` for each queue. */
-  takeNotifications(notified: (queue: number) => void): void {
+  #takeNotifications(notified: (queue: number) => void): void {
     const words = this.#words;
     const highest = Atomics.load(words, HIGHEST_WORD);
     for (let word = 0; word <= highest; word++) {

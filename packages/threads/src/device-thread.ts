@@ -4,16 +4,13 @@ import {
   createGuestMemory,
   type GuestMemory,
   type RegisterLayout,
-  VirtioError,
+  type VirtioError,
 } from "@virtio-admin/core";
-import { MMIO_REFERENCE_LAYOUT, type MmioBus } from "@virtio-admin/transport-mmio";
-import { ACCESS, Control } from "./control.ts";
+import type { MmioBus } from "@virtio-admin/transport-mmio";
 import { INIT, READY, type ThreadInit } from "./serve.ts";
+import { DEFAULT_POLLS, ThreadBus, threadError } from "./thread-bus.ts";
 
-const DEFAULT_POLLS = 4000;
 const DEFAULT_BASE = 0x8000_0000;
-/** A notification of this or more carries more than the index of the queue. */
-const QUEUES = 0x10000;
 
 /** How a {@link DeviceThread} is started. */
 export interface DeviceThreadOptions {
@@ -21,22 +18,12 @@ export interface DeviceThreadOptions {
   readonly memoryBytes: number;
   /** The guest address of the first of them; 0x80000000 when absent. */
   readonly memoryBase?: number;
-  /** The registers; {@link MMIO_REFERENCE_LAYOUT} when absent. The worker's window has the same. */
+  /** The registers; `MMIO_REFERENCE_LAYOUT` when absent. The worker's window has the same. */
   readonly layout?: RegisterLayout;
   /** What the worker is given along: anything that can be cloned. */
   readonly data?: unknown;
   /** How often each side looks for work before it sleeps; 4000 when absent, which is 100 µs or so. */
   readonly polls?: number;
-}
-
-/** A register access that was asked for. */
-interface Call {
-  readonly kind: number;
-  readonly offset: number;
-  readonly size: number;
-  readonly value: number;
-  readonly resolve: (value: number) => void;
-  readonly reject: (error: VirtioError) => void;
 }
 
 /**
@@ -48,42 +35,20 @@ interface Call {
 export class DeviceThread {
   /** The guest memory: one region, marked concurrent. */
   readonly memory: GuestMemory;
-  /** The registers and the interrupt of the device, for its driver half. */
-  readonly bus: MmioBus;
+  readonly #bus: ThreadBus;
   readonly #worker: Worker;
-  readonly #control: Control;
-  readonly #polls: number;
-  readonly #notifyAt: number;
-  readonly #calls: Call[] = [];
   readonly #listeners: ((error: VirtioError) => void)[] = [];
-  #asked = 0;
-  #asking = false;
-  #risen = 0;
-  #handler: (() => void) | undefined;
-  #ended: VirtioError | undefined;
   #closing = false;
 
   private constructor(module: URL, options: DeviceThreadOptions) {
-    const { memoryBytes, memoryBase = DEFAULT_BASE, layout = MMIO_REFERENCE_LAYOUT } = options;
+    const { memoryBytes, memoryBase = DEFAULT_BASE } = options;
     const { polls = DEFAULT_POLLS, data } = options;
     const guest = new SharedArrayBuffer(memoryBytes);
     const bytes = new Uint8Array(guest);
     this.memory = createGuestMemory([{ base: memoryBase, bytes, concurrent: true }]);
-    const control = new SharedArrayBuffer(Control.BYTES);
-    this.#control = new Control(control);
-    this.#polls = polls;
-    this.#notifyAt = layout.registers["QueueNotify"]?.offset ?? 0;
-    const init: ThreadInit = { control, guest, base: memoryBase, polls, data };
+    this.#bus = new ThreadBus(options);
+    const init: ThreadInit = { words: this.#bus.words, guest, base: memoryBase, polls, data };
     this.#worker = new Worker(module, { workerData: { [INIT]: init } });
-    this.bus = {
-      read: (offset, size) => this.#access(ACCESS.read, offset, size, 0),
-      write: (offset, size, value) => this.#write(offset, size, value),
-      onInterrupt: (handler) => {
-        this.#handler = handler;
-        this.#risen = this.#control.risen;
-        if (this.#control.isHigh) handler?.();
-      },
-    };
   }
 
   /**
@@ -95,19 +60,24 @@ export class DeviceThread {
   static async start(module: URL, options: DeviceThreadOptions): Promise<DeviceThread> {
     const thread = new DeviceThread(module, options);
     await thread.#ready();
-    void thread.#listen();
     return thread;
+  }
+
+  /** The registers and the interrupt of the device, for its driver half. */
+  get bus(): MmioBus {
+    return this.#bus;
   }
 
   /** Why the device is gone; `undefined` while it is there. */
   get ended(): VirtioError | undefined {
-    return this.#ended;
+    return this.#bus.ended;
   }
 
   /** Calls `listener` once, when the worker ends; at once when it has. */
   onEnd(listener: (error: VirtioError) => void): void {
-    if (this.#ended === undefined) this.#listeners.push(listener);
-    else listener(this.#ended);
+    const { ended } = this.#bus;
+    if (ended === undefined) this.#listeners.push(listener);
+    else listener(ended);
   }
 
   /** Ends the worker, whatever it does, and waits until it is gone. Reset the device before. */
@@ -133,77 +103,10 @@ export class DeviceThread {
     });
   }
 
-  #write(offset: number, size: number, value: number): Promise<void> | undefined {
-    if (offset === this.#notifyAt && value < QUEUES) {
-      if (this.#ended !== undefined) return Promise.reject(this.#ended);
-      this.#control.notifyQueue(value);
-      return undefined;
-    }
-    return this.#access(ACCESS.write, offset, size, value).then(() => undefined);
-  }
-
-  #access(kind: number, offset: number, size: number, value: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      if (this.#ended !== undefined) {
-        reject(this.#ended);
-        return;
-      }
-      this.#calls.push({ kind, offset, size, value, resolve, reject });
-      this.#askNext();
-    });
-  }
-
-  #askNext(): void {
-    const call = this.#calls[0];
-    if (this.#asking || call === undefined) return;
-    this.#asking = true;
-    this.#asked = this.#control.ask(call.kind, call.offset, call.size, call.value);
-  }
-
-  async #listen(): Promise<void> {
-    const { toDriver } = this.#control;
-    while (this.#ended === undefined) {
-      const seen = toDriver.count;
-      this.#takeAnswer();
-      const risen = this.#control.risen;
-      if (risen !== this.#risen) {
-        this.#risen = risen;
-        this.#handler?.();
-      }
-      // Who asks is worth waiting for; an interrupt may be long in coming.
-      const heard = await toDriver.heard(seen, this.#asking ? this.#polls : 0);
-      if (heard === "timed-out") return;
-    }
-  }
-
-  #takeAnswer(): void {
-    if (!this.#asking || !this.#control.isAnswered(this.#asked)) return;
-    const { answer, refused } = this.#control;
-    const call = this.#calls.shift();
-    this.#asking = false;
-    this.#askNext();
-    if (call === undefined) return;
-    if (refused) call.reject(threadError("its device half failed", undefined));
-    else call.resolve(answer);
-  }
-
   #end(why: string, cause: unknown): void {
-    if (this.#ended !== undefined) return;
+    if (this.#bus.ended !== undefined) return;
     const error = threadError(why, cause);
-    this.#ended = error;
-    for (const call of this.#calls.splice(0)) call.reject(error);
-    this.#control.toDriver.ring();
-    // The driver half looks at the device, and finds it gone.
-    if (!this.#closing) this.#handler?.();
+    this.#bus.end(error, this.#closing);
     for (const listener of this.#listeners.splice(0)) listener(error);
   }
-}
-
-function threadError(why: string, cause: unknown): VirtioError {
-  return new VirtioError("DEVICE_THREAD", {
-    path: "thread",
-    message: `the thread of the device is of no more use: ${why}`,
-    hint: "start another one, and bring its device up",
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

@@ -1,12 +1,13 @@
-/** The worker's side: a device half behind the shared words, served until the thread ends. */
+/** The device's side: a register window behind shared words, served until it is of no more use. */
 import { parentPort, workerData } from "node:worker_threads";
 import { createGuestMemory, type GuestMemory, VirtioError } from "@virtio-admin/core";
 import type { MmioDevice } from "@virtio-admin/transport-mmio";
 import { ACCESS, Control } from "./control.ts";
+import { DEFAULT_POLLS } from "./thread-bus.ts";
 
 /** @internal What a worker is started with. */
 export interface ThreadInit {
-  readonly control: SharedArrayBuffer;
+  readonly words: SharedArrayBuffer;
   readonly guest: SharedArrayBuffer;
   readonly base: number;
   readonly polls: number;
@@ -33,7 +34,7 @@ export interface ServedThread {
  * @param make makes the register window of the device, in the memory that is given
  * @throws VirtioError `HOST_UNSUPPORTED` when the thread was not started by a {@link DeviceThread}
  */
-export async function serveThread(make: (thread: ServedThread) => MmioDevice): Promise<never> {
+export async function serveThread(make: (thread: ServedThread) => MmioDevice): Promise<void> {
   const init = (workerData as Readonly<Record<string, ThreadInit>> | null)?.[INIT];
   if (parentPort === null || init === undefined) {
     throw new VirtioError("HOST_UNSUPPORTED", {
@@ -44,8 +45,33 @@ export async function serveThread(make: (thread: ServedThread) => MmioDevice): P
   const { base, polls, data } = init;
   const bytes = new Uint8Array(init.guest);
   const memory = createGuestMemory([{ base, bytes, concurrent: true }]);
-  const control = new Control(init.control);
   const window = make({ memory, data });
+  // The listener keeps the thread alive while it sleeps.
+  parentPort.on("message", () => undefined);
+  parentPort.postMessage(READY);
+  await serveBus(init.words, window, { polls });
+}
+
+/** How a window is served. */
+export interface ServeBusOptions {
+  /** How often it looks for work before it sleeps; 4000 when absent, which is 100 µs or so. */
+  readonly polls?: number;
+  /** Ends it: the driver is not answered any more. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Serves the register window of a device to the driver half at the other end of a {@link ThreadBus},
+ * until it is told to end. One thread may serve any number of windows.
+ *
+ * @param words those of the bus
+ */
+export async function serveBus(
+  words: SharedArrayBuffer,
+  window: MmioDevice,
+  { polls = DEFAULT_POLLS, signal }: ServeBusOptions = {},
+): Promise<void> {
+  const control = new Control(words);
   const notifyAt = window.layout.registers["QueueNotify"]?.offset ?? 0;
   const access = (kind: number, offset: number, size: number, value: number): number => {
     if (kind === ACCESS.read) return window.read(offset, size);
@@ -53,15 +79,13 @@ export async function serveThread(make: (thread: ServedThread) => MmioDevice): P
     return 0;
   };
   const notified = (queue: number) => window.write(notifyAt, 4, queue);
-
-  // The listener keeps the thread alive while it sleeps.
-  parentPort.on("message", () => undefined);
+  signal?.addEventListener("abort", () => control.toDevice.ring());
   window.onInterrupt = (high) => control.setLine(high);
-  parentPort.postMessage(READY);
-  for (;;) {
+  if (window.interruptLine) control.setLine(true);
+  while (signal?.aborted !== true) {
     const seen = control.toDevice.count;
-    control.takeNotifications(notified);
-    control.serve(access);
+    control.serve(access, notified);
     await control.toDevice.heard(seen, polls);
   }
+  window.onInterrupt = undefined;
 }

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { build } from "vite";
+import { build, type Plugin } from "vite";
+import { type Mutation, mutated, ROOT } from "../../fixtures/test/mutated.ts";
 
 /** A worker's program that was bundled, until it is removed. */
 export interface Bundle {
@@ -11,8 +12,16 @@ export interface Bundle {
   remove(): Promise<void>;
 }
 
-/** Bundles a program of this directory, or of `from`. */
-export async function bundle(program: string, from: string = import.meta.url): Promise<Bundle> {
+/**
+ * Bundles a program of this directory, or of `from`.
+ *
+ * @param mutation a rule that is broken in its sources
+ */
+export async function bundle(
+  program: string,
+  from: string = import.meta.url,
+  mutation?: Mutation,
+): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), "virtio-admin-threads-"));
   await build({
     configFile: false,
@@ -22,6 +31,7 @@ export async function bundle(program: string, from: string = import.meta.url): P
       noExternal: /^@virtio-admin\//,
       resolve: { conditions: ["virtio-source", "node", "import"] },
     },
+    plugins: mutation === undefined ? [] : [planted(mutation)],
     build: {
       ssr: fileURLToPath(new URL(`./${program}.ts`, from)),
       outDir: folder,
@@ -32,5 +42,14 @@ export async function bundle(program: string, from: string = import.meta.url): P
   return {
     url: pathToFileURL(join(folder, `${program}.mjs`)),
     remove: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+function planted(mutation: Mutation): Plugin {
+  return {
+    name: "plant-a-fault",
+    enforce: "pre",
+    transform: (code, id) =>
+      id === `${ROOT}${mutation.file}` ? mutated(code, mutation) : undefined,
   };
 }

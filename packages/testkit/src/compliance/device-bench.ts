@@ -10,6 +10,7 @@ import {
   type DriverTransport,
   FEATURE,
   type FeatureSet,
+  type GuestMemory,
   LEGACY_ACCESS_FAMILY,
   PlatformGroup,
   type QueueDoorbell,
@@ -19,18 +20,17 @@ import {
   VirtioDevice,
   type VirtioDeviceInit,
 } from "@virtio-admin/core";
-import type { Connection, LegacyOwner, TransportFixture } from "../fixture.ts";
-import { expectEqual, expectSoon } from "./expect.ts";
-import { HandPackedRing } from "./hand-packed-ring.ts";
-import { type HandBuffer, HandRing, type UsedEntry } from "./hand-ring.ts";
+import type { Connection, LegacyOwner, MemoryRun, TransportFixture } from "../fixture.ts";
+import { type DriverHand, LocalDriverHand } from "./driver-hand.ts";
+import { type Arrived, expectEqual, expectSoon, settle } from "./expect.ts";
+import type { HandPackedRing } from "./hand-packed-ring.ts";
+import type { HandBuffer, HandRing, UsedEntry } from "./hand-ring.ts";
 import { ProbeFamily } from "./probe-family.ts";
 import { ProbeModel } from "./probe-model.ts";
 
-const MEMORY_BASE = 0x4000_0000;
-const MEMORY_BYTES = 0x20_0000;
+const LOW: MemoryRun = { base: 0x4000_0000, length: 0x20_0000 };
 /** A second run of memory, whose addresses take more than 32 bits. */
-const HIGH_BASE = 0x12_3400_0000;
-const HIGH_BYTES = 0x1_0000;
+const HIGH: MemoryRun = { base: 0x12_3400_0000, length: 0x1_0000 };
 
 /** The largest size of the bench's administration virtqueues. */
 export const ADMIN_QUEUE_SIZE = 16;
@@ -99,7 +99,7 @@ export interface BenchQueue<R extends BenchRing = HandRing> {
 
 /** The device side of a case. */
 export class DeviceBench {
-  /** The memory for rings and buffers. */
+  /** The memory for rings and buffers; what is left of it where the driver half lives elsewhere. */
   readonly dma: DmaArena;
   /** More of it, at addresses that take more than 32 bits. */
   readonly highDma: DmaArena;
@@ -116,15 +116,17 @@ export class DeviceBench {
   /** What interrupts told. */
   readonly heard: Heard = { used: [], configuration: 0, failures: [] };
   readonly #connection: Connection;
+  readonly #hand: DriverHand;
 
   /** Makes the device and connects it. */
   constructor(fixture: TransportFixture, options: DeviceBenchOptions = {}) {
-    const memory = createGuestMemory([
-      { base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_BYTES) },
-      { base: HIGH_BASE, bytes: new Uint8Array(HIGH_BYTES) },
-    ]);
-    this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
-    this.highDma = new DmaArena(memory, HIGH_BASE, HIGH_BYTES);
+    const memory = memoryOf(fixture, [LOW, HIGH]);
+    const arena = ({ base, length }: MemoryRun) => {
+      const taken = fixture.memory === undefined ? 0 : length / 2;
+      return new DmaArena(memory, base + taken, length - taken);
+    };
+    this.dma = arena(LOW);
+    this.highDma = arena(HIGH);
     const count = options.adminQueues ?? 1;
     const { legacy } = options;
     const executor = options.executor ?? this.#makeExecutor(fixture, options);
@@ -139,6 +141,12 @@ export class DeviceBench {
     this.device = new VirtioDevice(init);
     this.#connection = (legacy ?? fixture).connect(this.device, { dma: this.dma });
     this.driver = this.#connection.driver;
+    this.#hand =
+      this.#connection.hand ??
+      new LocalDriverHand(memory, [
+        [LOW.base, this.dma],
+        [HIGH.base, this.highDma],
+      ]);
   }
 
   #makeExecutor(fixture: TransportFixture, options: DeviceBenchOptions): AdminExecutor {
@@ -172,8 +180,23 @@ export class DeviceBench {
     });
   }
 
-  /** Forgets what interrupts told. */
-  forget(): void {
+  /** Waits until `condition` holds, within a bound; `what` says what is waited for. */
+  expectSoon(what: string, condition: () => boolean): Promise<void> {
+    return expectSoon(what, condition, this.#arrived);
+  }
+
+  /** Gives whatever is under way the time to happen, so that its absence can be seen. */
+  settle(): Promise<void> {
+    return settle(this.#arrived);
+  }
+
+  get #arrived(): Arrived | undefined {
+    return this.#connection.arrived?.bind(this.#connection);
+  }
+
+  /** Forgets what interrupts told, those included that are still on their way. */
+  async forget(): Promise<void> {
+    if (this.#arrived !== undefined) await this.#arrived();
     this.heard.used.length = 0;
     this.heard.configuration = 0;
   }
@@ -219,16 +242,37 @@ export class DeviceBench {
     return this.driver.readStatus();
   }
 
+  /** Lays out an empty split ring. */
+  ring(size: number): HandRing {
+    return this.#hand.ring(size, LOW.base);
+  }
+
+  /** Lays out an empty split ring whose addresses, and those of its buffers, take more than 32 bits. */
+  highRing(size: number): HandRing {
+    return this.#hand.ring(size, HIGH.base);
+  }
+
+  /** Writes bytes to guest memory, as the driver. */
+  write(address: number, bytes: Uint8Array): void {
+    this.#hand.write(address, bytes);
+  }
+
+  /** Bytes of guest memory, as the driver sees them. */
+  read(address: number, length: number): Uint8Array {
+    return this.#hand.read(address, length);
+  }
+
   /** Lays out and enables a queue. */
   async queue(index: number, size?: number): Promise<BenchQueue> {
-    const ring = new HandRing(this.dma, size ?? (await this.driver.queueSizeMax(index)));
+    const ring = this.ring(size ?? (await this.driver.queueSizeMax(index)));
     const doorbell = await this.driver.enableQueue(index, ring.size, ring.areas);
     return { index, ring, doorbell };
   }
 
   /** Lays out and enables a packed queue. */
   async packedQueue(index: number, size?: number): Promise<BenchQueue<HandPackedRing>> {
-    const ring = new HandPackedRing(this.dma, size ?? (await this.driver.queueSizeMax(index)));
+    const entries = size ?? (await this.driver.queueSizeMax(index));
+    const ring = this.#hand.packedRing(entries, LOW.base);
     const doorbell = await this.driver.enableQueue(index, ring.size, ring.areas);
     return { index, ring, doorbell };
   }
@@ -257,18 +301,16 @@ export class DeviceBench {
   /** Waits until the device has used `count` buffers. */
   async collect(queue: BenchQueue<BenchRing>, count = 1): Promise<UsedEntry[]> {
     const entries: UsedEntry[] = [];
-    await expectSoon(`used buffers in queue ${queue.index}`, () => {
+    await this.expectSoon(`used buffers in queue ${queue.index}`, () => {
       entries.push(...queue.ring.takeUsed());
       return entries.length >= count;
     });
     return entries;
   }
 
-  /** A copy of the memory behind {@link dma}. */
+  /** A copy of all memory below 4 GiB: what {@link highRing} takes is elsewhere. */
   snapshot(): Uint8Array {
-    const bytes = new Uint8Array(MEMORY_BYTES);
-    this.dma.memory.read(MEMORY_BASE, bytes);
-    return bytes;
+    return this.#hand.read(LOW.base, LOW.length);
   }
 
   /** Sends one buffer through a queue of the probe and checks that it is answered. */
@@ -286,6 +328,14 @@ export class DeviceBench {
   close(): void {
     this.#connection.close();
   }
+}
+
+/** Guest memory of these runs that both halves of a fixture reach. */
+export function memoryOf(fixture: TransportFixture, runs: readonly MemoryRun[]): GuestMemory {
+  if (fixture.memory !== undefined) return fixture.memory(runs);
+  return createGuestMemory(
+    runs.map(({ base, length }) => ({ base, bytes: new Uint8Array(length) })),
+  );
 }
 
 /** The status with FEATURES_OK and all before it. */

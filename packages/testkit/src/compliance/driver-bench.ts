@@ -2,19 +2,27 @@
 import {
   type BringUpOptions,
   bringUp,
-  createGuestMemory,
   DmaArena,
   type DriverDevice,
   type DriverTransport,
+  type GuestMemory,
 } from "@virtio-admin/core";
-import type { Connection, TransportFixture } from "../fixture.ts";
-import { HandDeviceQueue } from "./hand-device-queue.ts";
-import { HandPackedDeviceQueue } from "./hand-packed-device-queue.ts";
+import type {
+  Connection,
+  ConnectOptions,
+  MemoryRun,
+  ScriptedConnection,
+  TransportFixture,
+} from "../fixture.ts";
+import { memoryOf } from "./device-bench.ts";
+import { type DeviceHand, LocalDeviceHand } from "./device-hand.ts";
+import { type Arrived, expectSoon, settle } from "./expect.ts";
+import type { HandDeviceQueue } from "./hand-device-queue.ts";
+import type { HandPackedDeviceQueue } from "./hand-packed-device-queue.ts";
 import { PROBE_DEPENDENCY, PROBE_DEVICE_ID } from "./probe-model.ts";
-import { type DeviceScript, ScriptedDevice } from "./scripted-device.ts";
+import type { DeviceScript, ScriptedDevice } from "./scripted-device.ts";
 
-const MEMORY_BASE = 0x2000_0000;
-const MEMORY_BYTES = 0x10_0000;
+const MEMORY: MemoryRun = { base: 0x2000_0000, length: 0x10_0000 };
 
 /** What a case wants of its device and of the bus. */
 export interface DriverBenchOptions extends DeviceScript {
@@ -40,17 +48,20 @@ export class DriverBench {
   /** The driver half. */
   readonly driver: DriverTransport;
   readonly #connection: Connection;
+  readonly #hand: DeviceHand;
 
   /** Makes the device of a script and connects it. */
   constructor(fixture: TransportFixture, options: DriverBenchOptions = {}) {
-    const memory = createGuestMemory([{ base: MEMORY_BASE, bytes: new Uint8Array(MEMORY_BYTES) }]);
-    this.dma = new DmaArena(memory, MEMORY_BASE, MEMORY_BYTES);
-    this.device = new ScriptedDevice(memory, options);
-    const { lie } = options;
-    this.#connection = fixture.connect(this.device, {
+    const memory = memoryOf(fixture, [MEMORY]);
+    this.dma = new DmaArena(memory, MEMORY.base, MEMORY.length);
+    const { lie, ...script } = options;
+    const connected = connectScripted(fixture, memory, script, {
       dma: this.dma,
       ...(lie === undefined ? {} : { lie }),
     });
+    this.#connection = connected.connection;
+    this.#hand = connected.hand;
+    this.device = this.#hand.device;
     this.driver = this.#connection.driver;
   }
 
@@ -61,18 +72,43 @@ export class DriverBench {
 
   /** The device's end of a queue that the driver has enabled. */
   queue(index: number): HandDeviceQueue {
-    const { device } = this;
-    return new HandDeviceQueue(device.memory, device.areas(index), device.queueSize(index));
+    return this.#hand.queue(index);
   }
 
   /** The device's end of a packed queue that the driver has enabled. */
   packedQueue(index: number): HandPackedDeviceQueue {
-    const { device } = this;
-    return new HandPackedDeviceQueue(device.memory, device.areas(index), device.queueSize(index));
+    return this.#hand.packedQueue(index);
+  }
+
+  /** Waits until `condition` holds, within a bound; `what` says what is waited for. */
+  expectSoon(what: string, condition: () => boolean): Promise<void> {
+    return expectSoon(what, condition, this.#arrived);
+  }
+
+  /** Gives whatever is under way the time to happen, so that its absence can be seen. */
+  settle(): Promise<void> {
+    return settle(this.#arrived);
+  }
+
+  get #arrived(): Arrived | undefined {
+    return this.#connection.arrived?.bind(this.#connection);
   }
 
   /** Takes everything apart. */
   close(): void {
     this.#connection.close();
   }
+}
+
+function connectScripted(
+  fixture: TransportFixture,
+  memory: GuestMemory,
+  script: DeviceScript,
+  options: ConnectOptions,
+): ScriptedConnection {
+  if (fixture.connectScripted !== undefined) {
+    return fixture.connectScripted(memory, script, options);
+  }
+  const hand = new LocalDeviceHand(memory, script);
+  return { connection: fixture.connect(hand.device, options), hand };
 }

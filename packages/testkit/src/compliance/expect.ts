@@ -48,21 +48,43 @@ export async function expectRefusal(
 
 /** How often a condition is looked at before it counts as never met. */
 const TURNS = 100;
+/** The same where the halves live apart: the other one has to get a processor first. */
+const TURNS_APART = 3000;
 /** How many turns of the event loop anything that is under way is given. */
 const SETTLE_TURNS = 3;
 
-/** Waits until `condition` holds, within a bound; `what` says what is waited for. */
-export async function expectSoon(what: string, condition: () => boolean): Promise<void> {
-  for (let i = 0; i < TURNS; i++) {
+/** Resolves once what the halves have told each other has arrived, see `Connection.arrived`. */
+export type Arrived = () => Promise<void>;
+
+/**
+ * Waits until `condition` holds, within a bound; `what` says what is waited for. Nothing is done
+ * meanwhile that could wake the other half: what was told has to have woken it.
+ *
+ * @param arrived given where the halves live apart
+ */
+export async function expectSoon(
+  what: string,
+  condition: () => boolean,
+  arrived?: Arrived,
+): Promise<void> {
+  const turns = arrived === undefined ? TURNS : TURNS_APART;
+  for (let i = 0; i < turns; i++) {
     if (condition()) return;
     await turn();
   }
   if (!condition()) throw new ComplianceFailure(what, "soon", "not within the bound");
 }
 
-/** Gives whatever is under way the time to happen, so that its absence can be seen. */
-export async function settle(): Promise<void> {
-  for (let i = 0; i < SETTLE_TURNS; i++) await turn();
+/**
+ * Gives whatever is under way the time to happen, so that its absence can be seen.
+ *
+ * @param arrived given where the halves live apart
+ */
+export async function settle(arrived?: Arrived): Promise<void> {
+  for (let i = 0; i < SETTLE_TURNS; i++) {
+    await turn();
+    await arrived?.();
+  }
 }
 
 /** One turn of the event loop. */

@@ -1,5 +1,6 @@
 /** The device's end of a split virtqueue, worked by hand: it uses what a case says, true or not. */
 import type { GuestMemory, QueueAddresses } from "@virtio-admin/core";
+import { fence } from "./fence.ts";
 import { concat, DESCRIPTOR } from "./hand-ring.ts";
 
 const DESCRIPTOR_BYTES = 16;
@@ -69,6 +70,7 @@ export class HandDeviceQueue {
   take(): AvailableBuffer[] {
     const buffers: AvailableBuffer[] = [];
     const count = Math.min(this.#size, (this.availableIndex - this.#nextAvailable) & 0xffff);
+    fence();
     for (let i = 0; i < count; i++) {
       const at = this.#areas.driverArea + RING_AT + 2 * (this.#nextAvailable % this.#size);
       buffers.push(this.#walk(this.#read16(at)));
@@ -94,6 +96,7 @@ export class HandDeviceQueue {
     const slot = RING_AT + USED_ENTRY_BYTES * (this.#nextUsed % this.#size);
     this.#memory.write(this.#areas.deviceArea + slot, new Uint8Array(entry.buffer));
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
+    fence();
     this.usedIndex = this.#nextUsed;
   }
 

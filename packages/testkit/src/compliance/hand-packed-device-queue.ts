@@ -1,10 +1,12 @@
 /** The device's end of a packed virtqueue, worked by hand: it uses what a case says, true or not. */
 import type { GuestMemory, QueueAddresses } from "@virtio-admin/core";
+import { fence } from "./fence.ts";
 import type { AvailableBuffer } from "./hand-device-queue.ts";
 import { PACKED_DESCRIPTOR, PACKED_WRAP } from "./hand-packed-ring.ts";
 import { concat } from "./hand-ring.ts";
 
 const DESCRIPTOR_BYTES = 16;
+const FLAGS_AT = 14;
 const { next: NEXT, write: WRITE, avail: AVAIL, used: USED } = PACKED_DESCRIPTOR;
 
 /** A driver's packed virtqueue as a device reaches it. */
@@ -46,13 +48,14 @@ export class HandPackedDeviceQueue {
   take(): AvailableBuffer[] {
     const buffers: AvailableBuffer[] = [];
     while (buffers.length < this.#size && this.#isAvailable()) {
+      fence();
       const readable: Uint8Array[] = [];
       const writable: { address: number; length: number }[] = [];
       for (let count = 1; ; count++) {
         const view = this.#descriptor(this.#next);
         const address = Number(view.getBigUint64(0, true));
         const length = view.getUint32(8, true);
-        const flags = view.getUint16(14, true);
+        const flags = view.getUint16(FLAGS_AT, true);
         if ((flags & WRITE) === 0) readable.push(this.#bytes(address, length));
         else writable.push({ address, length });
         this.#next = (this.#next + 1) % this.#size;
@@ -81,9 +84,12 @@ export class HandPackedDeviceQueue {
     const view = new DataView(new ArrayBuffer(DESCRIPTOR_BYTES));
     view.setUint32(8, length, true);
     view.setUint16(12, id, true);
-    view.setUint16(14, WRITE | (this.#usedWrap ? AVAIL | USED : 0), true);
+    view.setUint16(FLAGS_AT, WRITE | (this.#usedWrap ? AVAIL | USED : 0), true);
     const at = this.#areas.descriptorArea + DESCRIPTOR_BYTES * this.#nextUsed;
-    this.#memory.write(at, new Uint8Array(view.buffer));
+    // Its flags last: with them the driver may look at the rest.
+    this.#memory.write(at, new Uint8Array(view.buffer, 0, FLAGS_AT));
+    fence();
+    this.#memory.write(at + FLAGS_AT, new Uint8Array(view.buffer, FLAGS_AT));
     this.#nextUsed += this.#lists.get(id) ?? 1;
     this.#lists.delete(id);
     if (this.#nextUsed >= this.#size) {
@@ -101,7 +107,7 @@ export class HandPackedDeviceQueue {
   }
 
   #isAvailable(): boolean {
-    const flags = this.#descriptor(this.#next).getUint16(14, true);
+    const flags = this.#descriptor(this.#next).getUint16(FLAGS_AT, true);
     return (flags & (AVAIL | USED)) === (this.#wrap ? AVAIL : USED);
   }
 

@@ -9,6 +9,7 @@ import {
   type QueueAddresses,
 } from "@virtio-admin/core";
 import { ComplianceFailure } from "./failure.ts";
+import { fence } from "./fence.ts";
 import { concat, type HandBuffer, type UsedEntry } from "./hand-ring.ts";
 
 const DESCRIPTOR_BYTES = 16;
@@ -165,6 +166,7 @@ export class HandPackedRing {
       if (this.#next === 0) this.#wrap = !this.#wrap;
     });
     this.#lists.set(id, list.length);
+    fence();
     for (const { slot, flags } of words.reverse()) {
       this.#descriptors.setUint16(DESCRIPTOR_BYTES * slot + 14, flags, true);
     }
@@ -211,6 +213,7 @@ export class HandPackedRing {
       const flags = this.#descriptors.getUint16(at + 14, true);
       const turn = this.#usedWrap ? AVAIL | USED : 0;
       if ((flags & (AVAIL | USED)) !== turn || this.#lists.size === 0) return entries;
+      fence();
       const id = this.#descriptors.getUint16(at + 12, true);
       const count = this.#lists.get(id);
       if (count === undefined) throw new ComplianceFailure("a used id", "one that was offered", id);

@@ -9,6 +9,7 @@ import {
   splitAreaSizes,
 } from "@virtio-admin/core";
 import { ComplianceFailure } from "./failure.ts";
+import { fence } from "./fence.ts";
 
 const DESCRIPTOR_BYTES = 16;
 const USED_ENTRY_BYTES = 8;
@@ -161,6 +162,7 @@ export class HandRing {
 
   /** Lets the device see what was offered. */
   publish(): void {
+    fence();
     this.availableIndex = this.#nextAvailable;
   }
 
@@ -212,6 +214,7 @@ export class HandRing {
     if (count > this.size) {
       throw new ComplianceFailure("new used entries", `at most ${this.size}`, count);
     }
+    fence();
     const entries: UsedEntry[] = [];
     for (let i = 0; i < count; i++) {
       entries.push(this.usedEntry(this.#nextUsed));

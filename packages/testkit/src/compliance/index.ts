@@ -9,8 +9,11 @@ export {
   type DeviceBenchOptions,
   type Heard,
 } from "./device-bench.ts";
+export { type DeviceHand, LocalDeviceHand } from "./device-hand.ts";
 export { DriverBench, type DriverBenchOptions, PLAIN_BRING_UP } from "./driver-bench.ts";
+export { type DriverHand, LocalDriverHand } from "./driver-hand.ts";
 export { ComplianceFailure } from "./failure.ts";
+export { fence } from "./fence.ts";
 export {
   type AvailableBuffer,
   HandDeviceQueue,

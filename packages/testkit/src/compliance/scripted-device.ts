@@ -169,6 +169,11 @@ export class ScriptedDevice implements TransportFacingDevice {
     this.#status |= bits;
   }
 
+  /** Makes its configuration space hold these bytes from its beginning on, and tells nobody. */
+  setConfig(bytes: Uint8Array): void {
+    this.config.set(bytes);
+  }
+
   /** Tells the driver of used buffers in this queue. */
   interrupt(queue: number): void {
     this.#port?.usedBuffers(queue);

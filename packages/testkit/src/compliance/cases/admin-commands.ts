@@ -12,7 +12,7 @@ import {
   WIRE,
 } from "../admin-bench.ts";
 import { type BenchQueue, type DeviceBench, PLATFORM_MEMBERS } from "../device-bench.ts";
-import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual } from "../expect.ts";
 import { concat, DESCRIPTOR } from "../hand-ring.ts";
 import { ODD_RESULT, PROBE_COMMANDS, REFUSED_VALUE } from "../probe-family.ts";
 import { PROBE_QUEUE_SIZES } from "../probe-model.ts";
@@ -317,8 +317,8 @@ export const ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
       const first = addCommand(queue, { opcode: wait.opcode, data: le64(1) });
       const second = addCommand(queue, { opcode: store.opcode, data: le64(2) });
       queue.doorbell.ring();
-      await expectSoon("the first command waits", () => bench.family.waiting === 1);
-      await settle();
+      await bench.expectSoon("the first command waits", () => bench.family.waiting === 1);
+      await bench.settle();
       expectEqual("the commands that ran", bench.family.ran, []);
       bench.family.letGo();
       const used = await bench.collect(queue, 2);
@@ -328,7 +328,7 @@ export const ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
         [first.head, second.head],
       );
       expectEqual("the commands that ran", bench.family.ran, ["wait", "store"]);
-      expectTrue("the driver was notified", bench.toldOf(queue.index));
+      await bench.expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
     },
   ),
   deviceCase(
@@ -345,7 +345,7 @@ export const ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
       await useOpcodes(bench, second, [wait.opcode, store.opcode]);
       addCommand(first, { opcode: wait.opcode, data: le64(1) });
       first.doorbell.ring();
-      await expectSoon("the command waits", () => bench.family.waiting === 1);
+      await bench.expectSoon("the command waits", () => bench.family.waiting === 1);
       const answer = await sendCommand(bench, second, { opcode: store.opcode, data: le64(2) });
       expectAnswer("the command on the other queue", answer, WIRE.ok, 0);
       expectEqual("the used index of the first queue", first.ring.usedIndex, 0);
@@ -385,12 +385,11 @@ async function sendOverSentinels(
   queue: BenchQueue,
   opcode: number,
 ): Promise<{ readonly buffer: Uint8Array; readonly used: number | undefined }> {
-  const { memory } = bench.dma;
   const request = encodeCommand({ opcode });
   const source = queue.ring.allocate(request.length);
   const target = queue.ring.allocate(SENTINEL_ROOM);
-  memory.write(source.address, request);
-  memory.write(target.address, new Uint8Array(SENTINEL_ROOM).fill(SENTINEL));
+  bench.write(source.address, request);
+  bench.write(target.address, new Uint8Array(SENTINEL_ROOM).fill(SENTINEL));
   queue.ring.writeDescriptor(0, {
     address: source.address,
     length: request.length,
@@ -405,7 +404,5 @@ async function sendOverSentinels(
   queue.ring.offer(0);
   queue.ring.publish();
   const [used] = await bench.exchange(queue);
-  const buffer = new Uint8Array(SENTINEL_ROOM);
-  memory.read(target.address, buffer);
-  return { buffer, used: used?.length };
+  return { buffer: bench.read(target.address, SENTINEL_ROOM), used: used?.length };
 }

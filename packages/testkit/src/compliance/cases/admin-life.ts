@@ -10,7 +10,7 @@ import {
   WIRE,
 } from "../admin-bench.ts";
 import { RUNNING_STATUS } from "../device-bench.ts";
-import { expectEqual, expectRefusal, expectSoon, settle } from "../expect.ts";
+import { expectEqual, expectRefusal } from "../expect.ts";
 import { PROBE_COMMANDS } from "../probe-family.ts";
 import { PROBE_QUEUE_SIZES } from "../probe-model.ts";
 import type { ComplianceCase } from "../types.ts";
@@ -71,12 +71,12 @@ export const ADMIN_LIFE_CASES: readonly ComplianceCase[] = [
       const buffer = addCommand(queue, { opcode: wait.opcode, data: le64(5) });
       const held = addCommand(queue, { opcode: store.opcode, data: le64(6) });
       queue.doorbell.ring();
-      await expectSoon("the command waits", () => bench.family.waiting === 1);
+      await bench.expectSoon("the command waits", () => bench.family.waiting === 1);
       await bench.driver.reset();
       const renewed = await bench.runWith(FIRST_ADMIN_QUEUE);
-      bench.forget();
+      await bench.forget();
       bench.family.letGo();
-      await settle();
+      await bench.settle();
       expectEqual("the used index of the queue before", queue.ring.usedIndex, before);
       expectEqual("the writable bytes", buffer.written(), new Uint8Array(buffer.written().length));
       expectEqual("those of the next one", held.written(), new Uint8Array(held.written().length));
@@ -100,12 +100,12 @@ export const ADMIN_LIFE_CASES: readonly ComplianceCase[] = [
       const before = queue.ring.usedIndex;
       const buffer = addCommand(queue, { opcode: wait.opcode, data: le64(5) });
       queue.doorbell.ring();
-      await expectSoon("the command waits", () => bench.family.waiting === 1);
+      await bench.expectSoon("the command waits", () => bench.family.waiting === 1);
       await bench.driver.resetQueue(queue.index);
-      bench.forget();
+      await bench.forget();
       const renewed = await bench.queue(queue.index);
       bench.family.letGo();
-      await settle();
+      await bench.settle();
       expectEqual("the used index of the queue before", queue.ring.usedIndex, before);
       expectEqual("the writable bytes", buffer.written(), new Uint8Array(buffer.written().length));
       expectEqual("interrupts", bench.heard.used.length, 0);
@@ -123,10 +123,10 @@ export const ADMIN_LIFE_CASES: readonly ComplianceCase[] = [
       const before = queue.ring.usedIndex;
       addCommand(queue, { opcode: wait.opcode, data: le64(5) });
       queue.doorbell.ring();
-      await expectSoon("the command waits", () => bench.family.waiting === 1);
+      await bench.expectSoon("the command waits", () => bench.family.waiting === 1);
       bench.model.host.needsReset("the case says so");
       bench.family.letGo();
-      await settle();
+      await bench.settle();
       expectEqual("the used index", queue.ring.usedIndex, before);
     },
   ),
@@ -139,7 +139,7 @@ export const ADMIN_LIFE_CASES: readonly ComplianceCase[] = [
       queue.ring.offer(queue.ring.size + 1);
       queue.ring.publish();
       queue.doorbell.ring();
-      await expectSoon("the configuration interrupt", () => bench.heard.configuration > 0);
+      await bench.expectSoon("the configuration interrupt", () => bench.heard.configuration > 0);
       expectEqual(
         "the status",
         await bench.driver.readStatus(),
@@ -161,7 +161,7 @@ export const ADMIN_LIFE_CASES: readonly ComplianceCase[] = [
       const queue = await bench.queue(FIRST_ADMIN_QUEUE);
       addCommand(queue, { opcode: LIST.query });
       queue.doorbell.ring();
-      await settle();
+      await bench.settle();
       expectEqual("the used index before DRIVER_OK", queue.ring.usedIndex, 0);
       await bench.run(queue);
       await bench.collect(queue);

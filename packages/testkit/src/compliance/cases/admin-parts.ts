@@ -12,7 +12,7 @@ import {
 } from "@virtio-admin/core";
 import { expectAnswer, WIRE } from "../admin-bench.ts";
 import { RUNNING_STATUS } from "../device-bench.ts";
-import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 import { PARTS, type PartsBench, partsOwnerOf } from "../parts-bench.ts";
 import type { ComplianceCase } from "../types.ts";
 import { deviceCase } from "./define.ts";
@@ -67,11 +67,11 @@ export const ADMIN_PARTS_CASES: readonly ComplianceCase[] = [
       const look = owner.begin(PARTS.mode, 1, Uint8Array.of(1));
       ring.add([Uint8Array.of(7)], [1]);
       device.notify(0);
-      await settle();
+      await owner.bench.settle();
       expectEqual("an answer too early", look(), undefined);
       model.release();
       let answer = look();
-      await expectSoon("the answer to DEV_MODE_SET", () => {
+      await owner.bench.expectSoon("the answer to DEV_MODE_SET", () => {
         answer ??= look();
         return answer !== undefined;
       });
@@ -101,7 +101,7 @@ export const ADMIN_PARTS_CASES: readonly ComplianceCase[] = [
       told.length = 0;
       device.notify(0);
       model.host.configChanged();
-      await settle();
+      await owner.bench.settle();
       expectEqual("the memory", owner.members.bytes, before);
       expectEqual("what the driver was told", told, []);
       await owner.resume(1);

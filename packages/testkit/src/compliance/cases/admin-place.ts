@@ -2,8 +2,7 @@
 import { FEATURE, FeatureSet } from "@virtio-admin/core";
 import { LIST, sendCommand, useOpcodes, WIRE } from "../admin-bench.ts";
 import { type BenchQueue, RUNNING_STATUS } from "../device-bench.ts";
-import { attempt, expectEqual, expectRefusal, expectTrue, settle } from "../expect.ts";
-import { HandRing } from "../hand-ring.ts";
+import { attempt, expectEqual, expectRefusal, expectTrue } from "../expect.ts";
 import { PROBE_COMMANDS } from "../probe-family.ts";
 import { PROBE_QUEUE_SIZES } from "../probe-model.ts";
 import type { ComplianceCase } from "../types.ts";
@@ -179,7 +178,7 @@ export const ADMIN_PLACE_CASES: readonly ComplianceCase[] = [
       let late: { ring(): void } | undefined;
       if (context.carriesAdminQueues) late = (await bench.runWith(FIRST_ADMIN_QUEUE)).doorbell;
       await bench.negotiate(WITHOUT_ADMIN);
-      const ring = new HandRing(bench.dma, 8);
+      const ring = bench.ring(8);
       await expectRefusal(
         "enabling an administration virtqueue",
         bench.driver.enableQueue(FIRST_ADMIN_QUEUE, ring.size, ring.areas),
@@ -188,7 +187,7 @@ export const ADMIN_PLACE_CASES: readonly ComplianceCase[] = [
       await bench.run(queue);
       ring.add([new Uint8Array(24)], [16]);
       late?.ring();
-      await settle();
+      await bench.settle();
       expectEqual("the used index", ring.usedIndex, 0);
       expectEqual("interrupts", bench.heard.used.length, 0);
       expectEqual("the status", await bench.driver.readStatus(), RUNNING_STATUS);
@@ -205,7 +204,7 @@ export const ADMIN_PLACE_CASES: readonly ComplianceCase[] = [
       const queue = await bench.runWith(FIRST_ADMIN_QUEUE + 1);
       const answer = await sendCommand(bench, queue, { opcode: LIST.query });
       expectEqual("the status", answer.status, WIRE.ok);
-      expectTrue("the driver was notified", bench.toldOf(queue.index));
+      await bench.expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
     },
   ),
   deviceCase(
@@ -222,10 +221,10 @@ export const ADMIN_PLACE_CASES: readonly ComplianceCase[] = [
       await bench.run(ordinary, first, second);
       for (let i = 0; i < 5; i++) {
         for (const queue of [first, second]) {
-          bench.forget();
+          await bench.forget();
           const answer = await sendCommand(bench, queue, { opcode: LIST.query });
           expectEqual("the status", answer.status, WIRE.ok);
-          await settle();
+          await bench.settle();
           expectTrue("the driver was notified", bench.toldOf(queue.index));
         }
         await bench.echo(ordinary);

@@ -73,11 +73,14 @@ export const BRING_UP_CASES: readonly ComplianceCase[] = [
     async (context) => {
       const bench = context.driver();
       const driven = await bench.bringUp();
+      await bench.settle();
       expectEqual("notifications during bring-up", bench.device.count("notify"), 0);
       const { queue } = driven.queue(0);
       const block = bench.dma.allocate(8, 8);
       queue.add([block.address], [8], 1, 0);
       driven.queue(0).notify();
+      await bench.expectSoon("the notification", () => bench.device.count("notify") > 0);
+      await bench.settle();
       expectEqual("notifications after it", bench.device.count("notify"), 1);
     },
   ),
@@ -334,7 +337,7 @@ export const BRING_UP_CASES: readonly ComplianceCase[] = [
           return asked;
         },
       });
-      change = () => bench.device.config.fill(asked);
+      change = () => bench.device.setConfig(new Uint8Array(PROBE_CONFIG.length).fill(asked));
       const driven = await bench.bringUp();
       asked = 0;
       changes = 3;

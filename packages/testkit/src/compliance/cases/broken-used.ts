@@ -1,7 +1,7 @@
 /** Used buffers that no driver must believe, in a ring of any format, and what it does instead. */
 import { type DriverDevice, STATUS } from "@virtio-admin/core";
 import type { DriverBench } from "../driver-bench.ts";
-import { expectEqual, expectSoon, expectTrue } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 
 /** A device's end of a ring of 8 that it fills by hand. */
 export interface HandUsed {
@@ -63,10 +63,10 @@ export async function expectDistrust<Queue extends HandUsed>(
   handle.notify();
   breakIt(queue, id);
   bench.device.interrupt(0);
-  await expectSoon("the failure", () => driven.failure !== undefined);
+  await bench.expectSoon("the failure", () => driven.failure !== undefined);
   expectEqual("the state of the device", driven.state, "failed");
   expectTrue("at most the one buffer was reaped", reaped <= 1);
-  await expectSoon(
+  await bench.expectSoon(
     "FAILED in the last status written",
     () => ((bench.device.statusesWritten.at(-1) ?? 0) & STATUS.FAILED) !== 0,
   );

@@ -12,7 +12,7 @@ import {
 import { LIST, opcodeList } from "../admin-bench.ts";
 import type { ComplianceContext } from "../context.ts";
 import type { DriverBench } from "../driver-bench.ts";
-import { expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectRefusal, expectTrue } from "../expect.ts";
 import { ComplianceFailure } from "../failure.ts";
 import type { AvailableBuffer } from "../hand-device-queue.ts";
 import { concat } from "../hand-ring.ts";
@@ -91,7 +91,7 @@ export const DRIVER_ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
     ["admin-cmd-driver-4"],
     async (context) => {
       let holds = false;
-      const { client, requests, release } = await commanding(context, (readable) => {
+      const { bench, client, requests, release } = await commanding(context, (readable) => {
         if (holds) return undefined;
         const list = opcodeList([LIST.query, LIST.use]);
         return readable[0] === LIST.query ? concat([STATUS_OK, list]) : STATUS_OK;
@@ -104,7 +104,7 @@ export const DRIVER_ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
       const last = client.listQuery(group);
       const all = Promise.all([first, use, last]);
       all.catch(() => {});
-      await settle();
+      await bench.settle();
       const sent = () => requests.map(({ readable }) => readable[0]);
       expectEqual("the opcodes sent at first", sent(), [LIST.query, LIST.query]);
       holds = false;
@@ -188,11 +188,11 @@ export const DRIVER_ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
       const { bench, client, driven } = await commanding(context, () => undefined);
       const pending = client.execute({ opcode: LIST.query, group: SELF_GROUP.id });
       const ended = expectRefusal("the command", pending);
-      await expectSoon("the notification", () => bench.device.count("notify") > 0);
+      await bench.expectSoon("the notification", () => bench.device.count("notify") > 0);
       bench.queue(PLACE.index).use(SCRIPTED_ADMIN_QUEUE_SIZE, 8);
       bench.device.interrupt(PLACE.index);
       await ended;
-      await expectSoon("the failure of the device", () => driven.state === "failed");
+      await bench.expectSoon("the failure of the device", () => driven.state === "failed");
     },
   ),
   driverCase(
@@ -203,7 +203,7 @@ export const DRIVER_ADMIN_COMMAND_CASES: readonly ComplianceCase[] = [
       const { bench, client } = await commanding(context, () => undefined);
       const pending = client.execute({ opcode: LIST.query, group: SELF_GROUP.id });
       const ended = expectRefusal("the command", pending);
-      await expectSoon("the notification", () => bench.device.count("notify") > 0);
+      await bench.expectSoon("the notification", () => bench.device.count("notify") > 0);
       bench.device.raiseStatus(STATUS.DEVICE_NEEDS_RESET);
       bench.device.changeConfiguration();
       const error = await ended;

@@ -1,7 +1,7 @@
 /** VIRTIO_F_IN_ORDER and VIRTIO_F_NOTIFICATION_DATA, from the driver's end of a scripted device. */
 import { type DriverDevice, FEATURE, VIRTQ_DESC } from "@virtio-admin/core";
 import type { DriverBench } from "../driver-bench.ts";
-import { expectEqual, expectSoon, expectTrue } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 import type { HandDeviceQueue } from "../hand-device-queue.ts";
 import type { HandPackedDeviceQueue } from "../hand-packed-device-queue.ts";
 import { SCRIPTED_FEATURES } from "../scripted-device.ts";
@@ -76,7 +76,7 @@ export const DRIVER_IN_ORDER_CASES: readonly ComplianceCase[] = [
           handle.notify();
           added += format === "packed" ? count : 1;
           expected.push(positionOf(format, added));
-          await expectSoon("the notification", () => claims(bench).length === round + 1);
+          await bench.expectSoon("the notification", () => claims(bench).length === round + 1);
           queue.take();
           queue.use(id, 0);
           expectEqual("the buffer", handle.reap(), id);

@@ -2,7 +2,7 @@
 import { type DriverDevice, FEATURE } from "@virtio-admin/core";
 import type { ComplianceContext } from "../context.ts";
 import type { DriverBench } from "../driver-bench.ts";
-import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 import type { HandPackedDeviceQueue } from "../hand-packed-device-queue.ts";
 import { PACKED_EVENT, PACKED_WRAP } from "../hand-packed-ring.ts";
 import { SCRIPTED_FEATURES } from "../scripted-device.ts";
@@ -33,7 +33,10 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
         const segments = [source.address, source.address + 4, target.address];
         const id = handle.queue.add(segments, [4, 2, 8], 3, 2);
         handle.notify();
-        await expectSoon("the notification", () => bench.device.count("notify") === round + 1);
+        await bench.expectSoon(
+          "the notification",
+          () => bench.device.count("notify") === round + 1,
+        );
         const [buffer] = queue.take();
         if (buffer === undefined) return expectTrue("a buffer is available", false);
         expectEqual("the readable bytes", buffer.readable, Uint8Array.of(1, 2, 3, 4, 5, 6));
@@ -41,7 +44,7 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
         queue.fill(buffer, Uint8Array.of(round, 9, 9));
         queue.use(buffer.head, 3);
         bench.device.interrupt(0);
-        await expectSoon("the buffer is reaped", () => used.length === round + 1);
+        await bench.expectSoon("the buffer is reaped", () => used.length === round + 1);
         expectEqual("its id", used.at(-1), id);
         expectEqual("its used length", handle.queue.usedLength, 3);
       }
@@ -66,7 +69,7 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
           handle.queue.add(new Array(count).fill(address), new Array(count).fill(8), count, 0),
         );
         handle.notify();
-        await settle();
+        await bench.settle();
         expectEqual(
           "the buffers that are available",
           queue.take().map(({ head }) => head),
@@ -76,7 +79,7 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
         for (const id of back) queue.use(id, id);
         used.length = 0;
         bench.device.interrupt(0);
-        await expectSoon("all are reaped", () => used.length === back.length);
+        await bench.expectSoon("all are reaped", () => used.length === back.length);
         expectEqual(
           "what was reaped",
           used,
@@ -99,7 +102,7 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
         handle.queue.add([address], [8], 1, 0);
         handle.notify();
         if (wanted) expected++;
-        await settle();
+        await bench.settle();
         expectEqual("notifications", bench.device.count("notify"), expected);
       }
     },
@@ -116,7 +119,7 @@ export const DRIVER_PACKED_QUEUE_CASES: readonly ComplianceCase[] = [
       for (const expected of [0, 0, 1, 1]) {
         handle.queue.add([address], [8], 1, 0);
         handle.notify();
-        await settle();
+        await bench.settle();
         expectEqual("notifications", bench.device.count("notify"), expected);
       }
     },

@@ -1,7 +1,7 @@
 /** Virtqueues from the driver's end, in front of a device that may break every rule. */
 import { type DriverDevice, FEATURE, STATUS, type VirtioError } from "@virtio-admin/core";
 import type { DriverBench } from "../driver-bench.ts";
-import { expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectRefusal, expectTrue } from "../expect.ts";
 import type { HandDeviceQueue } from "../hand-device-queue.ts";
 import { SCRIPTED_FEATURES } from "../scripted-device.ts";
 import type { ComplianceCase } from "../types.ts";
@@ -42,14 +42,17 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
         const segments = [source.address, source.address + 4, target.address];
         const id = handle.queue.add(segments, [4, 2, 8], 3, 2);
         handle.notify();
-        await expectSoon("the notification", () => bench.device.count("notify") === round + 1);
+        await bench.expectSoon(
+          "the notification",
+          () => bench.device.count("notify") === round + 1,
+        );
         const [buffer] = queue.take();
         if (buffer === undefined) return expectTrue("a buffer is available", false);
         expectEqual("the readable bytes", buffer.readable, Uint8Array.of(1, 2, 3, 4, 5, 6));
         queue.fill(buffer, Uint8Array.of(round, 9, 9));
         queue.use(buffer.head, 3);
         bench.device.interrupt(0);
-        await expectSoon("the buffer is reaped", () => used.length === round + 1);
+        await bench.expectSoon("the buffer is reaped", () => used.length === round + 1);
         expectEqual("its id", used.at(-1), id);
         expectEqual("its used length", handle.queue.usedLength, 3);
       }
@@ -65,11 +68,13 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
       const bench = context.driver();
       const driven = await bench.bringUp({ queues: [{ index: 0 }, { index: 1 }] });
       const block = bench.dma.allocate(8, 8);
+      let sent = 0;
       for (const index of [1, 0, 1]) {
         driven.queue(index).queue.add([block.address], [8], 1, 0);
         driven.queue(index).notify();
+        sent++;
+        await bench.expectSoon("the notification", () => bench.device.count("notify") === sent);
       }
-      await expectSoon("the notifications", () => bench.device.count("notify") === 3);
       expectEqual("the queues notified", notified(bench), [1, 0, 1]);
     },
   ),
@@ -88,7 +93,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
         handle.queue.add([block.address], [8], 1, 0);
         handle.notify();
         if (flags === 0) expected++;
-        await settle();
+        await bench.settle();
         expectEqual(`notifications with flags ${flags}`, bench.device.count("notify"), expected);
       }
     },
@@ -106,7 +111,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
       for (const expected of [0, 0, 1, 1]) {
         handle.queue.add([block.address], [8], 1, 0);
         handle.notify();
-        await settle();
+        await bench.settle();
         expectEqual("notifications", bench.device.count("notify"), expected);
       }
       expectEqual("the flags of the available ring", queue.availableFlags, 0);
@@ -125,7 +130,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
         handle.reap();
       };
       for (let i = 0; i < 3; i++) bench.device.interrupt(0);
-      await settle();
+      await bench.settle();
       expectTrue("the queue was looked at", called > 0);
       expectEqual("the state of the device", driven.state, "live");
     },
@@ -141,7 +146,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
         changes++;
       });
       bench.device.changeConfiguration();
-      await expectSoon("the configuration change", () => changes > 0);
+      await bench.expectSoon("the configuration change", () => changes > 0);
       expectEqual("the state of the device", driven.state, "live");
     },
   ),
@@ -157,12 +162,12 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
       });
       bench.device.raiseStatus(STATUS.DEVICE_NEEDS_RESET);
       bench.device.changeConfiguration();
-      await expectSoon("the failure", () => failure !== undefined);
+      await bench.expectSoon("the failure", () => failure !== undefined);
       expectEqual("the state of the device", driven.state, "needs-reset");
       expectEqual("the code of the failure", failure?.code, "DEVICE_FAILED");
       const before = bench.device.count("notify");
       driven.queue(0).notify();
-      await settle();
+      await bench.settle();
       expectEqual("notifications afterwards", bench.device.count("notify"), before);
     },
   ),
@@ -186,7 +191,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
       const block = bench.dma.allocate(8, 8);
       driven.queue(0).queue.add([block.address], [8], 1, 0);
       driven.queue(0).notify();
-      await expectSoon("the notification", () => bench.device.count("notify") === 1);
+      await bench.expectSoon("the notification", () => bench.device.count("notify") === 1);
       expectEqual("the available index", bench.queue(0).availableIndex, 1);
     },
   ),
@@ -203,7 +208,7 @@ export const DRIVER_QUEUE_CASES: readonly ComplianceCase[] = [
       await driven.close();
       bench.device.interrupt(0);
       driven.queue(0).notify();
-      await settle();
+      await bench.settle();
       expectEqual("interrupts served", called, 0);
       expectEqual("notifications", bench.device.count("notify"), 0);
     },

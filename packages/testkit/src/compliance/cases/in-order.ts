@@ -1,7 +1,7 @@
 /** VIRTIO_F_IN_ORDER and VIRTIO_F_NOTIFICATION_DATA, from the driver's end. */
 import { FEATURE, type FeatureSet, RING_FEATURES, STATUS } from "@virtio-admin/core";
 import type { BenchQueue, BenchRing, DeviceBench } from "../device-bench.ts";
-import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 import { HandPackedRing } from "../hand-packed-ring.ts";
 import type { HandBuffer, HandRing } from "../hand-ring.ts";
 import type { ComplianceCase } from "../types.ts";
@@ -29,9 +29,9 @@ export const IN_ORDER_CASES: readonly ComplianceCase[] = FORMATS.flatMap((format
       // One byte more than is written: none of them can do without a used entry of its own.
       const buffers = [1, 2, 3].map(() => queue.ring.add([bytes], [4]));
       queue.doorbell.ring();
-      await expectSoon("all are taken", () => bench.model.popped === buffers.length);
+      await bench.expectSoon("all are taken", () => bench.model.popped === buffers.length);
       bench.model.releaseLast();
-      await settle();
+      await bench.settle();
       expectEqual("buffers used before the first", queue.ring.takeUsed(), []);
       bench.model.release();
       const entries = await bench.collect(queue, buffers.length);
@@ -51,14 +51,14 @@ export const IN_ORDER_CASES: readonly ComplianceCase[] = FORMATS.flatMap((format
     ["reserved-features-device-5"],
     format,
     VIRTIO_F_IN_ORDER,
-    async (_, queue) => {
+    async (bench, queue) => {
       let total = 0;
       for (let round = 0; round < 6; round++) {
         const bytes = Uint8Array.of(round, 7);
         const buffers = [1, 2, 3].map(() => queue.ring.add([bytes], [2]));
         queue.doorbell.ring();
         total += buffers.length;
-        await expectSoon("all are used", () => isUsed(queue, buffers, total));
+        await bench.expectSoon("all are used", () => isUsed(queue, buffers, total));
         for (const buffer of buffers) expectEqual("the answer", buffer.written(), bytes);
       }
     },
@@ -77,7 +77,7 @@ export const IN_ORDER_CASES: readonly ComplianceCase[] = FORMATS.flatMap((format
         expectEqual("the used id", used?.id, buffer.head);
         // Nothing new is there, whatever this one claims.
         queue.doorbell.ring(claim ^ 0x1234);
-        await settle();
+        await bench.settle();
         expectEqual("further used buffers", queue.ring.takeUsed(), []);
       }
       expectEqual("buffers that the device took", bench.model.popped, 6);

@@ -2,7 +2,7 @@
 import { FEATURE, RING_FEATURES, STATUS } from "@virtio-admin/core";
 import type { ComplianceContext } from "../context.ts";
 import { type BenchQueue, type DeviceBench, RUNNING_STATUS } from "../device-bench.ts";
-import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 import {
   type HandPackedRing,
   PACKED_DESCRIPTOR,
@@ -30,8 +30,8 @@ interface BrokenRing {
   readonly title: string;
   readonly clauses: readonly string[];
   readonly without?: readonly number[];
-  /** The device is notified after it. */
-  readonly breakIt: (ring: HandPackedRing, notify: () => void) => void | Promise<void>;
+  /** The device is notified after it; `notified` notifies it before, and waits for what it does. */
+  readonly breakIt: (ring: HandPackedRing, notified: () => Promise<void>) => void | Promise<void>;
 }
 
 const BROKEN_RINGS: readonly BrokenRing[] = [
@@ -58,13 +58,12 @@ const BROKEN_RINGS: readonly BrokenRing[] = [
     id: "overrun",
     title: "goes on in descriptors that the device holds",
     clauses: ["packed-desc-driver-1"],
-    breakIt: async (ring, notify) => {
+    breakIt: async (ring, notified) => {
       const { address } = ring.allocate(8);
       for (let id = 0; id < QUEUE_SIZE; id++) {
         ring.offer([{ address, length: 8, flags: WRITE }], id);
       }
-      notify();
-      await settle();
+      await notified();
       ring.offer([{ address, length: 8, flags: WRITE }], QUEUE_SIZE);
     },
   },
@@ -209,7 +208,7 @@ export const PACKED_RING_CASES: readonly ComplianceCase[] = [
       for (let i = 0; i < 6; i++) {
         await bench.echo(queue);
         const asked = PACKED_EVENT.descriptor | queue.ring.position;
-        await expectSoon("the device's question", () => queue.ring.deviceEvent === asked);
+        await bench.expectSoon("the device's question", () => queue.ring.deviceEvent === asked);
       }
     },
   ),
@@ -223,7 +222,7 @@ export const PACKED_RING_CASES: readonly ComplianceCase[] = [
       const source = ring.allocate(8);
       const target = ring.allocate(8);
       const bytes = Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1);
-      bench.dma.memory.write(source.address, bytes);
+      bench.write(source.address, bytes);
       const table = ring.indirectTable([
         { address: source.address, length: 3, flags: INDIRECT | USED, id: 77 },
         { address: source.address + 3, length: 5, flags: 0 },
@@ -233,9 +232,7 @@ export const PACKED_RING_CASES: readonly ComplianceCase[] = [
       const [used] = await bench.exchange(queue);
       expectEqual("the used id", used?.id, 5);
       expectEqual("the used length", used?.length, 8);
-      const answer = new Uint8Array(8);
-      bench.dma.memory.read(target.address, answer);
-      expectEqual("the answer", answer, bytes);
+      expectEqual("the answer", bench.read(target.address, 8), bytes);
     },
   ),
   packedCase(
@@ -279,9 +276,12 @@ export const PACKED_RING_CASES: readonly ComplianceCase[] = [
         const queue = await bench.packedQueue(0, QUEUE_SIZE);
         await bench.run(queue);
         bench.model.holds = true;
-        await breakIt(queue.ring, () => queue.doorbell.ring());
+        await breakIt(queue.ring, () => {
+          queue.doorbell.ring();
+          return bench.settle();
+        });
         queue.doorbell.ring();
-        await expectSoon(
+        await bench.expectSoon(
           "DEVICE_NEEDS_RESET",
           () => (bench.device.status & STATUS.DEVICE_NEEDS_RESET) !== 0,
         );
@@ -330,9 +330,10 @@ async function expectNotified(
   queue: PackedQueue,
   notified: boolean,
 ): Promise<void> {
-  bench.forget();
+  await bench.forget();
   await bench.echo(queue);
-  if (notified) await expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
-  await settle();
+  if (notified)
+    await bench.expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
+  await bench.settle();
   expectEqual("the driver was notified", bench.heard.used.length > 0, notified);
 }

@@ -1,8 +1,7 @@
 /** Setting queues up, resetting one, and what is left alone. */
 import { FEATURE, FeatureSet, type QueueAddresses, STATUS } from "@virtio-admin/core";
 import { RUNNING_STATUS } from "../device-bench.ts";
-import { attempt, expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../expect.ts";
-import { HandRing } from "../hand-ring.ts";
+import { attempt, expectEqual, expectRefusal, expectTrue } from "../expect.ts";
 import { PROBE_QUEUE_SIZES } from "../probe-model.ts";
 import type { ComplianceCase } from "../types.ts";
 import { deviceCase } from "./define.ts";
@@ -47,9 +46,9 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       for (const index of PROBE_QUEUE_SIZES.keys()) queues.push(await bench.queue(index));
       await bench.run(...queues);
       for (const queue of [...queues, ...queues]) {
-        bench.forget();
+        await bench.forget();
         await bench.echo(queue, `through queue ${queue.index}`);
-        await expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
+        await bench.expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
       }
     },
   ),
@@ -60,7 +59,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
     async (context) => {
       const bench = await context.device();
       await bench.negotiate();
-      const ring = new HandRing(bench.highDma, FIRST_QUEUE_SIZE);
+      const ring = bench.highRing(FIRST_QUEUE_SIZE);
       const doorbell = await bench.driver.enableQueue(0, ring.size, ring.areas);
       const queue = { index: 0, ring, doorbell };
       await bench.run(queue);
@@ -77,10 +76,10 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       const queues = [await bench.queue(0), await bench.queue(2)];
       await bench.run(...queues);
       for (const queue of queues) {
-        bench.forget();
+        await bench.forget();
         await bench.echo(queue);
-        await expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
-        await settle();
+        await bench.expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
+        await bench.settle();
         for (const told of bench.heard.used) {
           if (told !== undefined) expectEqual("the queue of the interrupt", told, queue.index);
         }
@@ -107,7 +106,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       const bench = await context.device();
       for (const size of [0, 3, 2 * FIRST_QUEUE_SIZE, 0x8000]) {
         await bench.negotiate();
-        const ring = new HandRing(bench.dma, FIRST_QUEUE_SIZE);
+        const ring = bench.ring(FIRST_QUEUE_SIZE);
         await attempt(bench.driver.enableQueue(0, size, ring.areas));
         const inForce = bench.device.queueEnabled(0) ? bench.device.queueSize(0) : "none";
         expectTrue(
@@ -128,7 +127,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       const bench = await context.device();
       for (const [what, change] of BAD_AREAS) {
         await bench.negotiate();
-        const ring = new HandRing(bench.dma, FIRST_QUEUE_SIZE);
+        const ring = bench.ring(FIRST_QUEUE_SIZE);
         await expectRefusal(
           `enabling a queue with ${what}`,
           bench.driver.enableQueue(0, ring.size, change(ring.areas)),
@@ -147,7 +146,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
     async (context) => {
       const bench = await context.device({ adminQueues: 0 });
       await bench.negotiate();
-      const stray = new HandRing(bench.dma, 8);
+      const stray = bench.ring(8);
       for (const index of [PROBE_QUEUE_SIZES.length, 9, 0xffff]) {
         await expectRefusal(
           `enabling queue ${index}`,
@@ -168,7 +167,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
     async (context) => {
       const bench = await context.device();
       await bench.begin();
-      const ring = new HandRing(bench.dma, FIRST_QUEUE_SIZE);
+      const ring = bench.ring(FIRST_QUEUE_SIZE);
       await attempt(bench.driver.enableQueue(0, ring.size, ring.areas));
       expectEqual("the queue is enabled", bench.device.queueEnabled(0), false);
       await bench.echo(await bench.runWith(0));
@@ -182,7 +181,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       const bench = await context.device();
       await bench.negotiate();
       const queue = await bench.queue(0);
-      const stray = new HandRing(bench.dma, 4);
+      const stray = bench.ring(4);
       await attempt(bench.driver.enableQueue(0, stray.size, stray.areas));
       expectTrue("the queue is enabled", bench.device.queueEnabled(0));
       expectEqual("the size of the queue", bench.device.queueSize(0), FIRST_QUEUE_SIZE);
@@ -199,7 +198,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       const bench = await context.device();
       const queue = await bench.runWith(0);
       for (let i = 0; i < 3; i++) queue.doorbell.ring();
-      await settle();
+      await bench.settle();
       expectEqual("interrupts", bench.heard.used.length, 0);
       expectEqual("the status", await bench.driver.readStatus(), RUNNING_STATUS);
       await bench.echo(queue);
@@ -264,13 +263,13 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       bench.model.holds = true;
       const buffer = queue.ring.add([Uint8Array.of(1, 2)], [2]);
       queue.doorbell.ring();
-      await expectSoon("the buffer is popped", () => bench.model.popped === 1);
+      await bench.expectSoon("the buffer is popped", () => bench.model.popped === 1);
       await bench.driver.resetQueue(0);
-      bench.forget();
+      await bench.forget();
       bench.model.release();
       queue.ring.add([Uint8Array.of(3)], [1]);
       queue.doorbell.ring();
-      await settle();
+      await bench.settle();
       expectEqual("the used index", queue.ring.usedIndex, 0);
       expectEqual("the writable bytes", buffer.written(), Uint8Array.of(0, 0));
       expectEqual("interrupts", bench.heard.used.length, 0);
@@ -326,7 +325,7 @@ export const QUEUE_CASES: readonly ComplianceCase[] = [
       const bench = await context.device();
       await bench.begin();
       await bench.accept(FeatureSet.of(FEATURE.VIRTIO_F_VERSION_1));
-      const ring = new HandRing(bench.dma, FIRST_QUEUE_SIZE);
+      const ring = bench.ring(FIRST_QUEUE_SIZE);
       const areas = { ...ring.areas, deviceArea: 0x10 };
       await expectRefusal(
         "enabling a queue outside memory",

@@ -1,8 +1,7 @@
 /** Device reset, and what does not outlive it. */
 import { FEATURE, FeatureSet, STATUS } from "@virtio-admin/core";
 import { RUNNING_STATUS } from "../device-bench.ts";
-import { expectEqual, expectRefusal, expectSoon, expectTrue, settle } from "../expect.ts";
-import { HandRing } from "../hand-ring.ts";
+import { expectEqual, expectRefusal, expectTrue } from "../expect.ts";
 import { PROBE_CONFIG, PROBE_FEATURES, PROBE_QUEUE_SIZES, PROBE_WRITABLE } from "../probe-model.ts";
 import type { ComplianceCase } from "../types.ts";
 import { deviceCase } from "./define.ts";
@@ -53,7 +52,7 @@ export const RESET_CASES: readonly ComplianceCase[] = [
         queue.ring.add([Uint8Array.of(1)], [1]);
         queue.doorbell.ring();
       }
-      await settle();
+      await bench.settle();
       for (const queue of queues) expectEqual("the used index", queue.ring.usedIndex, 1);
       const renewed = await bench.runWith(0);
       await bench.echo(renewed);
@@ -90,12 +89,12 @@ export const RESET_CASES: readonly ComplianceCase[] = [
       bench.model.holds = true;
       const buffer = queue.ring.add([Uint8Array.of(1, 2)], [2]);
       queue.doorbell.ring();
-      await expectSoon("the buffer is popped", () => bench.model.popped === 1);
+      await bench.expectSoon("the buffer is popped", () => bench.model.popped === 1);
       await bench.driver.reset();
-      bench.forget();
+      await bench.forget();
       bench.model.release();
       bench.model.host.configChanged();
-      await settle();
+      await bench.settle();
       expectEqual("the used index", queue.ring.usedIndex, 0);
       expectEqual("the writable bytes", buffer.written(), Uint8Array.of(0, 0));
       expectEqual("interrupts", bench.heard.used.length + bench.heard.configuration, 0);
@@ -111,15 +110,15 @@ export const RESET_CASES: readonly ComplianceCase[] = [
       await bench.echo(queue);
       bench.model.host.configChanged();
       await bench.driver.reset();
-      await settle();
-      bench.forget();
+      await bench.settle();
+      await bench.forget();
       await bench.negotiate();
       const renewed = await bench.queue(0);
       await bench.run(renewed);
-      await settle();
+      await bench.settle();
       expectEqual("interrupts", bench.heard.used.length + bench.heard.configuration, 0);
       await bench.echo(renewed);
-      await expectSoon("the used buffer notification", () => bench.toldOf(0));
+      await bench.expectSoon("the used buffer notification", () => bench.toldOf(0));
       expectEqual("configuration interrupts", bench.heard.configuration, 0);
     },
   ),
@@ -133,13 +132,13 @@ export const RESET_CASES: readonly ComplianceCase[] = [
       const queue = await bench.runWith(0);
       await bench.echo(queue);
       bench.model.host.configChanged();
-      await settle();
+      await bench.settle();
       await bench.driver.reset();
       await bench.listen();
-      await settle();
+      await bench.settle();
       expectEqual("interrupts", bench.heard.used.length + bench.heard.configuration, 0);
       await bench.echo(await bench.runWith(0));
-      await expectSoon("the used buffer notification", () => bench.toldOf(0));
+      await bench.expectSoon("the used buffer notification", () => bench.toldOf(0));
       expectEqual("configuration interrupts", bench.heard.configuration, 0);
     },
   ),
@@ -152,13 +151,13 @@ export const RESET_CASES: readonly ComplianceCase[] = [
       await bench.echo(await bench.runWith(0));
       await bench.negotiate();
       // Rings and buffers lie elsewhere, and no interrupt is arranged for.
-      const ring = new HandRing(bench.highDma, 8);
+      const ring = bench.highRing(8);
       const doorbell = await bench.driver.enableQueue(0, ring.size, ring.areas);
       await bench.driver.writeStatus(RUNNING_STATUS);
       const before = bench.snapshot();
       await bench.echo({ index: 0, ring, doorbell });
       bench.model.host.configChanged();
-      await settle();
+      await bench.settle();
       const after = bench.snapshot();
       const changed = after.findIndex((byte, i) => byte !== before[i]);
       expectEqual("the first byte that changed", changed, -1);
@@ -188,13 +187,13 @@ export const RESET_CASES: readonly ComplianceCase[] = [
       const bench = await context.device();
       const queue = await bench.runWith(0);
       await bench.echo(queue);
-      await settle();
+      await bench.settle();
       await bench.driver.close();
-      bench.forget();
+      await bench.forget();
       queue.ring.add([Uint8Array.of(1)], [1]);
       queue.doorbell.ring();
       bench.model.host.configChanged();
-      await settle();
+      await bench.settle();
       expectEqual("interrupts", bench.heard.used.length + bench.heard.configuration, 0);
     },
   ),
@@ -207,7 +206,7 @@ export const RESET_CASES: readonly ComplianceCase[] = [
       const queue = await bench.runWith(0);
       await bench.driver.reset();
       queue.doorbell.ring();
-      await settle();
+      await bench.settle();
       expectEqual("the status", await bench.driver.readStatus(), 0);
       expectEqual("buffers popped", bench.model.popped, 0);
       await expectRefusal(

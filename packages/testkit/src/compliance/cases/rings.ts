@@ -2,7 +2,7 @@
 import { FEATURE, STATUS } from "@virtio-admin/core";
 import type { BenchQueue, DeviceBench } from "../device-bench.ts";
 import { RUNNING_STATUS } from "../device-bench.ts";
-import { expectEqual, expectSoon, expectTrue, settle } from "../expect.ts";
+import { expectEqual, expectTrue } from "../expect.ts";
 import { concat, DESCRIPTOR } from "../hand-ring.ts";
 import type { ComplianceCase } from "../types.ts";
 import { deviceCase } from "./define.ts";
@@ -158,7 +158,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
       await bench.run(queue);
       for (let i = 1; i <= 3; i++) {
         await bench.echo(queue);
-        await expectSoon("avail_event", () => queue.ring.availableEvent === i);
+        await bench.expectSoon("avail_event", () => queue.ring.availableEvent === i);
       }
       expectEqual("the flags of the used ring", queue.ring.usedFlags, 0);
     },
@@ -180,7 +180,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
       buffers.forEach((buffer, i) => {
         expectEqual("the answer", buffer.written(), new Uint8Array(i + 1).fill(i + 1));
       });
-      await settle();
+      await bench.settle();
       expectEqual("the used index", queue.ring.usedIndex, buffers.length);
     },
   ),
@@ -240,7 +240,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
       const queue = await bench.runWith(0);
       const readable = queue.ring.allocate(8);
       const writable = queue.ring.allocate(8);
-      bench.dma.memory.write(readable.address, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+      bench.write(readable.address, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
       queue.ring.writeDescriptor(3, { address: readable.address, length: 8, flags: NEXT, next: 5 });
       queue.ring.writeDescriptor(5, { address: writable.address, length: 8, flags: WRITE });
       const before = queue.ring.descriptorBytes();
@@ -248,8 +248,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
       queue.ring.publish();
       await bench.exchange(queue);
       expectEqual("the descriptor table", queue.ring.descriptorBytes(), before);
-      const after = new Uint8Array(8);
-      bench.dma.memory.read(readable.address, after);
+      const after = bench.read(readable.address, 8);
       expectEqual("the readable buffer", after, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
     },
   ),
@@ -263,7 +262,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
       const source = queue.ring.allocate(8);
       const target = queue.ring.allocate(8);
       const bytes = Uint8Array.of(8, 7, 6, 5, 4, 3, 2, 1);
-      bench.dma.memory.write(source.address, bytes);
+      bench.write(source.address, bytes);
       const table = queue.ring.indirectTable([
         { address: source.address + 4, length: 4, flags: NEXT, next: 1 },
         { address: target.address, length: 8, flags: WRITE },
@@ -279,8 +278,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
         queue.ring.publish();
         const [used] = await bench.exchange(queue);
         expectEqual("the used length", used?.length, expected.length);
-        const answer = new Uint8Array(expected.length);
-        bench.dma.memory.read(target.address, answer);
+        const answer = bench.read(target.address, expected.length);
         expectEqual("the answer", answer, expected);
       }
     },
@@ -314,7 +312,7 @@ export const RING_CASES: readonly ComplianceCase[] = [
         breakIt(queue);
         queue.ring.publish();
         queue.doorbell.ring();
-        await expectSoon(
+        await bench.expectSoon(
           "DEVICE_NEEDS_RESET",
           () => (bench.device.status & STATUS.DEVICE_NEEDS_RESET) !== 0,
         );
@@ -323,11 +321,11 @@ export const RING_CASES: readonly ComplianceCase[] = [
           await bench.driver.readStatus(),
           RUNNING_STATUS | STATUS.DEVICE_NEEDS_RESET,
         );
-        await expectSoon("the configuration interrupt", () => bench.heard.configuration > 0);
+        await bench.expectSoon("the configuration interrupt", () => bench.heard.configuration > 0);
         bench.model.holds = false;
         other.ring.add([Uint8Array.of(1)], [1]);
         other.doorbell.ring();
-        await settle();
+        await bench.settle();
         expectEqual("the used index of another queue", other.ring.usedIndex, 0);
         await bench.echo(await bench.runWith(0));
       },
@@ -340,10 +338,11 @@ async function expectNotified(
   queue: BenchQueue,
   notified: boolean,
 ): Promise<void> {
-  bench.forget();
+  await bench.forget();
   await bench.echo(queue);
-  if (notified) await expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
-  await settle();
+  if (notified)
+    await bench.expectSoon("the used buffer notification", () => bench.toldOf(queue.index));
+  await bench.settle();
   expectEqual("the driver was notified", bench.heard.used.length > 0, notified);
 }
 

@@ -1,7 +1,7 @@
 /** Identity and device status. */
 import { STATUS } from "@virtio-admin/core";
 import { FEATURES_OK_STATUS, RUNNING_STATUS } from "../device-bench.ts";
-import { attempt, expectEqual, expectSoon, settle } from "../expect.ts";
+import { attempt, expectEqual } from "../expect.ts";
 import { PROBE_DEVICE_ID } from "../probe-model.ts";
 import type { ComplianceCase } from "../types.ts";
 import { deviceCase } from "./define.ts";
@@ -122,14 +122,14 @@ export const STATUS_CASES: readonly ComplianceCase[] = [
       const queue = await bench.queue(0);
       const buffer = queue.ring.add([Uint8Array.of(1, 2, 3)], [3]);
       queue.doorbell.ring();
-      await settle();
+      await bench.settle();
       expectEqual("buffers popped before DRIVER_OK", bench.model.popped, 0);
       expectEqual("the used index before DRIVER_OK", queue.ring.usedIndex, 0);
       expectEqual("interrupts before DRIVER_OK", bench.heard.used.length, 0);
       await bench.run(queue);
       const [used] = await bench.collect(queue);
       expectEqual("the used id", used?.id, buffer.head);
-      await expectSoon("the used buffer notification", () => bench.toldOf(0));
+      await bench.expectSoon("the used buffer notification", () => bench.toldOf(0));
     },
   ),
   deviceCase(
@@ -141,7 +141,7 @@ export const STATUS_CASES: readonly ComplianceCase[] = [
       await bench.negotiate();
       await bench.driver.queuesReady?.([]);
       bench.model.host.configChanged();
-      await settle();
+      await bench.settle();
       expectEqual("configuration interrupts", bench.heard.configuration, 0);
     },
   ),
@@ -155,11 +155,11 @@ export const STATUS_CASES: readonly ComplianceCase[] = [
       bench.model.host.needsReset("the case says so");
       const status = RUNNING_STATUS | DEVICE_NEEDS_RESET;
       expectEqual("the status", await bench.driver.readStatus(), status);
-      await expectSoon("the configuration interrupt", () => bench.heard.configuration > 0);
-      bench.forget();
+      await bench.expectSoon("the configuration interrupt", () => bench.heard.configuration > 0);
+      await bench.forget();
       queue.ring.add([Uint8Array.of(1)], [1]);
       queue.doorbell.ring();
-      await settle();
+      await bench.settle();
       expectEqual("the used index", queue.ring.usedIndex, 0);
       expectEqual("interrupts", bench.heard.used.length, 0);
       await bench.echo(await bench.runWith(0));
@@ -176,10 +176,10 @@ export const STATUS_CASES: readonly ComplianceCase[] = [
       bench.model.holds = true;
       const buffer = queue.ring.add([Uint8Array.of(1, 2)], [2]);
       queue.doorbell.ring();
-      await expectSoon("the buffer is popped", () => bench.model.popped === 1);
+      await bench.expectSoon("the buffer is popped", () => bench.model.popped === 1);
       bench.model.host.needsReset("the case says so");
       bench.model.release();
-      await settle();
+      await bench.settle();
       expectEqual("the used index", queue.ring.usedIndex, 0);
       expectEqual("the writable bytes", buffer.written(), Uint8Array.of(0, 0));
     },
