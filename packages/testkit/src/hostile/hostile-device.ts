@@ -312,7 +312,7 @@ class Session {
     }
     const length = random.oneIn(3) ? random.below(room + 1) : room;
     // In order, a buffer that is not the next one is the last of a batch, or a lie.
-    const asBatch = this.#isInOrder && !random.oneIn(6);
+    const asBatch = this.#isInOrder && !random.oneIn(3);
     ring.useNumber(number, isTooLong ? room + 1 + random.below(2 ** 31) : length, asBatch);
   }
 
