@@ -85,20 +85,20 @@ function prepareSet(
     features: negotiation.inForce,
     status: device.status,
     due: device.due,
-    live: device.live,
+    running: device.running,
   };
   return {
     apply: () => {
       negotiation.set(driverFeatures, features);
       device.setStatus(status);
       device.due = "takeover";
-      device.live = false;
+      device.running = false;
     },
     undo: () => {
       negotiation.set(before.driverFeatures, before.features);
       device.setStatus(before.status);
       device.due = before.due;
-      device.live = before.live;
+      device.running = before.running;
     },
   };
 }

@@ -12,6 +12,7 @@ import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
 import { prepareParts, readParts } from "./device-parts.ts";
 import { FEATURE, type FeatureSet } from "./features.ts";
+import { ConsumerHost } from "./host.ts";
 import { checkInit, type VirtioDeviceInit } from "./init.ts";
 import { DeviceOperation } from "./operation.ts";
 import type { DevicePart, PartsDevice } from "./parts.ts";
@@ -46,6 +47,9 @@ export class VirtioDevice
   constructor(init: VirtioDeviceInit) {
     checkInit(init);
     this.#operation = new DeviceOperation(init);
+    const host = new ConsumerHost(this.#operation);
+    init.model.attach(host);
+    init.admin?.attach(host);
   }
 
   /** See {@link TransportFacingDevice.deviceId}. */
@@ -55,7 +59,7 @@ export class VirtioDevice
 
   /** See {@link TransportFacingDevice.memory}. */
   get memory(): GuestMemory {
-    return this.#operation.memory;
+    return this.#operation.queues.memory;
   }
 
   /** See {@link TransportFacingDevice.legacy}. */

@@ -19,7 +19,7 @@ export interface VirtioDeviceInit {
   readonly memory: GuestMemory;
   /**
    * The device-independent features to offer besides VIRTIO_F_VERSION_1, which always is, and
-   * VIRTIO_F_ADMIN_VQ, which `admin` brings. `RING_FEATURES` unless given.
+   * VIRTIO_F_ADMIN_VQ, which `admin` brings. {@link RING_FEATURES} unless given.
    */
   readonly features?: readonly number[];
   /** The administration virtqueues; they lie directly after the model's queues. */

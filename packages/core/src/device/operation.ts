@@ -5,12 +5,10 @@
  *
  * Hot path: `notify`, `publish` and what they call allocate nothing while no trace sink is set.
  */
-import type { GuestMemory } from "../memory/types.ts";
 import type { TraceSink } from "../trace/types.ts";
-import { type DeviceQueue, QUEUE_DEFECTS } from "../virtqueue/types.ts";
+import { QUEUE_DEFECTS } from "../virtqueue/types.ts";
 import type { ConfigField } from "./config-space.ts";
 import { Deliveries, type Recipients } from "./deliveries.ts";
-import type { FeatureSet } from "./features.ts";
 import type { VirtioDeviceInit } from "./init.ts";
 import { type LegacyCore, LegacyInterface } from "./legacy.ts";
 import { messageOf } from "./message-of.ts";
@@ -31,7 +29,7 @@ import type {
 } from "./types.ts";
 
 /** The operation of one device, whatever its type and transport. */
-export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
+export class DeviceOperation implements LegacyCore, Recipients {
   readonly model: DeviceModel;
   readonly admin: AdminFacility | undefined;
   readonly negotiation: FeatureNegotiation;
@@ -41,7 +39,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
   readonly mode: DeviceMode = new DeviceMode();
   port: DevicePort | undefined = undefined;
   /** DRIVER_OK is set, or a legacy driver did without, and DEVICE_NEEDS_RESET is not. */
-  live = false;
+  running = false;
   /** What the device goes on with once it is resumed: nothing new, a driver, or set parts. */
   due: "nothing" | "start" | "takeover" = "nothing";
   /** What was restored, until the device goes on. */
@@ -63,8 +61,11 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
       init.transitional === true ? new LegacyInterface(this, this.queues.ofDeviceType) : undefined;
     this.deliveries = new Deliveries(this);
     this.toldGeneration = model.config?.generation ?? 0;
-    model.attach(this);
-    admin?.attach(this);
+  }
+
+  /** Where events go. */
+  get trace(): TraceSink | undefined {
+    return this.queues.trace;
   }
 
   // Status
@@ -153,7 +154,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
       if (this.due === "nothing") this.due = "start";
       return;
     }
-    this.live = true;
+    this.running = true;
     this.deliveries.after(() => this.startConsumers());
   }
 
@@ -161,7 +162,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
   needsReset(why: string): void {
     if (this.isBroken) return;
     this.setStatus(this.#status | STATUS.DEVICE_NEEDS_RESET);
-    this.live = false;
+    this.running = false;
     this.queues.stop();
     this.deliveries.forgetAll();
     this.traceFault(why);
@@ -176,7 +177,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
   }
 
   #reset(): void {
-    this.live = false;
+    this.running = false;
     this.due = "nothing";
     this.toResume = undefined;
     this.legacy?.reset();
@@ -234,7 +235,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
 
   /** What may be available in this queue is to be served, or makes a legacy driver's device start. */
   visit(slot: QueueSlot): void {
-    if (this.live && slot.queue !== undefined) this.deliveries.notify(slot);
+    if (this.running && slot.queue !== undefined) this.deliveries.notify(slot);
     else this.legacy?.notified(slot);
   }
 
@@ -250,7 +251,25 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
 
   /** See {@link LegacyCore.deliver}. */
   deliver(slot: QueueSlot): void {
-    if (this.live && slot.queue !== undefined) this.deliveries.notify(slot);
+    if (this.running && slot.queue !== undefined) this.deliveries.notify(slot);
+  }
+
+  /** See {@link DeviceHost.publish}. */
+  publish(index: number): void {
+    const slot = this.queues.slots[index];
+    if (!this.running || slot?.queue === undefined) return;
+    if (slot.queue.publish()) this.deliveries.interrupt(slot);
+    this.settleStop();
+  }
+
+  /** Whether this queue broke; the device then needs a reset. */
+  checkDefect(slot: QueueSlot): boolean {
+    const defect = slot.queue?.defect;
+    if (defect === undefined) return false;
+    this.needsReset(
+      `queue ${slot.index} (${slot.name}) is broken, ${defect}: ${QUEUE_DEFECTS[defect]}`,
+    );
+    return true;
   }
 
   // Consumers
@@ -260,7 +279,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
     this.attempt(this.model.name, () => this.model.start?.(), this.needsReset);
     this.attempt("admin", () => this.admin?.start?.(), this.needsReset);
     // What was available before DRIVER_OK may have turned out to be broken already.
-    for (const slot of this.queues.slots) this.#checkDefect(slot);
+    for (const slot of this.queues.slots) this.checkDefect(slot);
   }
 
   /** Consumers learn that the device is to stop. */
@@ -297,77 +316,6 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
     this.trace?.emit({ op: "needs-reset", why });
   }
 
-  // What consumers see: a device without closures
-
-  /** See {@link DeviceHost.memory}. */
-  get memory(): GuestMemory {
-    return this.queues.memory;
-  }
-
-  /** See {@link DeviceHost.trace}. */
-  get trace(): TraceSink | undefined {
-    return this.queues.trace;
-  }
-
-  /** See {@link DeviceHost.adminQueueBase}. */
-  get adminQueueBase(): number {
-    return this.queues.adminBase;
-  }
-
-  /** See {@link DeviceHost.features}. */
-  get features(): FeatureSet {
-    return this.negotiation.inForce;
-  }
-
-  /** See {@link DeviceHost.running}. A device that is about to stop lets its consumers finish. */
-  get running(): boolean {
-    return this.live && !this.mode.stopped;
-  }
-
-  /** See {@link DeviceHost.queue}. */
-  queue(index: number): DeviceQueue | undefined {
-    return this.running ? this.queues.at(index)?.queue : undefined;
-  }
-
-  /** See {@link DeviceHost.publish}. */
-  publish(index: number): void {
-    const slot = this.queues.slots[index];
-    if (!this.live || slot?.queue === undefined) return;
-    if (slot.queue.publish()) this.deliveries.interrupt(slot);
-    this.settleStop();
-  }
-
-  /** See {@link DeviceHost.revisit}. */
-  revisit(index: number): void {
-    const slot = this.queues.at(index);
-    if (slot !== undefined) this.visit(slot);
-  }
-
-  /** See {@link DeviceHost.checkDefect}. */
-  checkDefect(index: number): boolean {
-    const slot = this.queues.at(index);
-    return slot !== undefined && this.#checkDefect(slot);
-  }
-
-  #checkDefect(slot: QueueSlot): boolean {
-    const defect = slot.queue?.defect;
-    if (defect === undefined) return false;
-    this.needsReset(
-      `queue ${slot.index} (${slot.name}) is broken, ${defect}: ${QUEUE_DEFECTS[defect]}`,
-    );
-    return true;
-  }
-
-  /** See {@link DeviceHost.configChanged}. */
-  configChanged(): void {
-    const { config } = this.model;
-    if (config !== undefined) {
-      if (config.generation === this.toldGeneration) config.raise();
-      this.toldGeneration = config.generation;
-    }
-    if (!this.isBroken) this.tellConfiguration();
-  }
-
   // Configuration space
 
   /** See {@link LegacyCore.configField}. */
@@ -378,6 +326,16 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
   /** See {@link LegacyCore.writeConfig}. */
   writeConfig(offset: number, source: Uint8Array): void {
     this.attempt("config", () => this.model.config?.write(offset, source), this.needsReset);
+  }
+
+  /** See {@link DeviceHost.configChanged}. */
+  configChanged(): void {
+    const { config } = this.model;
+    if (config !== undefined) {
+      if (config.generation === this.toldGeneration) config.raise();
+      this.toldGeneration = config.generation;
+    }
+    if (!this.isBroken) this.tellConfiguration();
   }
 
   /** The driver is to be interrupted for the configuration, or its status, if it may be. */
@@ -394,7 +352,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
     } catch (error) {
       this.needsReset(`queue ${slot.index} (${slot.name}): ${messageOf(error)}`);
     }
-    this.#checkDefect(slot);
+    this.checkDefect(slot);
   }
 
   /** See {@link Recipients.interrupt}. */
@@ -427,7 +385,7 @@ export class DeviceOperation implements DeviceHost, LegacyCore, Recipients {
    */
   settleStop(): void {
     if (!this.mode.stopping || this.mode.resetting) return;
-    if (this.live) {
+    if (this.running) {
       const { slots } = this.queues;
       if (slots.some(({ queue }) => queue !== undefined && queue.outstanding > 0)) return;
       for (const slot of slots) if (slot.queue?.publish()) this.deliveries.interrupt(slot);

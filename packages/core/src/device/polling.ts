@@ -1,7 +1,6 @@
 /**
- * A host that looks into the queues of a device by itself, instead of waiting for notifications
- * (section "Used Buffer Notification Suppression" seen from the other side: the driver is told that
- * its notifications are not needed).
+ * A host that looks into the queues of a device instead of waiting for notifications, and tells the
+ * driver so (section "Available Buffer Notification Suppression").
  *
  * Hot path: nothing is allocated.
  */
@@ -10,7 +9,7 @@ import type { QueueSlot } from "./queue-slot.ts";
 
 /** See `TransportFacingDevice.poll`. */
 export function pollQueues(device: DeviceOperation): boolean {
-  if (!device.live) return false;
+  if (!device.running) return false;
   let found = false;
   for (const slot of device.queues.slots) {
     const { queue } = slot;

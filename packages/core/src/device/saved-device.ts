@@ -250,7 +250,7 @@ function goOn(device: DeviceOperation, state: DeviceState): void {
     if (configurationDue) device.tellConfiguration();
     return;
   }
-  device.live = true;
+  device.running = true;
   deliveries.after(() => {
     if (configurationDue) device.tellConfiguration();
     for (const slot of queues.slots) {

@@ -10,7 +10,7 @@ export function stopDevice(device: DeviceOperation): true | Promise<boolean> {
   if (mode.active) {
     mode.stop();
     device.queues.hold();
-    if (device.live) device.stopConsumers();
+    if (device.running) device.stopConsumers();
     device.settleStop();
   }
   return mode.stopped || mode.whenSettled();
@@ -71,7 +71,7 @@ function goOn(device: DeviceOperation): void {
     device.queues.stop();
     device.tellConfiguration();
   } else {
-    device.live = true;
+    device.running = true;
     device.startConsumers();
   }
 }
