@@ -20,7 +20,7 @@ import { endPolling, pollQueues } from "./polling.ts";
 import type { QueueSlot } from "./queue-slot.ts";
 import { prepareDevice, preparePort, saveDevice } from "./saved-device.ts";
 import type { DeviceChange, DeviceState, SnapshotDevice, StateChange } from "./saved-state.ts";
-import { STATUS } from "./status.ts";
+import { judgeStatusWrite, STATUS } from "./status.ts";
 import { resetFunction, resumeDevice, stopDevice } from "./stopping.ts";
 import type {
   DevicePort,
@@ -46,7 +46,7 @@ export class VirtioDevice
    */
   constructor(init: VirtioDeviceInit) {
     checkInit(init);
-    this.#operation = new DeviceOperation(init);
+    this.#operation = new DeviceOperation(init, this);
     const host = new ConsumerHost(this.#operation);
     init.model.attach(host);
     init.admin?.attach(host);
@@ -161,7 +161,10 @@ export class VirtioDevice
 
   /** See {@link TransportFacingDevice.writeStatus}. */
   writeStatus(value: number): boolean {
-    return this.#operation.writeStatus(value);
+    const verdict = judgeStatusWrite(this.#operation.status, value);
+    if (verdict.kind !== "reset") return this.#operation.changeStatus(verdict);
+    this.reset();
+    return true;
   }
 
   /** See {@link TransportFacingDevice.reset}. Whether the device is stopped, a reset leaves as it is. */

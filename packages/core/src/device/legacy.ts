@@ -18,7 +18,7 @@ import { FeatureSet } from "./features.ts";
 import type { FeatureNegotiation } from "./negotiation.ts";
 import type { QueueSlot } from "./queue-slot.ts";
 import { STATUS, statusNames } from "./status.ts";
-import type { LegacyFacingDevice } from "./types.ts";
+import type { LegacyFacingDevice, TransportFacingDevice } from "./types.ts";
 
 /**
  * The feature bits that exist only through the legacy interface (section "Legacy Interface: Reserved
@@ -48,10 +48,6 @@ export interface LegacyCore {
   configField(offset: number): ConfigField | undefined;
   /** Sets these bits of the device status besides those that are set. */
   addStatus(bits: number): void;
-  /** Resets the device. */
-  reset(): void;
-  /** Stops one queue. */
-  resetQueue(index: number): void;
   /** Makes the queue of a slot; the device needs a reset where that cannot be. */
   enable(slot: QueueSlot): void;
   /** The device may use its queues from now on. */
@@ -64,8 +60,12 @@ export interface LegacyCore {
   needsReset(why: string): void;
 }
 
+/** The device as its driver resets it, through whichever interface. */
+export type ResettableDevice = Pick<TransportFacingDevice, "reset" | "resetQueue">;
+
 /** The legacy interface of one device. */
 export class LegacyInterface implements LegacyFacingDevice {
+  readonly #device: ResettableDevice;
   readonly #core: LegacyCore;
   /** The queues, without those of administration. */
   readonly #slots: readonly QueueSlot[];
@@ -74,7 +74,8 @@ export class LegacyInterface implements LegacyFacingDevice {
   /** Counts resets: whatever calls out looks whether one came meanwhile. */
   #epoch = 0;
 
-  constructor(core: LegacyCore, slots: readonly QueueSlot[]) {
+  constructor(device: ResettableDevice, core: LegacyCore, slots: readonly QueueSlot[]) {
+    this.#device = device;
     this.#core = core;
     this.#slots = slots;
   }
@@ -121,7 +122,7 @@ export class LegacyInterface implements LegacyFacingDevice {
   /** See {@link LegacyFacingDevice.writeStatus}. */
   writeStatus(value: number): void {
     if ((value & 0xff) === 0) {
-      this.#core.reset();
+      this.#device.reset();
       return;
     }
     if (!this.#enter()) return;
@@ -140,7 +141,7 @@ export class LegacyInterface implements LegacyFacingDevice {
   setQueueAddress(index: number, address: number, alignment: number): void {
     const slot = this.#slots[index];
     if (slot === undefined || !this.#enter()) return;
-    if (address === 0) this.#core.resetQueue(index);
+    if (address === 0) this.#device.resetQueue(index);
     else if (slot.queue === undefined) slot.place(legacyQueueAreas(address, slot.size, alignment));
   }
 

@@ -10,14 +10,14 @@ import { QUEUE_DEFECTS } from "../virtqueue/types.ts";
 import type { ConfigField } from "./config-space.ts";
 import { Deliveries, type Recipients } from "./deliveries.ts";
 import type { VirtioDeviceInit } from "./init.ts";
-import { type LegacyCore, LegacyInterface } from "./legacy.ts";
+import { type LegacyCore, LegacyInterface, type ResettableDevice } from "./legacy.ts";
 import { messageOf } from "./message-of.ts";
 import { DeviceMode } from "./mode.ts";
 import { FeatureNegotiation } from "./negotiation.ts";
 import type { QueueSlot } from "./queue-slot.ts";
 import { DeviceQueues } from "./queues.ts";
 import type { DeviceState } from "./saved-state.ts";
-import { isUsed, judgeStatusWrite, STATUS } from "./status.ts";
+import { isUsed, STATUS, type StatusChange, type StatusRefusal } from "./status.ts";
 import type {
   AdminFacility,
   DeviceHost,
@@ -30,13 +30,21 @@ import type {
 
 /** The operation of one device, whatever its type and transport. */
 export class DeviceOperation implements LegacyCore, Recipients {
+  /** The device type. */
   readonly model: DeviceModel;
+  /** The administration virtqueues' consumer. */
   readonly admin: AdminFacility | undefined;
+  /** The features. */
   readonly negotiation: FeatureNegotiation;
+  /** The virtqueues. */
   readonly queues: DeviceQueues;
+  /** The legacy interface of a transitional device. */
   readonly legacy: LegacyInterface | undefined;
+  /** What consumers and driver are still to be told of. */
   readonly deliveries: Deliveries;
+  /** Whether the device is stopped. */
   readonly mode: DeviceMode = new DeviceMode();
+  /** The transport, once it is connected. */
   port: DevicePort | undefined = undefined;
   /** DRIVER_OK is set, or a legacy driver did without, and DEVICE_NEEDS_RESET is not. */
   running = false;
@@ -51,14 +59,17 @@ export class DeviceOperation implements LegacyCore, Recipients {
   #watcher: ProvisionWatcher | undefined = undefined;
   #watchedAs = 0;
 
-  constructor(init: VirtioDeviceInit) {
+  /** @param device whose operation it is; it may do more at a reset than is done here */
+  constructor(init: VirtioDeviceInit, device: ResettableDevice) {
     const { model, admin } = init;
     this.model = model;
     this.admin = admin;
     this.negotiation = new FeatureNegotiation(init);
     this.queues = new DeviceQueues(init, this.negotiation);
     this.legacy =
-      init.transitional === true ? new LegacyInterface(this, this.queues.ofDeviceType) : undefined;
+      init.transitional === true
+        ? new LegacyInterface(device, this, this.queues.ofDeviceType)
+        : undefined;
     this.deliveries = new Deliveries(this);
     this.toldGeneration = model.config?.generation ?? 0;
   }
@@ -99,13 +110,8 @@ export class DeviceOperation implements LegacyCore, Recipients {
     this.trace?.emit({ op: "status", status });
   }
 
-  /** See `TransportFacingDevice.writeStatus`. */
-  writeStatus(value: number): boolean {
-    const verdict = judgeStatusWrite(this.#status, value);
-    if (verdict.kind === "reset") {
-      this.reset();
-      return true;
-    }
+  /** Does what a write of the driver comes to; false when the write is refused. */
+  changeStatus(verdict: StatusRefusal | StatusChange): boolean {
     if (verdict.kind === "refused") return this.#refuseStatus(verdict.why);
     if (this.legacy?.active === true) {
       return this.#refuseStatus("the device is driven through its legacy interface");
