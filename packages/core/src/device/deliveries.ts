@@ -32,8 +32,9 @@ export interface Recipients {
 /** The deliveries of one device. */
 export class Deliveries {
   readonly #to: Recipients;
-  readonly #notified: QueueSlot[] = [];
-  readonly #interrupting: QueueSlot[] = [];
+  // Made when they are needed first: most devices of a large group have no driver.
+  #notified: QueueSlot[] | undefined = undefined;
+  #interrupting: QueueSlot[] | undefined = undefined;
   #configuration = false;
   #serving = false;
   #deferred = false;
@@ -50,7 +51,7 @@ export class Deliveries {
 
   /** True when the driver knows all that it is to be interrupted for, and nobody is being called. */
   get areQuiet(): boolean {
-    return !this.#serving && !this.#configuration && this.#interrupting.length === 0;
+    return !this.#serving && !this.#configuration && isEmpty(this.#interrupting);
   }
 
   /** Nothing is delivered until {@link release}; what comes up waits. */
@@ -68,6 +69,7 @@ export class Deliveries {
   notify(slot: QueueSlot): void {
     if (slot.notified) return;
     slot.notified = true;
+    this.#notified ??= [];
     this.#notified.push(slot);
     this.#serve();
   }
@@ -76,6 +78,7 @@ export class Deliveries {
   interrupt(slot: QueueSlot): void {
     if (slot.interrupting) return;
     slot.interrupting = true;
+    this.#interrupting ??= [];
     this.#interrupting.push(slot);
     this.#serve();
   }
@@ -97,18 +100,18 @@ export class Deliveries {
 
   /** Drops what is pending for this queue. */
   forget(slot: QueueSlot): void {
-    if (slot.notified) this.#notified.splice(this.#notified.indexOf(slot), 1);
-    if (slot.interrupting) this.#interrupting.splice(this.#interrupting.indexOf(slot), 1);
+    if (slot.notified) this.#notified?.splice(this.#notified.indexOf(slot), 1);
+    if (slot.interrupting) this.#interrupting?.splice(this.#interrupting.indexOf(slot), 1);
     slot.notified = false;
     slot.interrupting = false;
   }
 
   /** Drops all that is pending. */
   forgetAll(): void {
-    for (const slot of this.#notified) slot.notified = false;
-    for (const slot of this.#interrupting) slot.interrupting = false;
-    this.#notified.length = 0;
-    this.#interrupting.length = 0;
+    for (const slot of this.#notified ?? []) slot.notified = false;
+    for (const slot of this.#interrupting ?? []) slot.interrupting = false;
+    this.#notified = undefined;
+    this.#interrupting = undefined;
     this.#configuration = false;
   }
 
@@ -134,17 +137,17 @@ export class Deliveries {
         this.#to.interruptConfiguration();
         continue;
       }
-      const interrupting = this.#interrupting.shift();
+      const interrupting = this.#interrupting?.shift();
       if (interrupting !== undefined) {
         interrupting.interrupting = false;
         this.#to.interrupt(interrupting);
         continue;
       }
-      if (calls++ === SERVE_LIMIT && this.#notified.length > 0) {
+      if (calls++ === SERVE_LIMIT && !isEmpty(this.#notified)) {
         this.#serveLater();
         return;
       }
-      const notified = this.#notified.shift();
+      const notified = this.#notified?.shift();
       if (notified === undefined) return;
       notified.notified = false;
       this.#to.consume(notified);
@@ -158,4 +161,8 @@ export class Deliveries {
       this.#serve();
     });
   }
+}
+
+function isEmpty(pending: readonly QueueSlot[] | undefined): boolean {
+  return pending === undefined || pending.length === 0;
 }

@@ -9,8 +9,9 @@ import type { DevicePort } from "./types.ts";
 
 /** The features of one device, from what it has to what its driver reads. */
 export class FeatureOffer {
+  /** What the features require. */
+  readonly dependencies: readonly FeatureDependency[];
   readonly #own: FeatureSet;
-  readonly #dependencies: readonly FeatureDependency[];
   #full: FeatureSet;
   /** Kept rather than what is left: a transport that connects later brings its own features. */
   #withdrawn: FeatureSet = FeatureSet.EMPTY;
@@ -20,7 +21,7 @@ export class FeatureOffer {
 
   constructor(own: FeatureSet, dependencies: readonly FeatureDependency[]) {
     this.#own = shared(own);
-    this.#dependencies = dependencies;
+    this.dependencies = dependencies;
     this.#full = shared(withoutUnmet(own, dependencies));
     this.#provisioned = this.#full;
     this.#offered = this.#full;
@@ -44,7 +45,7 @@ export class FeatureOffer {
   /** Takes the features of the transport into account. */
   connect({ ownFeatures = [], reservedFeatures }: DevicePort): void {
     const carried = this.#own.union(FeatureSet.of(...ownFeatures)).without(...reservedFeatures);
-    this.#full = shared(withoutUnmet(carried, this.#dependencies));
+    this.#full = shared(withoutUnmet(carried, this.dependencies));
     this.#update();
   }
 
@@ -59,7 +60,7 @@ export class FeatureOffer {
     const sound =
       features.has(FEATURE.VIRTIO_F_VERSION_1) &&
       features.isSubsetOf(this.#full) &&
-      violatedDependency(features, this.#dependencies) === undefined;
+      violatedDependency(features, this.dependencies) === undefined;
     if (!sound) return false;
     this.#withdrawn = shared(this.#full.minus(features));
     this.#update();
@@ -73,6 +74,6 @@ export class FeatureOffer {
 
   /** Less these features, and less those that required one of them. */
   #without(features: FeatureSet, less: FeatureSet): FeatureSet {
-    return less.isEmpty ? features : shared(withoutUnmet(features.minus(less), this.#dependencies));
+    return less.isEmpty ? features : shared(withoutUnmet(features.minus(less), this.dependencies));
   }
 }

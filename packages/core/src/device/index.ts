@@ -1,6 +1,6 @@
 /** The device half's core, and what device types and transports are written against. */
 export { type ConfigField, ConfigSpace, type ConfigSpaceInit } from "./config-space.ts";
-export { VirtioDevice, type VirtioDeviceInit } from "./device.ts";
+export { VirtioDevice } from "./device.ts";
 export {
   FEATURE_DEPENDENCIES,
   type FeatureDependency,
@@ -11,7 +11,7 @@ export {
   withoutUnmet,
 } from "./feature-rules.ts";
 export { FEATURE, FEATURE_BITS, FEATURE_WORDS, FeatureSet, featureName } from "./features.ts";
-export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT } from "./init.ts";
+export { QUEUE_COUNT_LIMIT, QUEUE_SIZE_LIMIT, type VirtioDeviceInit } from "./init.ts";
 export { LEGACY_FEATURE, LEGACY_STATUS_BITS } from "./legacy.ts";
 export {
   COMMON_PARTS,

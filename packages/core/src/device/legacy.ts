@@ -13,11 +13,12 @@
  */
 import { legacyQueueAreas } from "../virtqueue/index.ts";
 import type { ConfigField } from "./config-space.ts";
-import { type FeatureDependency, withoutUnmet } from "./feature-rules.ts";
+import { withoutUnmet } from "./feature-rules.ts";
 import { FeatureSet } from "./features.ts";
+import type { FeatureNegotiation } from "./negotiation.ts";
 import type { QueueSlot } from "./queue-slot.ts";
 import { STATUS, statusNames } from "./status.ts";
-import type { LegacyFacingDevice } from "./types.ts";
+import type { LegacyFacingDevice, TransportFacingDevice } from "./types.ts";
 
 /**
  * The feature bits that exist only through the legacy interface (section "Legacy Interface: Reserved
@@ -41,26 +42,12 @@ const ALWAYS_OFFERED = FeatureSet.of(...Object.values(LEGACY_FEATURE));
 export interface LegacyCore {
   /** The device status. */
   readonly status: number;
-  /** The features that are offered through the modern interface. */
-  readonly offered: FeatureSet;
-  /** What the features require. */
-  readonly dependencies: readonly FeatureDependency[];
-  /** The features that the driver wrote. */
-  readonly driverFeatures: FeatureSet;
-  /** The queues, without those of administration. */
-  readonly slots: readonly QueueSlot[];
+  /** The features, as they are offered through the modern interface, and what the driver wrote. */
+  readonly negotiation: FeatureNegotiation;
   /** The field of the configuration space that a byte is part of. */
   configField(offset: number): ConfigField | undefined;
-  /** Why the device type refuses these features, or `undefined`. */
-  refusal(features: FeatureSet): string | undefined;
-  /** Puts these features in force. */
-  accept(features: FeatureSet): void;
   /** Sets these bits of the device status besides those that are set. */
   addStatus(bits: number): void;
-  /** Resets the device. */
-  reset(): void;
-  /** Stops one queue. */
-  resetQueue(index: number): void;
   /** Makes the queue of a slot; the device needs a reset where that cannot be. */
   enable(slot: QueueSlot): void;
   /** The device may use its queues from now on. */
@@ -73,16 +60,24 @@ export interface LegacyCore {
   needsReset(why: string): void;
 }
 
+/** The device as its driver resets it, through whichever interface. */
+export type ResettableDevice = Pick<TransportFacingDevice, "reset" | "resetQueue">;
+
 /** The legacy interface of one device. */
 export class LegacyInterface implements LegacyFacingDevice {
+  readonly #device: ResettableDevice;
   readonly #core: LegacyCore;
+  /** The queues, without those of administration. */
+  readonly #slots: readonly QueueSlot[];
   #active = false;
   #inUse = false;
   /** Counts resets: whatever calls out looks whether one came meanwhile. */
   #epoch = 0;
 
-  constructor(core: LegacyCore) {
+  constructor(device: ResettableDevice, core: LegacyCore, slots: readonly QueueSlot[]) {
+    this.#device = device;
     this.#core = core;
+    this.#slots = slots;
   }
 
   /** True while the device is driven through this interface. */
@@ -115,19 +110,19 @@ export class LegacyInterface implements LegacyFacingDevice {
 
   /** See {@link LegacyFacingDevice.driverFeatures}. */
   get driverFeatures(): number {
-    return this.#active ? this.#core.driverFeatures.word(0) : 0;
+    return this.#active ? this.#core.negotiation.driverFeatures.word(0) : 0;
   }
 
   /** See {@link LegacyFacingDevice.writeDriverFeatures}. */
   writeDriverFeatures(value: number): void {
     if (!this.#enter() || this.#inUse) return;
-    this.#core.accept(this.#accepted(FeatureSet.fromWords([value])));
+    this.#accept(this.#accepted(FeatureSet.fromWords([value])));
   }
 
   /** See {@link LegacyFacingDevice.writeStatus}. */
   writeStatus(value: number): void {
     if ((value & 0xff) === 0) {
-      this.#core.reset();
+      this.#device.reset();
       return;
     }
     if (!this.#enter()) return;
@@ -138,15 +133,15 @@ export class LegacyInterface implements LegacyFacingDevice {
 
   /** See {@link LegacyFacingDevice.queueAddress}. */
   queueAddress(index: number): number {
-    const slot = this.#active ? this.#core.slots[index] : undefined;
+    const slot = this.#active ? this.#slots[index] : undefined;
     return slot?.address("descriptorArea") ?? 0;
   }
 
   /** See {@link LegacyFacingDevice.setQueueAddress}. */
   setQueueAddress(index: number, address: number, alignment: number): void {
-    const slot = this.#core.slots[index];
+    const slot = this.#slots[index];
     if (slot === undefined || !this.#enter()) return;
-    if (address === 0) this.#core.resetQueue(index);
+    if (address === 0) this.#device.resetQueue(index);
     else if (slot.queue === undefined) slot.place(legacyQueueAreas(address, slot.size, alignment));
   }
 
@@ -190,8 +185,8 @@ export class LegacyInterface implements LegacyFacingDevice {
     if (this.#active) return true;
     if (this.#core.status !== 0) return false;
     // What was written through the other interface before any status bit means nothing to this one.
-    for (const slot of this.#core.slots) slot.reset();
-    this.#core.accept(FeatureSet.EMPTY);
+    for (const slot of this.#slots) slot.reset();
+    this.#accept(FeatureSet.EMPTY);
     this.#active = true;
     return true;
   }
@@ -201,12 +196,12 @@ export class LegacyInterface implements LegacyFacingDevice {
     const core = this.#core;
     const epoch = this.#epoch;
     this.#inUse = true;
-    const why = core.refusal(core.driverFeatures);
+    const why = core.negotiation.typeRefusal(core.negotiation.driverFeatures);
     if (why !== undefined) {
       core.needsReset(why);
       return;
     }
-    for (const slot of core.slots) {
+    for (const slot of this.#slots) {
       if (isPlaced(slot)) core.enable(slot);
       // The driver is told of what it did wrong, and may reset the device at once.
       if (epoch !== this.#epoch || this.#isBroken) return;
@@ -218,14 +213,19 @@ export class LegacyInterface implements LegacyFacingDevice {
     return (this.#core.status & STATUS.DEVICE_NEEDS_RESET) !== 0;
   }
 
+  /** Features are in force as they are written. */
+  #accept(features: FeatureSet): void {
+    this.#core.negotiation.set(features, features);
+  }
+
   #offer(): FeatureSet {
-    const { offered, dependencies } = this.#core;
+    const { offered, dependencies } = this.#core.negotiation;
     return withoutUnmet(offered.intersect(LOW_WORD), dependencies).union(ALWAYS_OFFERED);
   }
 
   #accepted(features: FeatureSet): FeatureSet {
     if (features.has(LEGACY_FEATURE.UNUSED)) return FeatureSet.EMPTY;
-    return withoutUnmet(features.intersect(this.#offer()), this.#core.dependencies);
+    return withoutUnmet(features.intersect(this.#offer()), this.#core.negotiation.dependencies);
   }
 }
 

@@ -8,7 +8,7 @@ type Answer = (stopped: boolean) => void;
 /** The mode of one device. What it means for queues and notifications, the device knows. */
 export class DeviceMode {
   #state: "active" | "stopping" | "stopped" = "active";
-  #waiting: Answer[] = [];
+  #waiting: Answer[] | undefined = undefined;
   #resets = 0;
   #resetUnderWay: Promise<void> | undefined;
   #resetOver: (() => void) | undefined;
@@ -63,6 +63,7 @@ export class DeviceMode {
   whenSettled(): Promise<boolean> {
     if (!this.stopping) return Promise.resolve(this.stopped);
     return new Promise((resolve) => {
+      this.#waiting ??= [];
       this.#waiting.push(resolve);
     });
   }
@@ -83,8 +84,8 @@ export class DeviceMode {
   }
 
   #answer(stopped: boolean): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
     for (const answer of waiting) answer(stopped);
   }
 }

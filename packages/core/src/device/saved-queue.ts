@@ -1,6 +1,7 @@
 /** The state of one virtqueue of a device, out of its slot and back into it. */
 import { VirtioError } from "../errors.ts";
 import type { DeviceQueue, DeviceQueueInit } from "../virtqueue/types.ts";
+import { messageOf } from "./message-of.ts";
 import { QUEUE_AREAS, type QueueSlot } from "./queue-slot.ts";
 import {
   addressFromHex,
@@ -117,7 +118,7 @@ export function prepareSlot(
       });
     } catch (cause) {
       throw refuseState(path, "the queue cannot be enabled", {
-        hint: cause instanceof Error ? cause.message : String(cause),
+        hint: messageOf(cause),
         cause,
       });
     }

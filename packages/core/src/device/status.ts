@@ -101,6 +101,17 @@ export function judgeStatusWrite(current: number, value: number): StatusVerdict 
   return { kind: "set", bits: added };
 }
 
+/** True for a device that its driver has begun to use, with DRIVER_OK or as a legacy driver. */
+export function isUsed({
+  status,
+  legacy,
+}: {
+  readonly status: number;
+  readonly legacy?: { readonly inUse: boolean } | undefined;
+}): boolean {
+  return (status & STATUS.DRIVER_OK) !== 0 || legacy?.inUse === true;
+}
+
 /** The bits of a status byte by name: `ACKNOWLEDGE | DRIVER`; `0` for none. */
 export function statusNames(status: number): string {
   const names: string[] = [];
