@@ -14,15 +14,17 @@ import { nanoseconds, type Subject } from "./subject.ts";
 // Constants of the own module are folded into optimized code; imported ones are loaded each time.
 const { MEMORY_BYTES, READABLE_BYTES, RING_SIZE, WRITABLE_BYTES } = measured;
 const SLOT_BYTES = 64;
+/** No alignment of the text is larger. */
+const CACHE_LINE = 64;
 const SLOTS_AT = 1 << 16;
 const WRITABLE_AT = 32;
 
-/** Where the measured ring lies: descriptors first, the others behind them, aligned. */
+/** Where the measured ring lies: descriptors first, the others behind them, in cache lines of their own. */
 export function ringPlace(size: number, packed = false) {
   const areas = queueAreaSizes(size, packed);
-  const driverArea = areas.descriptorArea.length;
+  const driverArea = Math.ceil(areas.descriptorArea.length / CACHE_LINE) * CACHE_LINE;
   const end = driverArea + areas.driverArea.length;
-  const deviceArea = Math.ceil(end / areas.deviceArea.alignment) * areas.deviceArea.alignment;
+  const deviceArea = Math.ceil(end / CACHE_LINE) * CACHE_LINE;
   return { descriptorArea: 0, driverArea, deviceArea };
 }
 

@@ -7,6 +7,12 @@ import type { DriverQueue, QueueAddresses } from "../virtqueue/types.ts";
 /** How many descriptors each indirect table has room for; longer buffers take ring descriptors. */
 const INDIRECT_TABLE_ENTRIES = 8;
 const DESCRIPTOR_BYTES = 16;
+/**
+ * Each area starts in a line of its own of the caches of any processor around: what one half writes,
+ * and the other looks at again and again, lies beside nothing that the other writes. The text asks
+ * for less.
+ */
+const CACHE_LINE = 64;
 
 /** The areas of one virtqueue in DMA memory. */
 export class QueueMemory {
@@ -76,7 +82,7 @@ export class QueueMemory {
   }
 
   #take({ length, alignment }: { length: number; alignment: number }): DmaBlock {
-    const block = this.#dma.allocate(length, alignment);
+    const block = this.#dma.allocate(length, Math.max(alignment, CACHE_LINE));
     this.#blocks.push(block);
     return block;
   }
