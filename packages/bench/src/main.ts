@@ -19,7 +19,7 @@ import {
   provisioningReport,
   provisioningTable,
 } from "./mailbox-report.ts";
-import type { Row } from "./measure-path.ts";
+import { type Row, shortestOf } from "./measure-path.ts";
 import { MOST_MEMBERS, PATHS } from "./paths.ts";
 import { measureRegisterAccess } from "./register-access.ts";
 import { SPEED_HEADING, SPEED_TITLE, speedLine, speedReport, withSection } from "./speed-report.ts";
@@ -89,7 +89,7 @@ async function measurePaths(options: Options): Promise<number> {
   for (const name of names) {
     if (options.path?.includes(name) === false) continue;
     progress(name);
-    const found = measureApart(name);
+    const found = measureApart(name, rows);
     progress("");
     for (const row of found) console.log(speedLine(row));
     rows.push(...found);
@@ -126,10 +126,11 @@ async function measurePaths(options: Options): Promise<number> {
   return 0;
 }
 
-/** Measures one path in a process of its own. */
-function measureApart(name: string): readonly Row[] {
+/** Measures one path in a process of its own, which is told how fast the machine was before. */
+function measureApart(name: string, before: readonly Row[]): readonly Row[] {
   const program = fileURLToPath(new URL("./measure-main.js", import.meta.url));
-  const said = execFileSync(process.execPath, [program, name], {
+  const shortest = JSON.stringify(shortestOf(before));
+  const said = execFileSync(process.execPath, [program, name, shortest], {
     stdio: ["ignore", "pipe", "inherit"],
     encoding: "utf8",
   });

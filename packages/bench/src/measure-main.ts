@@ -1,4 +1,5 @@
-/** The program of one path's process: `measure-main.js PATH` prints its rows as JSON. */
-import { measurePath } from "./measure-path.ts";
+/** The program of one path's process: `measure-main.js PATH [SHORTEST]` prints its rows as JSON. */
+import { measurePath, type Shortest } from "./measure-path.ts";
 
-console.log(JSON.stringify(await measurePath(process.argv[2] ?? "")));
+const [, , path = "", shortest = "{}"] = process.argv;
+console.log(JSON.stringify(await measurePath(path, JSON.parse(shortest) as Shortest)));

@@ -3,9 +3,9 @@
  * and one transport too, and what an engine has seen of others would slow it down. C comes first,
  * as v86 brings a whole emulator along.
  */
-import { cReference } from "./c-twin.ts";
+import { type CProgram, cReference } from "./c-twin.ts";
 import { handReference } from "./hand-ring.ts";
-import { measurePairs, type Paired, SHORT_SLICES } from "./pairs.ts";
+import { LONG_SLICES, measurePairs, type Paired, PLAIN_SLICES, SHORT_SLICES } from "./pairs.ts";
 import { PATHS } from "./paths.ts";
 import { v86Reference } from "./v86-queue.ts";
 
@@ -21,25 +21,50 @@ export interface Row {
   readonly over_hand: number | null;
   readonly over_v86: number | null;
   readonly spread: number;
+  /** The program in C, and how long a round trip of it took at its shortest. */
+  readonly c_program: CProgram;
+  readonly c_ns: number | null;
   /** Paths with members: our time ÷ that of the same commands to a group of one. */
   readonly over_one?: number;
   readonly over_one_spread?: number;
 }
 
-/** Measures the path of this name. */
-export async function measurePath(name: string): Promise<readonly Row[]> {
+/** How long a round trip of a program in C takes at its shortest: see {@link shortestOf}. */
+export type Shortest = Readonly<Record<string, number>>;
+
+/** The shortest times that rows tell of, by program and number outstanding. */
+export function shortestOf(rows: readonly Row[]): Shortest {
+  const found: Record<string, number> = {};
+  for (const { c_program, c_ns, outstanding } of rows) {
+    const key = `${c_program} ${outstanding}`;
+    if (c_ns !== null) found[key] = Math.min(c_ns, found[key] ?? c_ns);
+  }
+  return found;
+}
+
+/**
+ * Measures the path of this name.
+ *
+ * @param shortest what paths before this one found
+ */
+export async function measurePath(name: string, shortest: Shortest): Promise<readonly Row[]> {
   const subject = await PATHS[name]?.();
   if (subject === undefined) throw new Error(`no path ${name}`);
-  const c = cReference(subject.format ?? "split");
+  const { format = "split" } = subject;
+  const c = cReference(format);
+  const plan = format === "two-threads" ? LONG_SLICES : PLAIN_SLICES;
   const toC: (Paired | undefined)[] = [];
   const toOne: (Paired | undefined)[] = [];
   for (const outstanding of OUTSTANDING) {
-    toC.push(typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding));
+    const least = shortest[`${format} ${outstanding}`];
+    toC.push(
+      typeof c === "string" ? undefined : await measurePairs(subject, c, outstanding, plan, least),
+    );
     const { baseline } = subject;
     toOne.push(baseline && (await measurePairs(subject, baseline, outstanding, SHORT_SLICES)));
   }
   // The two in JavaScript play both halves in one thread.
-  const alone = subject.format !== "two-threads";
+  const alone = format !== "two-threads";
   const hand = alone ? handReference() : undefined;
   const v86 = alone ? await v86Reference() : undefined;
   const rows: Row[] = [];
@@ -55,6 +80,8 @@ export async function measurePath(name: string): Promise<readonly Row[]> {
       over_hand: toHand?.ratio ?? null,
       over_v86: toV86?.ratio ?? null,
       spread: ofC?.spread ?? toV86?.spread ?? Number.NaN,
+      c_program: format,
+      c_ns: ofC?.reference ?? null,
       ...(ofOne === undefined ? {} : { over_one: ofOne.ratio, over_one_spread: ofOne.spread }),
     });
   }

@@ -77,6 +77,8 @@ describe("the rest of the report", () => {
           over_hand: 1.5,
           over_v86: null,
           spread: 0.1,
+          c_program: "split",
+          c_ns: 12.5,
         },
       ],
       registers,
