@@ -5,28 +5,81 @@
  */
 import { type CProgram, cReference } from "./c-twin.ts";
 import { handReference } from "./hand-ring.ts";
-import { LONG_SLICES, measurePairs, type Paired, PLAIN_SLICES, SHORT_SLICES } from "./pairs.ts";
+import {
+  LONG_SLICES,
+  measurePairs,
+  type Paired,
+  PLAIN_SLICES,
+  quantile,
+  SHORT_SLICES,
+} from "./pairs.ts";
 import { PATHS } from "./paths.ts";
 import { v86Reference } from "./v86-queue.ts";
 
 /** How many round trips are outstanding at a time. */
 export const OUTSTANDING: readonly number[] = [1, 32, 128];
 
-/** One row of the report; `over_x` is our time ÷ theirs, `null` where there is no reference. */
+/** Our time ÷ theirs, and how far that may be off: half of what it was found to vary by ÷ it. */
+export interface Ratio {
+  readonly ratio: number;
+  readonly spread: number;
+}
+
+/** One row of the report; `over_x` is `null` where there is no reference. */
 export interface Row {
   readonly path: string;
   readonly outstanding: number;
   readonly ns: number;
-  readonly over_c: number | null;
-  readonly over_hand: number | null;
-  readonly over_v86: number | null;
-  readonly spread: number;
+  readonly over_c: Ratio | null;
+  readonly over_hand: Ratio | null;
+  readonly over_v86: Ratio | null;
+  /** Paths with members: against the same commands to a group of one. */
+  readonly over_one: Ratio | null;
   /** The program in C, and how long a round trip of it took at its shortest. */
   readonly c_program: CProgram;
   readonly c_ns: number | null;
-  /** Paths with members: our time ÷ that of the same commands to a group of one. */
-  readonly over_one?: number;
-  readonly over_one_spread?: number;
+}
+
+function ratioOf(paired: Paired | undefined): Ratio | null {
+  return paired === undefined ? null : { ratio: paired.ratio, spread: paired.spread };
+}
+
+/**
+ * The rows of several processes that measured the same path, as one. An engine does not compile a
+ * program the same way twice: processes differ by more than the slices within one, and that is in
+ * the spread.
+ */
+export function combined(processes: readonly (readonly Row[])[]): readonly Row[] {
+  const [first = []] = processes;
+  return first.map((row, i) => {
+    const all = processes.flatMap((rows) => rows[i] ?? []);
+    const shortest = all.flatMap(({ c_ns }) => c_ns ?? []);
+    return {
+      ...row,
+      ns: quantile(
+        all.map(({ ns }) => ns),
+        0.5,
+      ),
+      over_c: combinedRatio(all.map(({ over_c }) => over_c)),
+      over_hand: combinedRatio(all.map(({ over_hand }) => over_hand)),
+      over_v86: combinedRatio(all.map(({ over_v86 }) => over_v86)),
+      over_one: combinedRatio(all.map(({ over_one }) => over_one)),
+      c_ns: shortest.length === 0 ? null : Math.min(...shortest),
+    };
+  });
+}
+
+function combinedRatio(found: readonly (Ratio | null)[]): Ratio | null {
+  const all = found.filter((one) => one !== null);
+  const ratios = all.map(({ ratio }) => ratio);
+  if (ratios.length === 0) return null;
+  const ratio = quantile(ratios, 0.5);
+  const within = quantile(
+    all.map(({ spread }) => spread),
+    0.5,
+  );
+  const between = (Math.max(...ratios) - Math.min(...ratios)) / 2 / ratio;
+  return { ratio, spread: Math.max(within, between) };
 }
 
 /** How long a round trip of a program in C takes at its shortest: see {@link shortestOf}. */
@@ -76,13 +129,12 @@ export async function measurePath(name: string, shortest: Shortest): Promise<rea
       path: subject.path,
       outstanding,
       ns: (ofC ?? toV86)?.nanoseconds ?? Number.NaN,
-      over_c: ofC?.ratio ?? null,
-      over_hand: toHand?.ratio ?? null,
-      over_v86: toV86?.ratio ?? null,
-      spread: ofC?.spread ?? toV86?.spread ?? Number.NaN,
+      over_c: ratioOf(ofC),
+      over_hand: ratioOf(toHand),
+      over_v86: ratioOf(toV86),
+      over_one: ratioOf(ofOne),
       c_program: format,
       c_ns: ofC?.reference ?? null,
-      ...(ofOne === undefined ? {} : { over_one: ofOne.ratio, over_one_spread: ofOne.spread }),
     });
   }
   await subject.close?.();

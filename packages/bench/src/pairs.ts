@@ -33,23 +33,23 @@ export interface PairingPlan {
 
 /** Between threads: slices long against what waking one takes. */
 export const LONG_SLICES: PairingPlan = {
-  pairs: 24,
+  pairs: 12,
   warmUp: 2,
-  attempts: 240,
+  attempts: 100,
   slice: 8e6,
 };
 /** Against another program: slices shorter than what a busy machine gives to others in between. */
 export const PLAIN_SLICES: PairingPlan = {
-  pairs: 100,
+  pairs: 30,
   warmUp: 20,
-  attempts: 3000,
+  attempts: 1000,
   slice: 1e6,
 };
 /** Against the same program: many, as differences are small. */
 export const SHORT_SLICES: PairingPlan = {
-  pairs: 300,
-  warmUp: 200,
-  attempts: 1500,
+  pairs: 100,
+  warmUp: 100,
+  attempts: 600,
   slice: 5e5,
 };
 

@@ -2,7 +2,7 @@
 import { availableParallelism, cpus } from "node:os";
 import type { AllocatedBytes } from "./allocations.ts";
 import type { CodecLibrary } from "./codec-libraries.ts";
-import type { Row } from "./measure-path.ts";
+import type { Ratio, Row } from "./measure-path.ts";
 import type { RegisterAccess } from "./register-access.ts";
 
 /** What the report is made of. */
@@ -15,15 +15,20 @@ export interface Speed {
   /** The load average of the machine before anything was measured, and after. */
   readonly load: readonly [number, number];
   readonly v86: string;
+  /** How many processes measured each path. */
+  readonly processes: number;
 }
 
 /** The title of the section. */
 export const SPEED_TITLE = "The round trip of a command";
 
-const HEADINGS = ["path", "outstanding", "ns", "÷ C", "÷ hand", "÷ v86", "spread"];
+const HEADINGS = ["path", "outstanding", "ns", "÷ C", "÷ hand", "÷ v86"];
 
-function ratio(value: number | null): string {
-  return value === null || Number.isNaN(value) ? "–" : value.toFixed(2);
+/** A ratio and its spread. */
+export function ratioText(found: Ratio | null): string {
+  if (found === null || Number.isNaN(found.ratio)) return "–";
+  const { ratio, spread } = found;
+  return `${ratio.toFixed(2)} ±${(100 * spread).toFixed(0)}%`;
 }
 
 function cellsOf(row: Row): readonly string[] {
@@ -31,14 +36,13 @@ function cellsOf(row: Row): readonly string[] {
     row.path,
     String(row.outstanding),
     row.ns.toFixed(0),
-    ratio(row.over_c),
-    ratio(row.over_hand),
-    ratio(row.over_v86),
-    `±${(100 * row.spread).toFixed(0)}%`,
+    ratioText(row.over_c),
+    ratioText(row.over_hand),
+    ratioText(row.over_v86),
   ];
 }
 
-const COLUMNS = [22, 11, 8, 6, 7, 7, 8];
+const COLUMNS = [22, 11, 8, 12, 12, 11];
 
 /** The line above the rows on a terminal. */
 export const SPEED_HEADING: string = lineOf(HEADINGS);
@@ -68,7 +72,7 @@ function table(headings: readonly string[], lines: readonly (readonly string[])[
 
 /** The section in Markdown, its heading included. */
 export function speedReport(speed: Speed): string {
-  const { rows, registers, libraries, allocations, load, v86 } = speed;
+  const { rows, registers, libraries, allocations, load, v86, processes } = speed;
   const processor = cpus()[0]?.model.trim() ?? "unknown processor";
   const allocated =
     allocations === undefined
@@ -117,12 +121,14 @@ ${allocated}
 How it was measured:
 
 - Node ${process.version}, ${availableParallelism()} cores (${processor}), v86 ${v86}, gcc -O2.
-- Every path in a process of its own, the program in C called in it. Each slice of ours, of one
-  millisecond, stands between two slices of the reference. A pair whose reference drifted by more than
-  12% is dropped, as is one of a slow spell of the machine, in which the reference took 1.2 times its
-  shortest and more: C and JavaScript are not slowed down alike. The median of 100 pairs; between two
-  threads 24, of 8 milliseconds. The spread is half the distance between the quartiles ÷ the median,
-  of the ratio to C.
+- Every path in processes of its own, ${processes} of them, with the program in C called in the same
+  process. Each slice of ours, of one millisecond, stands between two slices of the reference. A pair
+  whose reference drifted by more than 12% is dropped, as is one of a slow spell of the machine, in which
+  the reference took 1.2 times its shortest and more: C and JavaScript are not slowed down alike. The
+  median of 30 pairs; between two threads 12, of 8 milliseconds; the median of the processes.
+- The spread is half the distance between the extremes of the processes ÷ their median, as an engine
+  does not compile a program the same way twice; or half that between the quartiles within one, where
+  that is more.
 - The load average was ${load[0].toFixed(1)} before and ${load[1].toFixed(1)} after. On a machine that has other things to do only the
   ratios mean anything, and those of two threads little.
 `;

@@ -15,6 +15,7 @@ import { measureCodecLibraries } from "../src/codec-libraries.ts";
 import { handReference } from "../src/hand-ring.ts";
 import { measureIdleBytes } from "../src/idle-bytes.ts";
 import { measureProvisioning, provisioningReport } from "../src/mailbox-report.ts";
+import { combined, type Ratio, type Row, shortestOf } from "../src/measure-path.ts";
 import { platformMembers } from "../src/measured-groups.ts";
 import { featuresPath, functionsPath, membersPath } from "../src/member-paths.ts";
 import { throughMailbox, throughQueues, vectorsOf } from "../src/provisioning.ts";
@@ -61,6 +62,36 @@ describe("a path of the benchmark", () => {
   });
 });
 
+describe("the rows of several processes", () => {
+  const row = (over_c: Ratio | null, c_ns: number | null): Row => ({
+    path: "raw",
+    outstanding: 32,
+    ns: c_ns ?? 1,
+    over_c,
+    over_hand: null,
+    over_v86: null,
+    over_one: null,
+    c_program: "split",
+    c_ns,
+  });
+
+  it("become one: medians, the shortest of the reference, and how far the processes are apart", () => {
+    const found = [4, 5, 4.2].map((ratio) => [row({ ratio, spread: 0.01 }, 2.5 * ratio)]);
+    expect(combined(found)).toEqual([
+      { ...row({ ratio: 4.2, spread: (5 - 4) / 2 / 4.2 }, 10), ns: 2.5 * 4.2 },
+    ]);
+    expect(shortestOf(found.flat())).toEqual({ "split 32": 10 });
+  });
+
+  it("have the spread within a process where that is more, and none where there is no reference", () => {
+    const wide = { ratio: 4, spread: 0.3 };
+    expect(combined([[row(wide, 10)], [row(wide, 10)]])[0]?.over_c).toEqual(wide);
+    expect(combined([[row(null, null)]])).toEqual([row(null, null)]);
+    expect(shortestOf([row(null, null)])).toEqual({});
+    expect(combined([])).toEqual([]);
+  });
+});
+
 describe("the rest of the report", () => {
   it("has the libraries and the transports, and counts what is allocated where that can be", async () => {
     const libraries = await measureCodecLibraries(1);
@@ -73,10 +104,10 @@ describe("the rest of the report", () => {
           path: "raw",
           outstanding: 32,
           ns: 50,
-          over_c: 4,
-          over_hand: 1.5,
+          over_c: { ratio: 4, spread: 0.1 },
+          over_hand: { ratio: 1.5, spread: 0.02 },
           over_v86: null,
-          spread: 0.1,
+          over_one: null,
           c_program: "split",
           c_ns: 12.5,
         },
@@ -86,8 +117,9 @@ describe("the rest of the report", () => {
       allocations: undefined,
       load: [0.5, 1.5],
       v86: "0",
+      processes: 5,
     });
-    expect(report).toContain("| raw  |          32 | 50 | 4.00 |   1.50 |     – |   ±10% |");
+    expect(report).toContain("| raw  |          32 | 50 | 4.00 ±10% | 1.50 ±2% |     – |");
     for (const { name } of libraries) expect(report).toContain(`| ${name}`);
     expect(measureAllocations() === undefined).toBe(
       (globalThis as { gc?: unknown }).gc === undefined,
