@@ -19,7 +19,7 @@ import { v86Reference } from "./v86-queue.ts";
 /** How many round trips are outstanding at a time. */
 export const OUTSTANDING: readonly number[] = [1, 32, 128];
 
-/** Our time ÷ theirs, and how far that may be off: half of what it was found to vary by ÷ it. */
+/** Our time ÷ theirs, and how far from that others were found ÷ it. */
 export interface Ratio {
   readonly ratio: number;
   readonly spread: number;
@@ -78,7 +78,7 @@ function combinedRatio(found: readonly (Ratio | null)[]): Ratio | null {
     all.map(({ spread }) => spread),
     0.5,
   );
-  const between = (Math.max(...ratios) - Math.min(...ratios)) / 2 / ratio;
+  const between = Math.max(...ratios.map((one) => Math.abs(one - ratio))) / ratio;
   return { ratio, spread: Math.max(within, between) };
 }
 

@@ -42,7 +42,7 @@ export const LONG_SLICES: PairingPlan = {
 export const PLAIN_SLICES: PairingPlan = {
   pairs: 30,
   warmUp: 20,
-  attempts: 1000,
+  attempts: 400,
   slice: 1e6,
 };
 /** Against the same program: many, as differences are small. */

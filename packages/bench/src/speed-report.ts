@@ -126,8 +126,8 @@ How it was measured:
   whose reference drifted by more than 12% is dropped, as is one of a slow spell of the machine, in which
   the reference took 1.2 times its shortest and more: C and JavaScript are not slowed down alike. The
   median of 30 pairs; between two threads 12, of 8 milliseconds; the median of the processes.
-- The spread is half the distance between the extremes of the processes ÷ their median, as an engine
-  does not compile a program the same way twice; or half that between the quartiles within one, where
+- The spread is how far the process is off that is farthest from the median, as an engine does not
+  compile a program the same way twice; or half the distance between the quartiles within one, where
   that is more.
 - The load average was ${load[0].toFixed(1)} before and ${load[1].toFixed(1)} after. On a machine that has other things to do only the
   ratios mean anything, and those of two threads little.

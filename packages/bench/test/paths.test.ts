@@ -78,7 +78,7 @@ describe("the rows of several processes", () => {
   it("become one: medians, the shortest of the reference, and how far the processes are apart", () => {
     const found = [4, 5, 4.2].map((ratio) => [row({ ratio, spread: 0.01 }, 2.5 * ratio)]);
     expect(combined(found)).toEqual([
-      { ...row({ ratio: 4.2, spread: (5 - 4) / 2 / 4.2 }, 10), ns: 2.5 * 4.2 },
+      { ...row({ ratio: 4.2, spread: (5 - 4.2) / 4.2 }, 10), ns: 2.5 * 4.2 },
     ]);
     expect(shortestOf(found.flat())).toEqual({ "split 32": 10 });
   });
