@@ -1,7 +1,7 @@
 /**
- * The same round trip in C, compiled here when there is a compiler, and called in this process: a
- * process of its own would have ours sleep in between, and a processor that has slept is slow for a
- * while, by twice and more.
+ * The same round trip in C, compiled here when there is a compiler, and called in this process:
+ * against a process of its own, which has ours sleep in between, ratios differed by half from one run
+ * to the next.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
